@@ -1,0 +1,56 @@
+// Package kvserver says what the served thing is: versions, members, status.
+// Pure: no clock, file or socket. Below it: server (around etcd's embed
+// package), admin (the client), keys (key and request making), supervise.
+package kvserver
+
+// Member is a member as the cluster lists it.
+type Member struct {
+	ID         uint64   `json:"id"`
+	Name       string   `json:"name,omitempty"` // empty: added and never started
+	PeerURLs   []string `json:"peer_urls"`
+	ClientURLs []string `json:"client_urls,omitempty"`
+	Learner    bool     `json:"learner,omitempty"`
+}
+
+// Status is one member's own word about itself (Maintenance.Status).
+type Status struct {
+	ClusterID        uint64   `json:"cluster_id"`
+	MemberID         uint64   `json:"member_id"`
+	Version          string   `json:"version"`
+	Leader           uint64   `json:"leader"` // 0: none known
+	Learner          bool     `json:"learner,omitempty"`
+	Revision         int64    `json:"revision"`
+	RaftTerm         uint64   `json:"raft_term"`
+	RaftIndex        uint64   `json:"raft_index"`
+	RaftAppliedIndex uint64   `json:"raft_applied_index"`
+	DBSize           int64    `json:"db_size"` // bytes
+	DBSizeInUse      int64    `json:"db_size_in_use"`
+	DBQuota          int64    `json:"db_quota,omitempty"`
+	Alarms           []string `json:"alarms,omitempty"` // "NOSPACE", "CORRUPT"
+	Errors           []string `json:"errors,omitempty"`
+}
+
+// KeyRequest asks a host to make a key if there is none, and a CSR for it.
+// `kvserver keys` reads a list of these as JSON on its standard input.
+type KeyRequest struct {
+	// Path of the private key (PEM, PKCS#8, mode 0600).
+	Path      string `json:"path"`
+	Algorithm string `json:"algorithm"`
+	// CommonName is what the CSR says; the CA decides what the certificate says.
+	CommonName string `json:"common_name"`
+	// Owner of the key file, empty for the caller.
+	Owner string `json:"owner,omitempty"`
+}
+
+// KeyAnswer is the answer to one KeyRequest: `kvserver keys` writes a list of these as JSON.
+type KeyAnswer struct {
+	Path    string `json:"path"`
+	Created bool   `json:"created"`
+	CSR     string `json:"csr"` // PEM
+}
+
+// ConfigDigestEnv is the environment variable that carries the sha256 (hex) of
+// the configuration file a member was started with. kvserver sets it itself,
+// from the bytes it read, before the member starts; so /proc/PID/environ tells
+// what runs, not what lies on disk.
+const ConfigDigestEnv = "QUORATE_CONFIG_DIGEST"

@@ -1,0 +1,214 @@
+// Package spec turns HCL into clusters: what the operator wants, decoded and
+// validated, every value with its place in the source.
+//
+// It opens no file, reads no environment and knows no host: [Load] takes bytes
+// and functions. It decides nothing about the world either; that is the
+// business of package plan.
+package spec
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// Spec is everything one folder (or file) of HCL asks for.
+type Spec struct {
+	// Clusters in the order of their names.
+	Clusters []*Cluster
+}
+
+// Cluster returns the cluster of that name, or nil.
+func (s *Spec) Cluster(name string) *Cluster {
+	for _, c := range s.Clusters {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// Cluster is one cluster with every default filled in.
+type Cluster struct {
+	// Name labels the cluster in paths, units and output: a DNS label.
+	Name string `json:"name"`
+	// Dir is the folder that relative paths of the spec start from; slash
+	// separated, "." when the loader was not told better.
+	Dir     string    `json:"-"`
+	Server  Server    `json:"server"`
+	TLS     TLS       `json:"tls"`
+	Members []*Member `json:"members"` // in source order; at least one
+	Clients []*Client `json:"clients"` // in source order
+	// Range is the header of the cluster block.
+	Range hcl.Range `json:"-"`
+}
+
+// Member returns the member of that name, or nil.
+func (c *Cluster) Member(name string) *Member {
+	for _, m := range c.Members {
+		if m.Name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// Server says what runs on the hosts. The attribute names are etcd's own.
+type Server struct {
+	// Etcd is an upstream release to run in place of kvserver, or nil.
+	Etcd *Release `json:"etcd,omitempty"`
+	// Binary is the folder or file to take kvserver from on the operator's
+	// side; empty means beside the quorate executable.
+	Binary string `json:"binary,omitempty"`
+	// DataDir and WALDir are absolute paths on the host. WALDir empty means
+	// inside DataDir.
+	DataDir string `json:"data_dir"`
+	WALDir  string `json:"wal_dir,omitempty"`
+	// User is the system account that the member runs as.
+	User string `json:"user"`
+	// QuotaBackendBytes bounds the database, in bytes (etcd: 2 GiB default, 8 GiB suggested maximum).
+	QuotaBackendBytes int64 `json:"quota_backend_bytes"`
+	// AutoCompactionMode is "periodic" or "revision".
+	AutoCompactionMode string `json:"auto_compaction_mode"`
+	// AutoCompactionRetention is a duration ("1h") or a count of revisions ("1000"); "0" is off.
+	AutoCompactionRetention string `json:"auto_compaction_retention"`
+	// SnapshotCount is the number of applied entries between raft snapshots.
+	SnapshotCount int64 `json:"snapshot_count"`
+	// MaxRequestBytes bounds one request, in bytes.
+	MaxRequestBytes int64 `json:"max_request_bytes"`
+	// HeartbeatInterval and ElectionTimeout are in milliseconds; election is at least 5 × heartbeat (etcd refuses less).
+	HeartbeatInterval int64 `json:"heartbeat_interval"`
+	ElectionTimeout   int64 `json:"election_timeout"`
+	// LogLevel is debug, info, warn, error.
+	LogLevel string `json:"log_level"`
+	// ExtraOptions go into etcd's configuration file as they are: names as
+	// etcd spells them with dashes, values bool, float64, string or list.
+	ExtraOptions map[string]any `json:"extra_options,omitempty"`
+}
+
+// Release is an upstream etcd release: an archive or a bare binary.
+type Release struct {
+	// Version without the v, for example "3.6.11".
+	Version string `json:"version"`
+	// Sources by Go architecture ("amd64", "arm64").
+	Sources map[string]Source `json:"sources"`
+}
+
+// Source is where one architecture's release comes from.
+type Source struct {
+	// URL is http(s), or a path on the operator's side (relative to Cluster.Dir).
+	URL string `json:"url"`
+	// SHA256 of the file at URL, 64 hex digits, lower case.
+	SHA256 string `json:"sha256"`
+}
+
+// TLS says how certificates are made.
+type TLS struct {
+	// Dir holds the CA on the operator's side: ca.pem and ca-key.pem (or ca-key.pem.age). Default "pki/<cluster>".
+	Dir string `json:"dir"`
+	// KeyAlgorithm is "ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096" or "ed25519".
+	KeyAlgorithm string `json:"key_algorithm"`
+	// CALifetime, LeafLifetime and RenewBefore are durations; a leaf that
+	// expires within RenewBefore is issued anew by an ordinary apply.
+	CALifetime   time.Duration `json:"ca_lifetime"`
+	LeafLifetime time.Duration `json:"leaf_lifetime"`
+	RenewBefore  time.Duration `json:"renew_before"`
+	// ExtraSANs are put into every member's server certificate.
+	ExtraSANs []string `json:"extra_sans,omitempty"`
+	// CACert and CAKey name the operator's own CA (PEM files); both or neither.
+	CACert string `json:"ca_cert,omitempty"`
+	CAKey  string `json:"ca_key,omitempty"`
+	// Encryption of the CA key at rest, or nil for none.
+	Encryption *Encryption `json:"encryption,omitempty"`
+}
+
+// Encryption of the CA key with age: a passphrase, or recipients with the
+// identity file that opens it again.
+type Encryption struct {
+	Passphrase   Secret   `json:"-"`
+	Recipients   []string `json:"recipients,omitempty"`
+	IdentityFile string   `json:"identity_file,omitempty"`
+}
+
+// Member is one etcd member and how its host is reached.
+type Member struct {
+	Name string `json:"name"`
+	// Address is what peers and clients dial: an IP address or a host name.
+	Address    string `json:"address"`
+	ClientPort int    `json:"client_port"`
+	PeerPort   int    `json:"peer_port"`
+	// MetricsPort serves /metrics and /health over plain HTTP on 127.0.0.1; 0 is off.
+	MetricsPort int        `json:"metrics_port,omitempty"`
+	ExtraSANs   []string   `json:"extra_sans,omitempty"`
+	Connection  Connection `json:"connection"`
+	// Range is the header of the member block; AddressRange its address.
+	Range        hcl.Range `json:"-"`
+	AddressRange hcl.Range `json:"-"`
+}
+
+// Connection says how a host is reached. The words are ssh_config's.
+type Connection struct {
+	// Type is "ssh" or "local".
+	Type string `json:"type"`
+	// Host to dial; default the member's address.
+	Host string `json:"host,omitempty"`
+	Port int    `json:"port,omitempty"`
+	User string `json:"user,omitempty"`
+	// IdentityFile are private key files, tried in order; empty means ssh_config's or OpenSSH's defaults.
+	IdentityFile []string `json:"identity_file,omitempty"`
+	Passphrase   Secret   `json:"-"`
+	Password     Secret   `json:"-"`
+	// Agent says whether the agent at SSH_AUTH_SOCK is asked.
+	Agent bool `json:"agent"`
+	// SSHConfig is the ssh_config file to read; "none" reads none, empty means ~/.ssh/config.
+	SSHConfig string `json:"ssh_config,omitempty"`
+	// ProxyJump is a chain of bastions, "[user@]host[:port]", outermost first.
+	ProxyJump []string `json:"proxy_jump,omitempty"`
+	// KnownHostsFile default ~/.ssh/known_hosts.
+	KnownHostsFile string `json:"known_hosts_file,omitempty"`
+	// HostKeys pins keys in authorized_keys form ("ssh-ed25519 AAAA…") or as "SHA256:…" fingerprints; when set, known_hosts is not read.
+	HostKeys []string `json:"host_keys,omitempty"`
+	// StrictHostKeyChecking is "yes" or "accept-new" (first use is recorded).
+	StrictHostKeyChecking string `json:"strict_host_key_checking,omitempty"`
+	// Sudo is "auto" (when the user is not root), "always" or "never".
+	Sudo         string `json:"sudo,omitempty"`
+	SudoPassword Secret `json:"-"`
+	// ConnectTimeout bounds one attempt; WaitForHost bounds the retries while a host is being born.
+	ConnectTimeout time.Duration `json:"-"`
+	WaitForHost    time.Duration `json:"-"`
+	// KeepAlive is the interval of keepalives.
+	KeepAlive time.Duration `json:"-"`
+	// Root is the folder that stands for "/" of a local host; default ".quorate/<cluster>/<member>" under Dir.
+	Root string `json:"root,omitempty"`
+}
+
+// Client is a certificate for a consumer of the cluster such as kube-apiserver, written on the operator's side.
+type Client struct {
+	// Name becomes the common name unless CommonName says otherwise.
+	Name         string   `json:"name"`
+	CommonName   string   `json:"common_name"`
+	Organization []string `json:"organization,omitempty"`
+	// Dir receives <name>.pem, <name>-key.pem and ca.pem; default "pki/<cluster>/clients".
+	Dir   string    `json:"dir"`
+	Range hcl.Range `json:"-"`
+}
+
+// Secret is a value that never appears in output: it prints and marshals as
+// "(sensitive)". Reveal is the only way to its text.
+type Secret struct{ text string }
+
+// NewSecret wraps text.
+func NewSecret(text string) Secret { return Secret{text} }
+
+// Reveal returns the text; for the one call that needs it.
+func (s Secret) Reveal() string { return s.text }
+
+// Empty reports whether there is no secret.
+func (s Secret) Empty() bool { return s.text == "" }
+
+const sensitive = "(sensitive)"
+
+func (s Secret) String() string               { return sensitive }
+func (s Secret) GoString() string             { return sensitive }
+func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(sensitive) }

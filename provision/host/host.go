@@ -1,0 +1,248 @@
+// Package host is the small door to a machine: look, lock, write, upload, run,
+// serve, dial. What is behind it (SSH, this machine, a fake) is its packages'
+// business: ssh and local below it carry the same POSIX adapter over two
+// transports; hosttest has the fake and the suite that all of them pass.
+//
+// It decides nothing: a Host is told what to do and says what came of it.
+package host
+
+import (
+	"context"
+	"io"
+	"net"
+	"time"
+)
+
+// Host is one machine, or a folder on this one. Methods may be called from
+// many goroutines. Every method returns promptly once ctx ends. Errors name
+// the host and say what could not be done; nothing here retries except
+// connecting (see the ssh package).
+type Host interface {
+	// Name is the member's name: for output and errors.
+	Name() string
+	// Look reads what q asks for, in one round trip, and writes nothing.
+	Look(ctx context.Context, q Query) (*Look, error)
+	// Lock takes the cluster's lock on this host. It is an flock held by a
+	// live process of this session: it ends with Unlock, Close, or the death of
+	// the operator's process or connection. Held by somebody else: *LockedError.
+	Lock(ctx context.Context, r LockRequest) (Unlock func() error, err error)
+	// Write puts folders and small files in place, in order: parents first as
+	// needed, each file written beside its target, fsynced, given owner and
+	// mode, renamed. What is already as asked is left alone. One round trip.
+	Write(ctx context.Context, w WriteRequest) ([]Change, error)
+	// Upload streams a large file into place, compressed in transit; compared by digest
+	// first and after; atomic.
+	Upload(ctx context.Context, u Upload) (Change, error)
+	// Service reloads, enables, starts or stops one unit.
+	Service(ctx context.Context, r ServiceRequest) (UnitState, error)
+	// Run runs argv with root's rights (or the user's own on a local host) and
+	// gives stdin to it. A non-zero exit is an *ExitError.
+	Run(ctx context.Context, c Command) (Result, error)
+	// Move renames within the host; the target must not exist. A source that is not there is an error.
+	Move(ctx context.Context, from, to string) error
+	// Remove deletes files, and folders if they are empty (or anything, for a
+	// path listed in Trees). What is not there is fine.
+	Remove(ctx context.Context, r RemoveRequest) ([]string, error)
+	// DialContext opens a connection from the host: the tunnel to the member's API.
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+	// Close ends the session and releases its locks.
+	Close() error
+}
+
+// Query is what one look asks.
+type Query struct {
+	// Files to stat and digest.
+	Files []FileQuery
+	// Dirs to look into: does it exist, is it empty, does it hold a member.
+	Dirs []string
+	// Units to ask the service manager about.
+	Units []string
+	// Ports whose TCP listeners to report.
+	Ports []int
+	// Accounts to look up.
+	Accounts []string
+	// Space: paths whose file system's free space to report (the nearest existing parent counts).
+	Space []string
+}
+
+// FileQuery asks for one file. Content is wanted for text that a plan shows (at most 1 MiB; larger is an error).
+type FileQuery struct {
+	Path    string
+	Content bool
+	// Known, if it still matches the file's Stamp, saves reading it: the digest is then KnownDigest.
+	KnownStamp, KnownDigest string
+}
+
+// Look is what was seen.
+type Look struct {
+	Facts    Facts
+	Files    map[string]FileState // by path; every path asked for has an entry
+	Dirs     map[string]DirState
+	Units    map[string]UnitState
+	Ports    map[int]PortState
+	Accounts map[string]bool
+	Space    map[string]int64 // free bytes
+}
+
+// Facts of a machine.
+type Facts struct {
+	OS        string // "linux", "darwin", as uname says, lower case
+	Arch      string // Go's word: "amd64", "arm64", else what uname says
+	Hostname  string
+	MachineID string
+	// Manager is "systemd", "supervise" or "" (none that we know).
+	Manager string
+	// ManagerVersion, for example "252".
+	ManagerVersion string
+	// Clock is the host's time at the look; ClockError how far off the reading may be (half the round trip).
+	Clock      time.Time
+	ClockError time.Duration
+	// Root says whether commands run with root's rights.
+	Root bool
+	// Missing are tools the adapter needs and the host lacks ("flock", "gzip").
+	Missing []string
+}
+
+// FileState is what lies at a path.
+type FileState struct {
+	Exists bool
+	Type   string // "file", "dir", "link", "other"
+	Mode   uint32 // permission bits
+	Owner  string // names, or numbers where there is no name
+	Group  string
+	Size   int64
+	Digest string // sha256, hex; files only
+	// Stamp identifies the file's state without reading it: device, inode, size, mtime and ctime in nanoseconds.
+	Stamp   string
+	Content []byte // when asked for
+}
+
+// DirState is what a folder holds.
+type DirState struct {
+	Exists bool
+	Empty  bool
+	Member bool // holds an etcd member ("member/wal" or "member/snap"), or WAL files
+}
+
+// UnitState is what the service manager and /proc say about a unit.
+type UnitState struct {
+	// Loaded: the manager knows the unit.
+	Loaded bool
+	// Active is systemd's word: active, activating, deactivating, inactive, failed; never empty when known.
+	Active  string
+	Sub     string
+	Enabled bool
+	// NeedReload: the unit file changed since the manager read it.
+	NeedReload bool
+	PID        int       // main process, 0 if none
+	StartedAt  time.Time // of the main process, host's clock
+	// ExeDigest is the sha256 of the executable the process runs; ConfigDigest is kvserver.ConfigDigestEnv
+	// out of its environment. Empty when there is no process.
+	ExeDigest, ConfigDigest string
+	// Exe is the path it was started from.
+	Exe string
+	// Log is the tail of the unit's log; filled by a Service call that failed.
+	Log string
+}
+
+// PortState says whether somebody listens on a TCP port.
+type PortState struct {
+	Known     bool // false: this host cannot tell
+	Listening bool
+	// PID of a listener when it could be found, else 0; Process its name.
+	PID     int
+	Process string
+}
+
+// LockRequest names the lock and who takes it.
+type LockRequest struct {
+	Path string // lock file on the host; made if missing, never removed
+	// Holder is written into the file for those who come second: one line of JSON.
+	Holder Holder
+	// Wait bounds how long to wait for another holder; 0 does not wait.
+	Wait time.Duration
+}
+
+// Holder tells who holds a lock.
+type Holder struct {
+	Who   string    `json:"who"`  // user@machine
+	From  string    `json:"from"` // where from, as the host sees it when it can tell
+	Run   string    `json:"run"`
+	Verb  string    `json:"verb"`
+	Since time.Time `json:"since"`
+}
+
+// WriteRequest is a batch of small files.
+type WriteRequest struct {
+	// Account, if set, is a system account (and group of the same name) that must exist first; made if missing. Ignored on local hosts.
+	Account string
+	Files   []File
+}
+
+// File is a small file or a folder as it should be.
+type File struct {
+	Path  string `json:"path"`
+	Dir   bool   `json:"dir,omitempty"`
+	Mode  uint32 `json:"mode"`            // permission bits
+	Owner string `json:"owner,omitempty"` // "user" or "user:group"; empty: the caller's. Ignored on local hosts.
+	// Content of a file.
+	Content []byte `json:"content,omitempty"`
+}
+
+// Change says what came of one write.
+type Change struct {
+	Path    string
+	Changed bool
+	Digest  string // of what lies there now
+	Stamp   string
+}
+
+// Upload is one large file.
+type Upload struct {
+	Path  string
+	Mode  uint32
+	Owner string
+	Blob  Blob
+	// Progress, if set, is called with the bytes sent so far of the total to send (compressed).
+	Progress func(sent, total int64)
+}
+
+// Blob is a large immutable content on the operator's side.
+type Blob interface {
+	Digest() string // sha256 of the uncompressed content, hex
+	Size() int64    // uncompressed
+	// Compressed opens the gzip stream and tells its size.
+	Compressed() (r io.ReadCloser, size int64, err error)
+}
+
+// ServiceRequest is done in the order of the fields.
+type ServiceRequest struct {
+	Unit    string
+	Reload  bool // let the manager re-read unit files
+	Enable  bool
+	Disable bool
+	// Verb is "", "start", "stop" or "restart".
+	Verb string
+	// Wait bounds how long to wait until a started unit says it serves (or a
+	// stopped one is gone); the job itself is queued without blocking, so a
+	// whole cluster can be started together. A unit that fails meanwhile is a
+	// *ServiceError with the tail of its log.
+	Wait time.Duration
+}
+
+// Command is an argv and its input.
+type Command struct {
+	Argv  []string
+	Stdin []byte
+}
+
+// Result is what a command printed.
+type Result struct {
+	Stdout, Stderr []byte
+}
+
+// RemoveRequest lists what to delete.
+type RemoveRequest struct {
+	Files []string // files, links, or empty folders (a folder that is not empty stays, without error)
+	Trees []string // whole trees
+}
