@@ -1,0 +1,33 @@
+package host
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// BytesBlob is a Blob held in memory: for tests and small contents.
+func BytesBlob(content []byte) Blob {
+	var b bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	_, _ = z.Write(content) // a bytes.Buffer takes everything
+	_ = z.Close()
+	sum := sha256.Sum256(content)
+	return &bytesBlob{digest: hex.EncodeToString(sum[:]), size: int64(len(content)), packed: b.Bytes()}
+}
+
+type bytesBlob struct {
+	digest string
+	size   int64
+	packed []byte
+}
+
+func (b *bytesBlob) Digest() string { return b.digest }
+func (b *bytesBlob) Size() int64    { return b.size }
+
+func (b *bytesBlob) Compressed() (io.ReadCloser, int64, error) {
+	return io.NopCloser(bytes.NewReader(b.packed)), int64(len(b.packed)), nil
+}

@@ -1,0 +1,560 @@
+package hosttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"quorate/provision/host"
+)
+
+// Fake is one session on a [Machine]. It implements host.Host.
+type Fake struct {
+	m *Machine
+
+	mu    sync.Mutex
+	dead  error // why no call works any more
+	conns map[*trackedConn]bool
+}
+
+var _ host.Host = (*Fake)(nil)
+
+type hold struct {
+	session *Fake
+	holder  host.Holder
+}
+
+// Machine is what the session is on.
+func (h *Fake) Machine() *Machine { return h.m }
+
+// Name of the machine.
+func (h *Fake) Name() string { return h.m.name }
+
+// call runs one call under the faults: full does all of it, half (may be nil)
+// does about half, for a cut in the middle.
+func (h *Fake) call(ctx context.Context, c Call, half func(), full func() error) error {
+	c.Machine = h.m.name
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("host %q: %w", h.m.name, err)
+	}
+	h.mu.Lock()
+	dead := h.dead
+	h.mu.Unlock()
+	if dead != nil {
+		return h.unreachable(dead)
+	}
+	v := h.m.faults.enter(c)
+	if h.m.world != nil && v.unreach == nil && v.err == nil && v.cut == cutNever {
+		w := h.m.world.enter(c)
+		w.latency += v.latency
+		v = w
+	}
+	if v.latency > 0 {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("host %q: %w", h.m.name, ctx.Err())
+		case <-time.After(v.latency):
+		}
+	}
+	if v.err != nil {
+		return fmt.Errorf("host %q: %w", h.m.name, v.err)
+	}
+	if v.unreach != nil {
+		h.m.dropSessions()
+		return h.unreachable(v.unreach)
+	}
+	switch v.cut {
+	case cutMidway:
+		if half != nil {
+			half()
+		}
+	case cutReplied:
+		_ = full()
+	case cutNever:
+		return full()
+	}
+	h.m.dropSessions()
+	return h.unreachable(ErrCut)
+}
+
+func (h *Fake) unreachable(cause error) error {
+	return &host.UnreachableError{Host: h.m.name, Address: h.m.name + ":22", Cause: cause}
+}
+
+// die ends the session with everything it holds.
+func (h *Fake) die() {
+	h.mu.Lock()
+	if h.dead == nil {
+		h.dead = net.ErrClosed
+	}
+	conns := h.conns
+	h.conns = map[*trackedConn]bool{}
+	h.mu.Unlock()
+	for c := range conns {
+		c.Conn.Close()
+	}
+	h.m.mu.Lock()
+	defer h.m.mu.Unlock()
+	delete(h.m.sessions, h)
+	for p, l := range h.m.locks {
+		if l.session == h {
+			delete(h.m.locks, p)
+		}
+	}
+	h.m.broadcast()
+}
+
+func (m *Machine) dropSessions() {
+	m.mu.Lock()
+	var all []*Fake
+	for h := range m.sessions {
+		all = append(all, h)
+	}
+	m.mu.Unlock()
+	for _, h := range all {
+		h.die()
+	}
+}
+
+// Close ends the session and releases its locks and tunnels.
+func (h *Fake) Close() error {
+	h.die()
+	return nil
+}
+
+// Look implements host.Host.
+func (h *Fake) Look(ctx context.Context, q host.Query) (*host.Look, error) {
+	var out *host.Look
+	err := h.call(ctx, Call{Method: "Look"}, nil, func() (err error) {
+		for _, name := range q.Units {
+			h.m.refresh(name)
+		}
+		out, err = h.m.look(q)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (m *Machine) look(q host.Query) (*host.Look, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l := &host.Look{
+		Facts: m.facts, Files: map[string]host.FileState{}, Dirs: map[string]host.DirState{}, Units: map[string]host.UnitState{},
+		Ports: map[int]host.PortState{}, Accounts: map[string]bool{}, Space: map[string]int64{},
+	}
+	l.Facts.Missing = slices.Clone(m.facts.Missing)
+	l.Facts.Clock = m.clock()
+	for _, f := range q.Files {
+		s, err := m.lookFile(f)
+		if err != nil {
+			return nil, fmt.Errorf("cannot look at host %q: %w", m.name, err)
+		}
+		l.Files[f.Path] = s
+	}
+	for _, d := range q.Dirs {
+		l.Dirs[d] = m.lookDir(d)
+	}
+	for _, u := range q.Units {
+		l.Units[u] = m.unitState(u)
+	}
+	for _, p := range q.Ports {
+		s := m.listeners[p]
+		s.Known = true
+		l.Ports[p] = s
+	}
+	for _, a := range q.Accounts {
+		l.Accounts[a] = m.accounts[a]
+	}
+	for _, p := range q.Space {
+		l.Space[p] = m.freeAt(path.Clean(p))
+	}
+	return l, nil
+}
+
+// Lock implements host.Host.
+func (h *Fake) Lock(ctx context.Context, r host.LockRequest) (func() error, error) {
+	err := h.call(ctx, Call{Method: "Lock", Writes: true, Detail: r.Path}, nil, func() error { return h.lock(ctx, r) })
+	if err != nil {
+		return nil, err
+	}
+	var once sync.Once
+	return func() error {
+		once.Do(func() {
+			h.m.mu.Lock()
+			defer h.m.mu.Unlock()
+			if l := h.m.locks[path.Clean(r.Path)]; l != nil && l.session == h {
+				delete(h.m.locks, path.Clean(r.Path))
+				h.m.broadcast()
+			}
+		})
+		return nil
+	}, nil
+}
+
+func (h *Fake) lock(ctx context.Context, r host.LockRequest) error {
+	m, p := h.m, path.Clean(r.Path)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var expired <-chan time.Time
+	if r.Wait > 0 {
+		t := time.NewTimer(min(r.Wait, m.patience))
+		defer t.Stop()
+		expired = t.C
+	}
+	for m.locks[p] != nil {
+		held := &host.LockedError{Host: m.name, Holder: m.locks[p].holder}
+		if r.Wait <= 0 {
+			return held
+		}
+		change := m.change
+		m.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			m.mu.Lock()
+			return fmt.Errorf("cannot lock host %q: %w", m.name, ctx.Err())
+		case <-expired:
+			m.mu.Lock()
+			return held
+		case <-change:
+		}
+		m.mu.Lock()
+	}
+	if h.isDead() {
+		return h.unreachable(ErrCut)
+	}
+	if m.files[p] == nil {
+		if err := m.put(p, nil, 0o600, m.caller(), m.caller()); err != nil {
+			return fmt.Errorf("cannot lock host %q: %w", m.name, err)
+		}
+		m.files[p].lock = true
+	}
+	holder := r.Holder
+	if holder.From == "" {
+		holder.From = "198.18.0.1"
+	}
+	m.locks[p] = &hold{session: h, holder: holder}
+	return nil
+}
+
+func (h *Fake) isDead() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.dead != nil
+}
+
+// Write implements host.Host.
+func (h *Fake) Write(ctx context.Context, w host.WriteRequest) ([]host.Change, error) {
+	var paths []string
+	for _, f := range w.Files {
+		paths = append(paths, f.Path)
+	}
+	var out []host.Change
+	half := w
+	half.Files = w.Files[:len(w.Files)/2]
+	err := h.call(ctx, Call{Method: "Write", Writes: true, Detail: strings.Join(paths, " ")},
+		func() { _, _ = h.m.write(half) },
+		func() (err error) { out, err = h.m.write(w); return err })
+	return out, err
+}
+
+func (m *Machine) write(w host.WriteRequest) ([]host.Change, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if w.Account != "" && m.facts.Root {
+		m.accounts[w.Account] = true
+	}
+	var out []host.Change
+	for _, f := range w.Files {
+		c, err := m.place(f)
+		if err != nil {
+			return out, fmt.Errorf("cannot write %q on host %q: %w", f.Path, m.name, err)
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// Upload implements host.Host.
+func (h *Fake) Upload(ctx context.Context, u host.Upload) (host.Change, error) {
+	var out host.Change
+	err := h.call(ctx, Call{Method: "Upload", Writes: true, Detail: u.Path}, nil, func() (err error) {
+		out, err = h.m.upload(ctx, u)
+		if err != nil {
+			err = fmt.Errorf("cannot upload %q to host %q: %w", u.Path, h.m.name, err)
+		}
+		return err
+	})
+	return out, err
+}
+
+func (m *Machine) upload(ctx context.Context, u host.Upload) (host.Change, error) {
+	file := host.File{Path: u.Path, Mode: u.Mode, Owner: u.Owner}
+	m.mu.Lock()
+	n := m.files[path.Clean(u.Path)]
+	same := n != nil && n.digest() == u.Blob.Digest()
+	if same {
+		file.Content = n.content
+	}
+	m.mu.Unlock()
+	if !same {
+		content, err := receive(ctx, u)
+		if err != nil {
+			return host.Change{}, err
+		}
+		file.Content = content
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := m.files[path.Clean(u.Path)]; n != nil && n.dir {
+		return host.Change{}, syscall.EISDIR
+	}
+	c, err := m.place(file)
+	if err == nil && c.Digest != u.Blob.Digest() {
+		err = fmt.Errorf("what arrived has digest %s, want %s", c.Digest, u.Blob.Digest())
+	}
+	return c, err
+}
+
+func receive(ctx context.Context, u host.Upload) ([]byte, error) {
+	stream, total, err := u.Blob.Compressed()
+	if err != nil {
+		return nil, err
+	}
+	defer stream.Close()
+	counted := &progress{ctx: ctx, r: stream, total: total, report: u.Progress}
+	z, err := gzip.NewReader(counted)
+	if err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(z)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.Copy(io.Discard, counted); err != nil {
+		return nil, err
+	}
+	return content, nil
+}
+
+type progress struct {
+	ctx         context.Context
+	r           io.Reader
+	sent, total int64
+	report      func(sent, total int64)
+}
+
+func (p *progress) Read(b []byte) (int, error) {
+	if err := p.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := p.r.Read(b)
+	p.sent += int64(n)
+	if n > 0 && p.report != nil {
+		p.report(p.sent, p.total)
+	}
+	return n, err
+}
+
+// Service implements host.Host.
+func (h *Fake) Service(ctx context.Context, r host.ServiceRequest) (host.UnitState, error) {
+	var out host.UnitState
+	err := h.call(ctx, Call{Method: "Service", Writes: true, Detail: strings.TrimSpace(r.Verb + " " + r.Unit)},
+		func() { half := r; half.Verb = ""; _, _ = h.m.service(ctx, half) },
+		func() (err error) { out, err = h.m.service(ctx, r); return err })
+	return out, err
+}
+
+func (m *Machine) service(ctx context.Context, r host.ServiceRequest) (host.UnitState, error) {
+	m.mu.Lock()
+	fail := func(cause string) (host.UnitState, error) {
+		s := m.Unit(r.Unit)
+		m.mu.Lock()
+		if u := m.units[r.Unit]; u != nil {
+			s.Log = strings.Join(u.log[max(0, len(u.log)-20):], "\n")
+		}
+		m.mu.Unlock()
+		verb := r.Verb
+		if verb == "" {
+			verb = "enable"
+		}
+		return s, &host.ServiceError{Host: m.name, Unit: r.Unit, Verb: verb, State: s, Cause: cause}
+	}
+	if m.facts.Manager == "" {
+		m.mu.Unlock()
+		return fail("there is no service manager that this tool knows")
+	}
+	if r.Reload {
+		m.reload()
+	}
+	if r.Enable || r.Verb == "start" || r.Verb == "restart" {
+		if err := m.load(r.Unit); err != nil {
+			m.mu.Unlock()
+			return fail(err.Error())
+		}
+	}
+	if r.Enable {
+		m.unit(r.Unit).enabled = true
+	}
+	if u := m.units[r.Unit]; r.Disable && u != nil {
+		u.enabled = false
+	}
+	m.mu.Unlock()
+
+	if r.Verb == "stop" || r.Verb == "restart" {
+		m.end(r.Unit, false)
+	}
+	switch r.Verb {
+	case "", "stop":
+	case "start", "restart":
+		if err := m.start(r.Unit); err != nil {
+			return fail(err.Error())
+		}
+		timedOut, err := m.await(ctx, r.Unit, r.Wait)
+		if err != nil {
+			return m.Unit(r.Unit), fmt.Errorf("host %q: %s %s: %w", m.name, r.Verb, r.Unit, err)
+		}
+		s := m.Unit(r.Unit)
+		switch {
+		case s.Active == "failed":
+			return fail("failed")
+		case timedOut && r.Wait > 0:
+			return fail(fmt.Sprintf("timed out after %s", r.Wait))
+		}
+	default:
+		return fail(fmt.Sprintf("unknown verb %q", r.Verb))
+	}
+	return m.Unit(r.Unit), nil
+}
+
+// Run implements host.Host: see [Machine.Handle].
+func (h *Fake) Run(ctx context.Context, c host.Command) (host.Result, error) {
+	var out host.Result
+	if len(c.Argv) == 0 {
+		return out, fmt.Errorf("host %q: cannot run an empty command", h.m.name)
+	}
+	err := h.call(ctx, Call{Method: "Run", Writes: true, Detail: strings.Join(c.Argv, " ")}, nil, func() error {
+		handler, err := h.m.handler(c.Argv[0])
+		if err == nil {
+			out, err = handler(ctx, h.m, c)
+		}
+		var exit *host.ExitError
+		if errors.As(err, &exit) {
+			exit.Host, exit.Argv = h.m.name, c.Argv
+			if exit.Stderr == "" {
+				exit.Stderr = string(out.Stderr)
+			}
+		}
+		return err
+	})
+	return out, err
+}
+
+// Move implements host.Host.
+func (h *Fake) Move(ctx context.Context, from, to string) error {
+	return h.call(ctx, Call{Method: "Move", Writes: true, Detail: from + " " + to}, nil, func() error {
+		if err := h.m.move(path.Clean(from), path.Clean(to)); err != nil {
+			return fmt.Errorf("cannot move %q to %q on host %q: %w", from, to, h.m.name, err)
+		}
+		return nil
+	})
+}
+
+func (m *Machine) move(from, to string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch parent := m.files[path.Dir(to)]; {
+	case m.files[from] == nil:
+		return fmt.Errorf("source: %w", syscall.ENOENT)
+	case m.files[to] != nil:
+		return fmt.Errorf("target: %w", syscall.EEXIST)
+	case parent == nil || !parent.dir:
+		return fmt.Errorf("the target's folder: %w", syscall.ENOENT)
+	case strings.HasPrefix(to, from+"/"):
+		return syscall.EINVAL
+	}
+	for _, p := range append(m.below(from), from) {
+		m.files[to+strings.TrimPrefix(p, from)] = m.files[p]
+		delete(m.files, p)
+	}
+	m.files[to].ctime = m.clock()
+	return nil
+}
+
+// Remove implements host.Host.
+func (h *Fake) Remove(ctx context.Context, r host.RemoveRequest) ([]string, error) {
+	var out []string
+	half := host.RemoveRequest{Files: r.Files[:len(r.Files)/2], Trees: r.Trees[:len(r.Trees)/2]}
+	err := h.call(ctx, Call{Method: "Remove", Writes: true, Detail: strings.Join(slices.Concat(r.Files, r.Trees), " ")},
+		func() { h.m.remove(half) },
+		func() error { out = h.m.remove(r); return nil })
+	return out, err
+}
+
+func (m *Machine) remove(r host.RemoveRequest) (removed []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range r.Trees {
+		if m.removeAll(path.Clean(p)) {
+			removed = append(removed, p)
+		}
+	}
+	for _, p := range r.Files {
+		name := path.Clean(p)
+		if n := m.files[name]; n == nil || n.dir && len(m.below(name)) > 0 {
+			continue
+		}
+		delete(m.files, name)
+		removed = append(removed, p)
+	}
+	return removed
+}
+
+// DialContext implements host.Host: see [Machine.SetDialer].
+func (h *Fake) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	var out net.Conn
+	err := h.call(ctx, Call{Method: "DialContext", Detail: address}, nil, func() error {
+		h.m.mu.Lock()
+		dial := h.m.dialer
+		h.m.mu.Unlock()
+		if dial == nil {
+			return fmt.Errorf("cannot dial %s from host %q: %w", address, h.m.name, syscall.ECONNREFUSED)
+		}
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return fmt.Errorf("cannot dial %s from host %q: %w", address, h.m.name, err)
+		}
+		c := &trackedConn{Conn: conn, session: h}
+		h.mu.Lock()
+		h.conns[c] = true
+		h.mu.Unlock()
+		out = c
+		return nil
+	})
+	return out, err
+}
+
+// trackedConn is a tunnel that ends with its session.
+type trackedConn struct {
+	net.Conn
+	session *Fake
+}
+
+func (c *trackedConn) Close() error {
+	c.session.mu.Lock()
+	delete(c.session.conns, c)
+	c.session.mu.Unlock()
+	return c.Conn.Close()
+}

@@ -1,0 +1,149 @@
+package hosttest
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"quorate/provision/host"
+)
+
+const fakeUnit = "[Service]\nExecStart=/usr/local/bin/kvserver serve --config-file /etc/c.yaml\n"
+
+func write(t *testing.T, h host.Host, files ...host.File) {
+	t.Helper()
+	if _, err := h.Write(t.Context(), host.WriteRequest{Files: files}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFakeUnitFollowsItsFileOnlyAfterReload(t *testing.T) {
+	m := NewMachine("etcd1")
+	m.WriteFile("/usr/local/bin/kvserver", []byte("v1"), 0o755)
+	var argv []string
+	m.Program("etcd.service", func(p *Process) error { argv = p.Argv; p.ConfigDigest = "c1"; return nil })
+	h := m.Host()
+	write(t, h, host.File{Path: "/etc/systemd/system/etcd.service", Mode: 0o644, Content: []byte(fakeUnit)})
+	start := host.ServiceRequest{Unit: "etcd.service", Reload: true, Enable: true, Verb: "start", Wait: time.Second}
+	s, err := h.Service(t.Context(), start)
+	if err != nil || s.Active != "active" || s.ConfigDigest != "c1" || len(argv) != 4 {
+		t.Fatalf("start: %+v, %v, argv %q", s, err, argv)
+	}
+	write(t, h, host.File{Path: "/etc/systemd/system/etcd.service", Mode: 0o644, Content: []byte(fakeUnit + "# changed\n")})
+	m.WriteFile("/usr/local/bin/kvserver", []byte("v2"), 0o755)
+	l, err := h.Look(t.Context(), host.Query{Units: []string{"etcd.service"}, Files: []host.FileQuery{{Path: "/usr/local/bin/kvserver"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u := l.Units["etcd.service"]; !u.NeedReload || u.ExeDigest == l.Files["/usr/local/bin/kvserver"].Digest {
+		t.Fatalf("a changed unit file and a replaced binary are not seen: %+v", u)
+	}
+}
+
+func TestFakeCutsOnceAndForAll(t *testing.T) {
+	for _, replyLost := range []bool{false, true} {
+		w := NewWorld("a", "b")
+		a, b := w.Machine("a").Host(), w.Machine("b").Host()
+		if _, err := a.Lock(t.Context(), host.LockRequest{Path: "/run/lock", Holder: host.Holder{Who: "first"}}); err != nil {
+			t.Fatal(err)
+		}
+		w.CutAfter(1, replyLost)
+		write(t, a, host.File{Path: "/etc/one", Mode: 0o644})
+		_, err := b.Write(t.Context(), host.WriteRequest{Files: []host.File{{Path: "/etc/two", Mode: 0o644}}})
+		var gone *host.UnreachableError
+		if !errors.As(err, &gone) || !errors.Is(err, ErrCut) {
+			t.Fatalf("the cut call answered %v", err)
+		}
+		if _, err := w.Machine("b").ReadFile("/etc/two"); (err == nil) != replyLost {
+			t.Fatalf("reply lost %t: reading the file: %v", replyLost, err)
+		}
+		if _, err := a.Look(t.Context(), host.Query{}); !errors.As(err, &gone) {
+			t.Fatalf("the other session survived: %v", err)
+		}
+		if _, err := w.Dial(t.Context(), "a"); !errors.As(err, &gone) {
+			t.Fatalf("a new session before Heal: %v", err)
+		}
+		if n := len(w.Calls()); n != 3 {
+			t.Fatalf("%d calls counted: %v", n, w.Calls())
+		}
+		w.Heal()
+		again := w.Machine("a").Host()
+		if _, err := again.Lock(t.Context(), host.LockRequest{Path: "/run/lock"}); err != nil {
+			t.Fatalf("the lock outlived its session: %v", err)
+		}
+	}
+}
+
+func TestFakeCutMidwayWritesHalf(t *testing.T) {
+	m := NewMachine("a")
+	m.CutMidwayAfter(0)
+	_, err := m.Host().Write(t.Context(), host.WriteRequest{Files: []host.File{{Path: "/etc/1"}, {Path: "/etc/2"}}})
+	if !errors.Is(err, ErrCut) || !strings.Contains(m.Dump(), "/etc/1") || strings.Contains(m.Dump(), "/etc/2") {
+		t.Fatalf("%v\n%s", err, m.Dump())
+	}
+}
+
+func TestFakeFailsTheNthCallWithoutEffect(t *testing.T) {
+	m, boom := NewMachine("a"), errors.New("boom")
+	m.Fail(2, boom)
+	h := m.Host()
+	write(t, h, host.File{Path: "/etc/1"})
+	if _, err := h.Remove(t.Context(), host.RemoveRequest{Files: []string{"/etc/1"}}); !errors.Is(err, boom) {
+		t.Fatal(err)
+	}
+	if got, err := h.Remove(t.Context(), host.RemoveRequest{Files: []string{"/etc/1"}}); err != nil || len(got) != 1 {
+		t.Fatalf("%v, %v", got, err)
+	}
+	if m.Writes() != 3 {
+		t.Fatalf("%d writes", m.Writes())
+	}
+}
+
+func TestFakeProcessOwnsItsPortsAndTunnelsDieWithTheSession(t *testing.T) {
+	m := NewMachine("a")
+	m.WriteFile("/usr/local/bin/kvserver", []byte("v1"), 0o755)
+	m.WriteFile("/etc/systemd/system/e.service", []byte(fakeUnit), 0o644)
+	stopped := 0
+	m.Program("", func(p *Process) error { p.Ports = []int{2379}; p.OnStop = func() { stopped++ }; return nil })
+	m.SetDialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, s := net.Pipe()
+		t.Cleanup(func() { s.Close() })
+		return c, nil
+	})
+	h := m.Host()
+	if _, err := h.Service(t.Context(), host.ServiceRequest{Unit: "e.service", Verb: "start", Wait: time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	l, _ := h.Look(t.Context(), host.Query{Ports: []int{2379, 2380}})
+	if !l.Ports[2379].Listening || l.Ports[2380].Listening || l.Ports[2379].Process != "kvserver" {
+		t.Fatalf("%+v", l.Ports)
+	}
+	conn, err := h.DialContext(t.Context(), "tcp", "127.0.0.1:2379")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Crash("e.service")
+	if s := m.Unit("e.service"); s.Active != "failed" || stopped != 1 {
+		t.Fatalf("%+v, stopped %d", s, stopped)
+	}
+	m.SetUnreachable(nil)
+	if _, err := conn.Read(make([]byte, 1)); err == nil {
+		t.Fatal("a tunnel outlived its session")
+	}
+}
+
+func TestFakeTimesOutWithTheTimeAskedFor(t *testing.T) {
+	m := NewMachine("a")
+	m.SetPatience(5 * time.Millisecond)
+	m.WriteFile("/usr/local/bin/kvserver", []byte("v1"), 0o755)
+	m.WriteFile("/etc/systemd/system/e.service", []byte(fakeUnit), 0o644)
+	m.Program("e.service", func(p *Process) error { p.Ready = func() bool { return false }; return nil })
+	_, err := m.Host().Service(t.Context(), host.ServiceRequest{Unit: "e.service", Verb: "start", Wait: time.Minute})
+	var failed *host.ServiceError
+	if !errors.As(err, &failed) || failed.State.Active != "activating" || failed.Cause != "timed out after 1m0s" {
+		t.Fatal(err)
+	}
+}

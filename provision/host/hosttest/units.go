@@ -1,0 +1,331 @@
+package hosttest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"quorate/provision/host"
+)
+
+const unitDir = "/etc/systemd/system"
+
+// Program is what a unit runs. It is called, outside the machine's lock, when
+// the unit starts, fills in the process, and returns at once; an error is a
+// process that exits with that message, so the unit is failed.
+type Program func(p *Process) error
+
+// Process is one life of a unit.
+type Process struct {
+	Machine *Machine
+	Unit    string
+	// File is the unit file as the manager read it, Argv its command.
+	File []byte
+	Argv []string
+	// Exe and ExeDigest are the executable's at the start.
+	Exe, ExeDigest string
+
+	// ConfigDigest is what the process carries in its environment.
+	ConfigDigest string
+	// Ports are those it listens on while it lives.
+	Ports []int
+	// Ready says whether it serves; nil is yes. It is asked again whenever
+	// something changes on the machine and every millisecond, outside the machine's lock.
+	Ready func() bool
+	// OnStop is called, outside the machine's lock, when the process ends, for whatever reason.
+	OnStop func()
+
+	pid     int
+	started time.Time
+}
+
+func (p *Process) exeDigest() string {
+	if p == nil {
+		return ""
+	}
+	return p.ExeDigest
+}
+
+func (p *Process) configDigest() string {
+	if p == nil {
+		return ""
+	}
+	return p.ConfigDigest
+}
+
+type unit struct {
+	loaded  []byte // the unit file as last read, nil: not in memory
+	stamp   string // its stamp then
+	enabled bool
+	proc    *Process
+	ready   bool
+	failed  bool
+	log     []string
+}
+
+func (u *unit) active() string {
+	switch {
+	case u.proc != nil && u.ready:
+		return "active"
+	case u.proc != nil:
+		return "activating"
+	case u.failed:
+		return "failed"
+	}
+	return "inactive"
+}
+
+func (u *unit) sub() string {
+	return map[string]string{"active": "running", "activating": "start", "failed": "failed", "inactive": "dead"}[u.active()]
+}
+
+// Program sets what a unit runs: by the unit's name, or "" for every unit
+// without a program of its own. A unit without any starts and is ready.
+func (m *Machine) Program(unit string, p Program) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.programs[unit] = p
+}
+
+// Crash ends a unit's process as kill -9 would; the unit is failed.
+func (m *Machine) Crash(name string) { m.end(name, true) }
+
+// Reboot ends all processes and sessions, then starts the enabled units,
+// without waiting for them.
+func (m *Machine) Reboot() {
+	m.mu.Lock()
+	var names []string
+	for name := range m.units {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	m.mu.Unlock()
+	m.dropSessions()
+	for _, name := range names {
+		m.end(name, false)
+		m.mu.Lock()
+		u := m.units[name]
+		u.loaded, u.failed = nil, false
+		enabled := u.enabled
+		m.mu.Unlock()
+		if enabled {
+			_ = m.start(name)
+		}
+	}
+}
+
+// Unit tells a unit's state, as a look would.
+func (m *Machine) Unit(name string) host.UnitState {
+	m.refresh(name)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.unitState(name)
+}
+
+func (m *Machine) unitPath(name string) string {
+	if path.IsAbs(name) {
+		return path.Clean(name)
+	}
+	return path.Join(unitDir, name)
+}
+
+func (m *Machine) unit(name string) *unit {
+	u := m.units[name]
+	if u == nil {
+		u = &unit{}
+		m.units[name] = u
+	}
+	return u
+}
+
+// unitState describes a unit; the caller holds mu and has called refresh.
+func (m *Machine) unitState(name string) host.UnitState {
+	file := m.files[m.unitPath(name)]
+	u := m.units[name]
+	if u == nil {
+		u = &unit{}
+	}
+	s := host.UnitState{
+		Loaded: file != nil || u.loaded != nil, Active: u.active(), Sub: u.sub(), Enabled: u.enabled,
+		NeedReload: m.facts.Manager == "systemd" && u.loaded != nil && (file == nil || file.stamp() != u.stamp),
+	}
+	if p := u.proc; p != nil {
+		s.PID, s.StartedAt, s.Exe, s.ExeDigest, s.ConfigDigest = p.pid, p.started, p.Exe, p.ExeDigest, p.ConfigDigest
+	}
+	return s
+}
+
+// refresh asks the process whether it is ready by now.
+func (m *Machine) refresh(name string) {
+	m.mu.Lock()
+	u := m.units[name]
+	if u == nil || u.proc == nil || u.ready {
+		m.mu.Unlock()
+		return
+	}
+	p := u.proc
+	m.mu.Unlock()
+	ready := p.Ready == nil || p.Ready()
+	m.mu.Lock()
+	if u.proc == p && ready && !u.ready {
+		u.ready = true
+		m.broadcast()
+	}
+	m.mu.Unlock()
+}
+
+// load reads the unit file unless the manager holds it already: systemd keeps
+// units in memory while they are enabled or run, and reads others afresh.
+func (m *Machine) load(name string) error {
+	u, file := m.unit(name), m.files[m.unitPath(name)]
+	if u.loaded != nil && m.facts.Manager == "systemd" && (u.enabled || u.proc != nil) {
+		return nil
+	}
+	if file == nil || file.dir {
+		return fmt.Errorf("Unit %s not found.", name) //nolint:staticcheck // systemd's words
+	}
+	u.loaded, u.stamp = slices.Clone(file.content), file.stamp()
+	return nil
+}
+
+// reload is daemon-reload: units in memory are read again.
+func (m *Machine) reload() {
+	for name, u := range m.units {
+		file := m.files[m.unitPath(name)]
+		if file == nil {
+			if u.proc == nil {
+				u.loaded, u.stamp = nil, ""
+			}
+			continue
+		}
+		u.loaded, u.stamp = slices.Clone(file.content), file.stamp()
+	}
+}
+
+// start runs the unit's program. A unit that runs already is left alone.
+func (m *Machine) start(name string) error {
+	m.mu.Lock()
+	if err := m.load(name); err != nil {
+		m.mu.Unlock()
+		return err
+	}
+	u := m.units[name]
+	if u.proc != nil {
+		m.mu.Unlock()
+		return nil
+	}
+	m.pid++
+	p := &Process{Machine: m, Unit: name, File: u.loaded, Argv: execStart(u.loaded), pid: m.pid, started: m.clock()}
+	u.failed, u.ready = false, false
+	if len(p.Argv) > 0 {
+		p.Exe = p.Argv[0]
+		exe := m.files[path.Clean(p.Exe)]
+		if exe == nil || exe.mode&0o111 == 0 {
+			u.failed = true
+			u.log = append(u.log, fmt.Sprintf("%s: Failed to locate executable %s: No such file or directory", name, p.Exe))
+			m.broadcast()
+			m.mu.Unlock()
+			return nil
+		}
+		p.ExeDigest = exe.digest()
+	}
+	program := m.programs[name]
+	if program == nil {
+		program = m.programs[""]
+	}
+	m.mu.Unlock()
+
+	var failure error
+	if program != nil {
+		failure = program(p)
+	}
+
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	defer m.broadcast()
+	if failure == nil {
+		for _, port := range p.Ports {
+			if l := m.listeners[port]; l.Listening {
+				failure = fmt.Errorf("listen tcp :%d: bind: address already in use", port)
+			}
+		}
+	}
+	if failure != nil {
+		u.failed = true
+		u.log = append(u.log, failure.Error())
+		return nil
+	}
+	for _, port := range p.Ports {
+		m.listeners[port] = host.PortState{Known: true, Listening: true, PID: p.pid, Process: path.Base(p.Exe)}
+	}
+	u.proc, u.ready = p, p.Ready == nil
+	return nil
+}
+
+// end stops a unit's process; failed says how it is left.
+func (m *Machine) end(name string, failed bool) {
+	m.mu.Lock()
+	u := m.units[name]
+	if u == nil || u.proc == nil {
+		if u != nil && !failed {
+			u.failed = false
+		}
+		m.mu.Unlock()
+		return
+	}
+	p := u.proc
+	for _, port := range p.Ports {
+		delete(m.listeners, port)
+	}
+	u.proc, u.ready, u.failed = nil, false, failed
+	m.broadcast()
+	m.mu.Unlock()
+	if p.OnStop != nil {
+		p.OnStop()
+	}
+}
+
+// await waits until a started unit is active or failed, or time is up.
+func (m *Machine) await(ctx context.Context, name string, wait time.Duration) (timedOut bool, err error) {
+	m.mu.Lock()
+	limit := min(wait, m.patience)
+	m.mu.Unlock()
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	for {
+		m.refresh(name)
+		m.mu.Lock()
+		u, change := m.units[name], m.change
+		done := u.active() == "active" || u.active() == "failed" || u.active() == "inactive"
+		m.mu.Unlock()
+		if done {
+			return false, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-deadline.C:
+			return true, nil
+		case <-change:
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// execStart finds the command of a systemd unit file or a service file.
+func execStart(file []byte) []string {
+	var service struct{ Argv []string }
+	if json.Unmarshal(file, &service) == nil {
+		return service.Argv
+	}
+	for line := range strings.Lines(strings.ReplaceAll(string(file), "\\\n", " ")) {
+		if command, ok := strings.CutPrefix(strings.TrimSpace(line), "ExecStart="); ok {
+			return strings.Fields(strings.TrimLeft(command, "-@:+!"))
+		}
+	}
+	return nil
+}
