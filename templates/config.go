@@ -1,0 +1,204 @@
+package templates
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ConfigParams is what one member runs with. Zero numbers and empty strings
+// leave etcd's own default in place, unless the field says otherwise.
+type ConfigParams struct {
+	Cluster string // for the comment at the top only
+	Name    string // the member's name
+	// Address is what peers and clients dial: an IP address or a host name.
+	Address    string
+	ClientPort int
+	PeerPort   int
+	// MetricsPort serves /metrics and /health over plain HTTP on 127.0.0.1; 0 is off.
+	MetricsPort int
+
+	DataDir string
+	WALDir  string // empty: inside DataDir
+
+	// Certificates, as paths on the host. Server is for the client port, Peer
+	// for both ends of the peer port; both demand certificates of TrustedCA.
+	ServerCert, ServerKey string
+	PeerCert, PeerKey     string
+	TrustedCA             string
+	// TLSMinVersion is "TLS1.2" (the default) or "TLS1.3".
+	TLSMinVersion string
+
+	QuotaBackendBytes       int64
+	AutoCompactionMode      string
+	AutoCompactionRetention string
+	SnapshotCount           int64
+	MaxRequestBytes         int64
+	HeartbeatInterval       int64 // milliseconds
+	ElectionTimeout         int64 // milliseconds
+	LogLevel                string
+
+	// ExtraOptions are merged last: names as etcd spells them in its
+	// configuration file, values bool, number, string or list. They may replace
+	// what is set above, except what [Reserved] names.
+	ExtraOptions map[string]any
+}
+
+// Reserved says why an option of etcd cannot be given as an extra option; ""
+// if it can. Refused are the options that the plan itself stands on (identity,
+// directories, certificates), those that only count at the very start (they
+// live in the bootstrap file), and those that throw data or membership away.
+func Reserved(option string) string {
+	switch option {
+	case "name":
+		return "it is the member's name"
+	case "data-dir":
+		return "it is data_dir of the server block"
+	case "wal-dir":
+		return "it is wal_dir of the server block"
+	case "initial-advertise-peer-urls", "advertise-client-urls":
+		return "it comes from the member's address and ports"
+	case "client-transport-security", "peer-transport-security":
+		return "certificates are made from the tls block"
+	case "initial-cluster", "initial-cluster-state", "initial-cluster-token":
+		return "it only counts while the data directory is empty and is kept in the bootstrap file"
+	case "force-new-cluster":
+		return "it would make a new cluster out of one member at every start"
+	case "unsafe-no-fsync":
+		return "it loses acknowledged writes"
+	}
+	if strings.HasPrefix(option, "discovery") {
+		return "members are found through the spec, not through discovery"
+	}
+	return ""
+}
+
+// Config renders etcd's own YAML configuration file for etcd 3.4 to 3.7 (all
+// keys exist in 3.4 but tls-min-version, which an older etcd passes over).
+// It names nobody but the member itself: the other members are in the
+// bootstrap file. initial-advertise-peer-urls is here nevertheless, since etcd
+// wants it in the same breath as listen-peer-urls and it is about this member
+// only; a member with a WAL does not read it.
+func Config(p ConfigParams) ([]byte, error) {
+	if err := p.check(); err != nil {
+		return nil, fmt.Errorf("cannot write the configuration of member %q: %w", p.Name, err)
+	}
+	security := func(cert, key string) map[string]any {
+		return map[string]any{
+			"cert-file":        cert,
+			"key-file":         key,
+			"client-cert-auth": true,
+			"trusted-ca-file":  p.TrustedCA,
+		}
+	}
+	s := map[string]any{
+		"name":                        p.Name,
+		"data-dir":                    p.DataDir,
+		"listen-peer-urls":            listen(p.Address, p.PeerPort, false),
+		"listen-client-urls":          listen(p.Address, p.ClientPort, true),
+		"initial-advertise-peer-urls": httpsURL(p.Address, p.PeerPort),
+		"advertise-client-urls":       httpsURL(p.Address, p.ClientPort),
+		"client-transport-security":   security(p.ServerCert, p.ServerKey),
+		"peer-transport-security":     security(p.PeerCert, p.PeerKey),
+		"tls-min-version":             "TLS1.2",
+		"strict-reconfig-check":       true,
+		"pre-vote":                    true,  // off by default in 3.4
+		"logger":                      "zap", // capnslog by default in 3.4
+	}
+	set := func(key, v string) {
+		if v != "" {
+			s[key] = v
+		}
+	}
+	number := func(key string, n int64) {
+		if n != 0 {
+			s[key] = n
+		}
+	}
+	set("wal-dir", p.WALDir)
+	set("tls-min-version", p.TLSMinVersion)
+	set("auto-compaction-mode", p.AutoCompactionMode)
+	set("auto-compaction-retention", p.AutoCompactionRetention)
+	set("log-level", p.LogLevel)
+	number("quota-backend-bytes", p.QuotaBackendBytes)
+	number("snapshot-count", p.SnapshotCount)
+	number("max-request-bytes", p.MaxRequestBytes)
+	number("heartbeat-interval", p.HeartbeatInterval)
+	number("election-timeout", p.ElectionTimeout)
+	if p.MetricsPort != 0 {
+		s["listen-metrics-urls"] = "http://127.0.0.1:" + strconv.Itoa(p.MetricsPort)
+	}
+	for key, v := range p.ExtraOptions {
+		value, err := plain(v)
+		if err != nil {
+			return nil, fmt.Errorf("cannot write the configuration of member %q: extra option %q: %w", p.Name, key, err)
+		}
+		s[key] = value
+	}
+	return marshal([]string{
+		fmt.Sprintf("etcd member %s of cluster %s: what it runs with.", p.Name, p.Cluster),
+		"Written by quorate; the next apply puts it back. How the member first finds",
+		"its cluster is in the bootstrap file, read only while the data directory is empty.",
+	}, s)
+}
+
+func (p ConfigParams) check() error {
+	var errs []error
+	refuse := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
+	for _, t := range []struct{ what, text string }{{"cluster name", p.Cluster}, {"name", p.Name}, {"address", p.Address}} {
+		if err := oneLine(t.what, t.text); err != nil {
+			errs = append(errs, err)
+		} else if t.text == "" {
+			refuse("%s is missing", t.what)
+		}
+	}
+	for _, t := range []struct{ what, path string }{
+		{"data directory", p.DataDir},
+		{"server certificate", p.ServerCert}, {"server key", p.ServerKey},
+		{"peer certificate", p.PeerCert}, {"peer key", p.PeerKey},
+		{"trusted CA", p.TrustedCA},
+	} {
+		if err := absolute(t.what, t.path); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if p.WALDir != "" {
+		if err := absolute("WAL directory", p.WALDir); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, t := range []struct {
+		what string
+		port int
+	}{{"client port", p.ClientPort}, {"peer port", p.PeerPort}} {
+		if t.port < 1 || t.port > 65535 {
+			refuse("%s %d is not a port", t.what, t.port)
+		}
+	}
+	if p.MetricsPort < 0 || p.MetricsPort > 65535 {
+		refuse("metrics port %d is not a port", p.MetricsPort)
+	}
+	options := make([]string, 0, len(p.ExtraOptions))
+	for key := range p.ExtraOptions {
+		options = append(options, key)
+	}
+	slices.Sort(options)
+	for _, key := range options {
+		if why := Reserved(key); why != "" {
+			refuse("extra option %q is not for you to set: %s", key, why)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// listen is etcd's comma-separated list of URLs.
+func listen(address string, port int, loopback bool) string {
+	hosts := binds(address, loopback)
+	urls := make([]string, len(hosts))
+	for i, h := range hosts {
+		urls[i] = httpsURL(h, port)
+	}
+	return strings.Join(urls, ",")
+}
