@@ -3,6 +3,11 @@
 // package), admin (the client), keys (key and request making), supervise.
 package kvserver
 
+import (
+	"crypto/sha256"
+	"encoding/hex"
+)
+
 // Member is a member as the cluster lists it.
 type Member struct {
 	ID         uint64   `json:"id"`
@@ -49,8 +54,17 @@ type KeyAnswer struct {
 	CSR     string `json:"csr"` // PEM
 }
 
-// ConfigDigestEnv is the environment variable that carries the sha256 (hex) of
-// the configuration file a member was started with. kvserver sets it itself,
-// from the bytes it read, before the member starts; so /proc/PID/environ tells
-// what runs, not what lies on disk.
+// ConfigDigestEnv is the environment variable that carries the [ConfigDigest]
+// a member was started with. kvserver sets it itself, from the bytes it read,
+// before the member starts; so /proc/PID/environ tells what runs, not what
+// lies on disk.
 const ConfigDigestEnv = "QUORATE_CONFIG_DIGEST"
+
+// ConfigDigest is what a member runs with as one value: the sha256 (hex) over
+// the digests of its configuration file and of its unit. The unit counts,
+// since limits and sandbox are part of what runs.
+func ConfigDigest(config, unit []byte) string {
+	c, u := sha256.Sum256(config), sha256.Sum256(unit)
+	sum := sha256.Sum256(append(c[:], u[:]...))
+	return hex.EncodeToString(sum[:])
+}

@@ -22,6 +22,9 @@ type UnitParams struct {
 	Etcd          string
 	ConfigFile    string
 	BootstrapFile string // may be empty
+	// UnitFile is where the rendered unit will lie: kvserver reads it at its
+	// start, so that the digest it runs with covers the unit too. May be empty.
+	UnitFile string
 	DataDir       string
 	WALDir        string // empty: inside DataDir
 	// User is the system account the member runs as; Unit only.
@@ -38,6 +41,9 @@ func (p UnitParams) Argv() []string {
 	argv := []string{p.Binary, "serve", "--config-file", p.ConfigFile}
 	if p.BootstrapFile != "" {
 		argv = append(argv, "--bootstrap-file", p.BootstrapFile)
+	}
+	if p.UnitFile != "" {
+		argv = append(argv, "--unit-file", p.UnitFile)
 	}
 	if p.Etcd != "" {
 		argv = append(argv, "--etcd", p.Etcd)
