@@ -6,6 +6,7 @@ package kvserver
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 )
 
 // Member is a member as the cluster lists it.
@@ -67,4 +68,13 @@ func ConfigDigest(config, unit []byte) string {
 	c, u := sha256.Sum256(config), sha256.Sum256(unit)
 	sum := sha256.Sum256(append(c[:], u[:]...))
 	return hex.EncodeToString(sum[:])
+}
+
+// Minor is the "major.minor" of a version ("3.7.3" or "v3.7.3-rc.0": "3.7"); "" when it is no version.
+func Minor(version string) string {
+	parts := strings.SplitN(strings.TrimPrefix(version, "v"), ".", 3)
+	if len(parts) < 2 {
+		return ""
+	}
+	return parts[0] + "." + parts[1]
 }

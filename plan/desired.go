@@ -1,0 +1,116 @@
+package plan
+
+import (
+	"quorate/kvserver"
+	"quorate/plan/spec"
+	"quorate/templates"
+)
+
+// desired is what one member's host should hold and run.
+type desired struct {
+	files     []WriteFile // folders and files, parents first
+	bootstrap WriteFile
+	manifest  *Manifest // as it should be when all is done
+	exe       string    // digest of the executable that should run
+	config    string    // kvserver.ConfigDigest of what it should run with
+}
+
+func local(m *spec.Member) bool { return m.Connection.Type == "local" }
+
+// rootOwner owns what the member must not be able to change.
+func (b *builder) rootOwner(m *spec.Member) string {
+	if local(m) {
+		return ""
+	}
+	return "root:root"
+}
+
+// userOwner owns what the member reads as its own: keys and data.
+func (b *builder) userOwner(m *spec.Member) string {
+	if local(m) {
+		return ""
+	}
+	return b.spec.Server.User + ":" + b.spec.Server.User
+}
+
+// desire renders everything of a member whose host was seen.
+func (b *builder) desire(m *spec.Member) (*desired, error) {
+	l, s := b.layout[m.Name], b.spec.Server
+	config, err := templates.Config(templates.ConfigParams{
+		Cluster: b.spec.Name, Name: m.Name, Address: m.Address,
+		ClientPort: m.ClientPort, PeerPort: m.PeerPort, MetricsPort: m.MetricsPort,
+		DataDir: l.Data, WALDir: l.WAL,
+		ServerCert: l.Cert("server"), ServerKey: l.Key("server"),
+		PeerCert: l.Cert("peer"), PeerKey: l.Key("peer"), TrustedCA: l.CA,
+		QuotaBackendBytes: s.QuotaBackendBytes, AutoCompactionMode: s.AutoCompactionMode,
+		AutoCompactionRetention: s.AutoCompactionRetention, SnapshotCount: s.SnapshotCount,
+		MaxRequestBytes: s.MaxRequestBytes, HeartbeatInterval: s.HeartbeatInterval,
+		ElectionTimeout: s.ElectionTimeout, LogLevel: s.LogLevel, ExtraOptions: s.ExtraOptions,
+	})
+	if err != nil {
+		return nil, err
+	}
+	peers := make([]templates.InitialPeer, len(b.spec.Members))
+	for i, p := range b.spec.Members {
+		peers[i] = templates.InitialPeer{Name: p.Name, Address: p.Address, Port: p.PeerPort}
+	}
+	bootstrap, err := templates.Bootstrap(templates.BootstrapParams{Cluster: b.spec.Name, Name: m.Name, Peers: peers, Token: b.plan.Token})
+	if err != nil {
+		return nil, err
+	}
+	unit, err := b.unit(m)
+	if err != nil {
+		return nil, err
+	}
+	root, user := b.rootOwner(m), b.userOwner(m)
+	d := &desired{
+		files: []WriteFile{
+			{Path: l.Config, Dir: true, Mode: 0o755, Owner: root},
+			{Path: l.Bin, Dir: true, Mode: 0o755, Owner: root},
+			{Path: l.PKI, Dir: true, Mode: 0o700, Owner: user},
+			{Path: l.Data, Dir: true, Mode: 0o700, Owner: user},
+		},
+		bootstrap: WriteFile{Path: l.Bootstrap, Mode: 0o644, Owner: root, Content: string(bootstrap)},
+		config:    kvserver.ConfigDigest(config, unit),
+	}
+	if l.WAL != "" {
+		d.files = append(d.files, WriteFile{Path: l.WAL, Dir: true, Mode: 0o700, Owner: user})
+	}
+	if l.Run != "" {
+		d.files = append(d.files, WriteFile{Path: l.Run, Dir: true, Mode: 0o700}, WriteFile{Path: parent(l.Log), Dir: true, Mode: 0o700})
+	}
+	d.files = append(d.files,
+		WriteFile{Path: l.EtcdYAML, Mode: 0o644, Owner: root, Content: string(config)},
+		WriteFile{Path: l.UnitFile, Mode: 0o644, Owner: root, Content: string(unit)},
+	)
+	d.manifest = &Manifest{
+		Format: ManifestFormat, Cluster: b.spec.Name, Member: m.Name, Token: b.plan.Token, Formed: true,
+		DataDir: l.Data, WALDir: l.WAL, SpecDigest: b.plan.SpecDigest,
+		Files: map[string]string{l.EtcdYAML: digest(string(config)), l.UnitFile: digest(string(unit)), l.CA: "", l.Bootstrap: ""},
+	}
+	for _, c := range b.memberCertificates(m) {
+		d.manifest.Files[c.Path], d.manifest.Files[c.Key] = "", ""
+	}
+	for _, p := range b.binaries(m) {
+		d.manifest.Files[p.Path] = p.Digest
+		d.exe = p.Digest // the last one serves: kvserver, or the upstream etcd after it
+	}
+	return d, nil
+}
+
+func (b *builder) unit(m *spec.Member) ([]byte, error) {
+	l := b.layout[m.Name]
+	p := templates.UnitParams{
+		Cluster: b.spec.Name, Member: m.Name, Binary: l.KVServer,
+		ConfigFile: l.EtcdYAML, BootstrapFile: l.Bootstrap, UnitFile: l.UnitFile, DataDir: l.Data, WALDir: l.WAL,
+		User: b.spec.Server.User,
+	}
+	if b.spec.Server.Etcd != nil {
+		p.Etcd = l.Etcd
+	}
+	if !local(m) {
+		return templates.Unit(p)
+	}
+	p.LogFile, p.PIDFile, p.StateFile = l.Log, l.Run+"/supervisor.pid", l.Run+"/state.json"
+	return templates.Supervised(p)
+}

@@ -1,0 +1,118 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"quorate/plan/spec"
+)
+
+// Layout is where everything of one member lies on its host. Every path is
+// absolute; on a local host all of them are under the connection's root.
+type Layout struct {
+	Root      string // "" or the folder that stands for "/"
+	Config    string // folder: /etc/quorate/<cluster>
+	Manifest  string
+	EtcdYAML  string // what the member runs with
+	Bootstrap string // read only while the data directory has no member
+	PKI       string // folder
+	CA        string
+	Bin       string // folder
+	KVServer  string
+	Etcd      string // upstream release, when the spec asks for one
+	Data, WAL string // WAL "" when it is inside Data
+	UnitFile  string
+	Unit      string // what the service manager is asked for
+	Lock      string
+	Log, Run  string // local hosts: the supervisor's log file and state folder
+}
+
+// Key and Cert are the files of one profile.
+func (l Layout) Key(p string) string  { return path.Join(l.PKI, p+"-key.pem") }
+func (l Layout) Cert(p string) string { return path.Join(l.PKI, p+".pem") }
+
+// LayoutOf places a member's files.
+func LayoutOf(c *spec.Cluster, m *spec.Member) Layout {
+	root := ""
+	if m.Connection.Type == "local" {
+		root = m.Connection.Root
+		if !path.IsAbs(root) {
+			root = path.Join(c.Dir, root)
+		}
+	}
+	etc := path.Join(root+"/", "etc/quorate", c.Name)
+	l := Layout{
+		Root:      root,
+		Config:    etc,
+		Manifest:  path.Join(etc, "manifest.json"),
+		EtcdYAML:  path.Join(etc, "etcd.yaml"),
+		Bootstrap: path.Join(etc, "bootstrap.yaml"),
+		PKI:       path.Join(etc, "pki"),
+		CA:        path.Join(etc, "pki/ca.pem"),
+		Bin:       path.Join(root+"/", "opt/quorate", c.Name),
+		Data:      path.Join(root+"/", c.Server.DataDir),
+		Unit:      "quorate-" + c.Name + ".service",
+		Lock:      path.Join(root+"/", "run/lock/quorate-"+c.Name+".lock"),
+	}
+	l.KVServer = path.Join(l.Bin, "kvserver")
+	l.Etcd = path.Join(l.Bin, "etcd")
+	if c.Server.WALDir != "" {
+		l.WAL = path.Join(root+"/", c.Server.WALDir)
+	}
+	l.UnitFile = path.Join("/etc/systemd/system", l.Unit)
+	if m.Connection.Type == "local" {
+		l.UnitFile = path.Join(etc, "service.json")
+		l.Unit = l.UnitFile
+		l.Lock = root + ".lock" // beside the root, so that it outlives a destroy
+		l.Run = path.Join(root, "run")
+		l.Log = path.Join(root, "var/log/quorate-"+c.Name+".log")
+	}
+	return l
+}
+
+// URL of an address and port.
+func URL(scheme, address string, port int) string { return scheme + "://" + HostPort(address, port) }
+
+// HostPort joins an address and a port, with brackets around an IPv6 address.
+func HostPort(address string, port int) string {
+	if a, err := netip.ParseAddr(address); err == nil && a.Is6() {
+		address = "[" + address + "]"
+	}
+	return address + ":" + strconv.Itoa(port)
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func or(s, other string) string {
+	if strings.TrimSpace(s) == "" {
+		return other
+	}
+	return s
+}
+
+// short is the head of a digest, enough to tell two apart.
+func short(digest string) string {
+	if len(digest) > 12 {
+		return digest[:12]
+	}
+	return or(digest, "none")
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return fmt.Sprintf("%d %s", n, one)
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

@@ -1,0 +1,77 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// ManifestFormat is the version of the manifest's JSON.
+const ManifestFormat = 1
+
+// Manifest is what a host keeps about itself: which cluster and member it is,
+// what was put there, by which run. It is a note, not the truth: observing
+// reads the real files. It holds no secrets.
+//
+// It is written before a member is first started (the intent: token and CA),
+// and again once the cluster has formed.
+type Manifest struct {
+	Format  int    `json:"format"`
+	Cluster string `json:"cluster"`
+	Member  string `json:"member"`
+	// Token is the initial-cluster token of the bootstrap that this host took part in.
+	Token string `json:"token"`
+	// Formed says that the cluster has served with this host in it. From then on an empty data
+	// directory is lost data: starting it as new would forget what it had acknowledged to its peers.
+	Formed bool `json:"formed"`
+	// ClusterID and MemberID as the formed cluster gave them, hex.
+	ClusterID string `json:"cluster_id,omitempty"`
+	MemberID  string `json:"member_id,omitempty"`
+	DataDir   string `json:"data_dir"`
+	WALDir    string `json:"wal_dir,omitempty"`
+	// SpecDigest the files were made from, and the files with their digests ("" for keys, which are never read).
+	SpecDigest string            `json:"spec_digest"`
+	Files      map[string]string `json:"files"`
+	// LastRun that changed this host.
+	LastRun LastRun `json:"last_run"`
+}
+
+// LastRun is the last run that changed a host.
+type LastRun struct {
+	ID   string    `json:"id"`
+	Verb Verb      `json:"verb"`
+	At   time.Time `json:"at"`
+}
+
+// ParseManifest reads a manifest; one of another format is an error.
+func ParseManifest(b []byte) (*Manifest, error) {
+	m := new(Manifest)
+	if err := json.Unmarshal(b, m); err != nil {
+		return nil, fmt.Errorf("cannot read the manifest: %w", err)
+	}
+	if m.Format != ManifestFormat {
+		return nil, fmt.Errorf("cannot read the manifest: its format is %d, this version of quorate reads %d", m.Format, ManifestFormat)
+	}
+	return m, nil
+}
+
+// Encode is the manifest's JSON, indented, ending in a newline.
+func (m *Manifest) Encode() []byte {
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		panic(err) // plain data: cannot happen
+	}
+	return append(b, '\n')
+}
+
+// same reports whether two manifests say the same about the host; the run, and
+// what only the formed cluster could say, do not count.
+func (m *Manifest) same(o *Manifest) bool {
+	if m == nil || o == nil {
+		return m == o
+	}
+	a, b := *m, *o
+	a.LastRun, b.LastRun = LastRun{}, LastRun{}
+	a.ClusterID, b.ClusterID, a.MemberID, b.MemberID = "", "", "", ""
+	return string(a.Encode()) == string(b.Encode())
+}

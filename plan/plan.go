@@ -1,0 +1,251 @@
+// Package plan is the brain: Build(spec, observed, options) gives a Plan.
+//
+// It is pure: no clock, no file, no socket, and no package that has one below
+// it (a test says so). A plan leaves no choice to execution: it names every
+// file with its bytes, every binary by digest, every certificate by its names.
+// It never contains a secret. The same inputs give the same bytes.
+//
+// It does not execute, retry, or print; that is provision's and the CLI's.
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+)
+
+// Format is the version of the plan's JSON; a plan of another format is refused.
+const Format = 1
+
+// Verb says what the plan is for.
+type Verb string
+
+// The verbs that make plans.
+const (
+	Apply   Verb = "apply"
+	Destroy Verb = "destroy"
+)
+
+// Plan is an ordered graph of steps from observed to spec, plus what is held.
+type Plan struct {
+	Format  int    `json:"format"`
+	Verb    Verb   `json:"verb"`
+	Cluster string `json:"cluster"`
+	// Situation says in one word what was found: absent, forming, running, stopped, unknown.
+	Situation Situation `json:"situation"`
+	// SpecDigest is spec.Digest of the cluster; ObservedDigest that of Observed below.
+	SpecDigest     string `json:"spec_digest"`
+	ObservedDigest string `json:"observed_digest"`
+	// Token is the initial-cluster token of a bootstrap in this plan; not a secret.
+	Token string `json:"token,omitempty"`
+	// Before and After are the voters now and when every step is done.
+	Before Voters `json:"before"`
+	After  Voters `json:"after"`
+	// Steps in an order that respects every need.
+	Steps []Step `json:"steps"`
+	// Held is what the plan refuses for now.
+	Held []Held `json:"held,omitempty"`
+	// Notes are warnings that hold nothing up.
+	Notes []string `json:"notes,omitempty"`
+	// Observed is the world that the plan was made for, one fact a line, no secrets; it explains a refusal.
+	Observed []Fact `json:"observed"`
+}
+
+// Empty reports whether there is nothing to do. What is held may still be there.
+func (p *Plan) Empty() bool { return len(p.Steps) == 0 }
+
+// Interrupts lists the steps that stop writes for a while.
+func (p *Plan) Interrupts() []Step {
+	var out []Step
+	for _, s := range p.Steps {
+		if s.Quorum.Interrupts() {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Step is one action as data.
+type Step struct {
+	// ID is unique in the plan and stable: kind and subject, "push etcd1".
+	ID   string `json:"id"`
+	Kind Kind   `json:"kind"`
+	// Member whose host the step runs on; empty for the operator's side and the whole cluster.
+	Member string `json:"member,omitempty"`
+	// Title is one line for people; Reasons why the step is there.
+	Title   string   `json:"title"`
+	Reasons []string `json:"reasons,omitempty"`
+	// Needs are the IDs of the steps that must be done first; all of them stand before this one.
+	Needs  []string `json:"needs,omitempty"`
+	Quorum Effect   `json:"quorum"`
+	Action Action   `json:"action"`
+
+	subject string // of the ID, where it is not the member
+}
+
+// Kind names a kind of step; provision has one file per kind under the same name.
+type Kind string
+
+// Action is the payload of a step: plain data that survives JSON.
+type Action interface{ Kind() Kind }
+
+// actions makes an empty payload of a kind, for decoding.
+var actions = map[Kind]func() Action{
+	KindCA:          func() Action { return new(CreateCA) },
+	KindPush:        func() Action { return new(Push) },
+	KindFiles:       func() Action { return new(Files) },
+	KindCertificate: func() Action { return new(Certificates) },
+	KindStart:       func() Action { return new(Start) },
+	KindRestart:     func() Action { return new(Restart) },
+	KindClient:      func() Action { return new(IssueClient) },
+	KindRecord:      func() Action { return new(Record) },
+	KindStop:        func() Action { return new(Stop) },
+	KindRemove:      func() Action { return new(Remove) },
+	KindForget:      func() Action { return new(Forget) },
+}
+
+// UnmarshalJSON decodes the payload by its kind; an unknown kind is an error.
+func (s *Step) UnmarshalJSON(b []byte) error {
+	type plain Step
+	raw := struct {
+		*plain
+		Action json.RawMessage `json:"action"`
+	}{plain: (*plain)(s)}
+	if err := json.Unmarshal(b, &raw); err != nil {
+		return err
+	}
+	make, ok := actions[s.Kind]
+	if !ok {
+		return fmt.Errorf("step %q is of the unknown kind %q: the plan was made by another version of quorate", s.ID, s.Kind)
+	}
+	a := make()
+	if err := json.Unmarshal(raw.Action, a); err != nil {
+		return fmt.Errorf("step %q: %w", s.ID, err)
+	}
+	s.Action = a
+	return nil
+}
+
+// Held is a change that the plan refuses for now.
+type Held struct {
+	// Reason is a name to look up in the manual.
+	Reason Reason `json:"reason"`
+	// Subject is the member's name, or the cluster's.
+	Subject string `json:"subject"`
+	// Detail says what was found, with the numbers; WayOut what to do.
+	Detail string `json:"detail"`
+	WayOut string `json:"way_out"`
+	// Blocks says that nothing at all may be done until this is resolved.
+	Blocks bool   `json:"blocks,omitempty"`
+	Voters Voters `json:"voters"`
+}
+
+// Reason names why something is held.
+type Reason string
+
+// The reasons.
+const (
+	HostUnreachable Reason = "host-unreachable" // no look at the host could be had
+	Platform        Reason = "platform"         // not Linux, an unknown architecture, no systemd
+	Privilege       Reason = "privilege"        // neither root nor sudo
+	ToolMissing     Reason = "tool-missing"     // the host lacks a program the tool needs
+	BinaryMissing   Reason = "binary-missing"   // the operator's side has no binary for the architecture
+	DiskFull        Reason = "disk-full"        // not enough free space
+	PortTaken       Reason = "port-taken"       // somebody else listens on a member's port
+	ClockSkew       Reason = "clock-skew"       // the host's clock is off by too much for certificates
+	DataExists      Reason = "data-exists"      // a data directory that this cluster did not make
+	DataLost        Reason = "data-lost"        // a member of a formed cluster without its data directory
+	Identity        Reason = "identity"         // hosts disagree about which cluster this is
+	CAMissing       Reason = "ca-missing"       // a cluster is there, its CA is not
+	CAMismatch      Reason = "ca-mismatch"      // the CA at hand is not the one the hosts trust
+	CAProblem       Reason = "ca-problem"       // the CA cannot be used as it is
+	Membership      Reason = "membership"       // the cluster's members are not the spec's
+	Quorum          Reason = "quorum"           // the step would leave fewer healthy voters than it may
+	ClusterUnknown  Reason = "cluster-unknown"  // members run, none of them could be asked
+	VersionChange   Reason = "version-change"   // another minor version than the one running
+	DataMoved       Reason = "data-moved"       // the spec's data directory is not where the data lies
+)
+
+// Fact is one thing that was observed: a stable key and a short value.
+type Fact struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// FactsDigest is the sha256 (hex) of facts in their order.
+func FactsDigest(facts []Fact) string {
+	h := sha256.New()
+	for _, f := range facts {
+		fmt.Fprintf(h, "%q=%q\n", f.Key, f.Value)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Moved compares the facts a plan was made for with those of now and names
+// what changed, one line each, in the order of the keys. Empty: nothing moved.
+func Moved(then, now []Fact) []string {
+	was := map[string]string{}
+	for _, f := range then {
+		was[f.Key] = f.Value
+	}
+	is := map[string]string{}
+	var out []string
+	for _, f := range now {
+		is[f.Key] = f.Value
+		switch old, ok := was[f.Key]; {
+		case !ok:
+			out = append(out, fmt.Sprintf("%s: was not seen, is %s", f.Key, f.Value))
+		case old != f.Value:
+			out = append(out, fmt.Sprintf("%s: was %s, is %s", f.Key, old, f.Value))
+		}
+	}
+	for _, f := range then {
+		if _, ok := is[f.Key]; !ok {
+			out = append(out, fmt.Sprintf("%s: was %s, is not seen", f.Key, f.Value))
+		}
+	}
+	return out
+}
+
+// Encode is the plan's JSON, indented, ending in a newline: what -o writes.
+func (p *Plan) Encode() ([]byte, error) {
+	b, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("cannot encode the plan: %w", err)
+	}
+	return append(b, '\n'), nil
+}
+
+// Decode reads what Encode wrote. A plan of another format, or one whose
+// steps are out of order, is refused.
+func Decode(b []byte) (*Plan, error) {
+	p := new(Plan)
+	if err := json.Unmarshal(b, p); err != nil {
+		return nil, fmt.Errorf("cannot read the plan: %w", err)
+	}
+	if p.Format != Format {
+		return nil, fmt.Errorf("cannot use the plan: its format is %d, this version of quorate reads %d; make the plan again", p.Format, Format)
+	}
+	if FactsDigest(p.Observed) != p.ObservedDigest {
+		return nil, fmt.Errorf("cannot use the plan: its digest does not match what it says was observed; make the plan again")
+	}
+	return p, p.check()
+}
+
+// check holds the invariants of a plan's shape.
+func (p *Plan) check() error {
+	seen := map[string]bool{}
+	for _, s := range p.Steps {
+		if seen[s.ID] {
+			return fmt.Errorf("plan: step %q is there twice", s.ID)
+		}
+		for _, n := range s.Needs {
+			if !seen[n] {
+				return fmt.Errorf("plan: step %q needs %q, which does not stand before it", s.ID, n)
+			}
+		}
+		seen[s.ID] = true
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"quorate/kvserver"
+	"quorate/pki"
+	"quorate/plan/spec"
+)
+
+// Limits of what a host must have before it is touched.
+const (
+	// maxClockSkew is how far a host's clock may be off: certificates are backdated by pki.Backdate (five
+	// minutes), a host further behind would refuse them. Half of that leaves room for drift on the way.
+	maxClockSkew = pki.Backdate / 2
+	// notableClockSkew is worth a word: logs and leases get hard to read.
+	notableClockSkew = 2 * time.Second
+	// minDataSpace is what an empty member needs: etcd preallocates two WAL segments of 64 MB
+	// (etcd's wal.SegmentSizeBytes), and a database file.
+	minDataSpace = 256 << 20
+)
+
+// preflight holds what cannot work before anything is touched. While a cluster
+// is not formed one unfit host blocks all; afterwards it holds only itself.
+func (b *builder) preflight() {
+	for _, m := range append([]*spec.Member(nil), b.acting...) {
+		unfit := false
+		for _, h := range b.unfit(m) {
+			h.Subject, h.Blocks = m.Name, !b.formed
+			b.hold(h)
+			unfit = true
+		}
+		if unfit {
+			b.leave(m.Name)
+		}
+	}
+	if !b.formed && len(b.acting) < len(b.spec.Members) && !b.blocked() {
+		b.hold(Held{Reason: Quorum, Subject: b.spec.Name, Blocks: true,
+			Detail: fmt.Sprintf("a bootstrap needs every member at once, and only %d of %d hosts can be touched", len(b.acting), len(b.spec.Members)),
+			WayOut: "mend the hosts named above, or take them out of the spec for now"})
+	}
+}
+
+func (b *builder) unfit(m *spec.Member) []Held {
+	h, l := b.obs.Hosts[m.Name], b.layout[m.Name]
+	var out []Held
+	add := func(r Reason, wayOut, format string, args ...any) {
+		out = append(out, Held{Reason: r, Detail: fmt.Sprintf(format, args...), WayOut: wayOut})
+	}
+	switch {
+	case !local(m) && h.OS != "linux":
+		add(Platform, "members run on Linux; take another host", "the host runs %s", or(h.OS, "an unknown system"))
+		return out
+	case h.Arch != "amd64" && h.Arch != "arm64":
+		add(Platform, "members run on amd64 and arm64; take another host", "the host's architecture is %s", or(h.Arch, "unknown"))
+		return out
+	case !local(m) && h.Manager != "systemd":
+		add(Platform, "members are systemd units; take a host that runs systemd", "the host does not run systemd")
+		return out
+	}
+	if !local(m) && !h.Root {
+		add(Privilege, "log in as root, or let the user use sudo (connection: user, sudo, sudo_password)", "commands there do not run as root")
+	}
+	if len(h.Missing) > 0 {
+		add(ToolMissing, "install it there", "the host lacks %s", strings.Join(h.Missing, ", "))
+	}
+	skew := h.ClockOffset.Abs() - h.ClockError
+	switch {
+	case skew > maxClockSkew:
+		way := "set the host's clock (chrony, systemd-timesyncd), then run again"
+		add(ClockSkew, way, "its clock is %s %s this one; certificates would not be valid there", round(h.ClockOffset.Abs()), ahead(h.ClockOffset))
+	case skew > notableClockSkew:
+		b.note("%s: its clock is %s %s this one", m.Name, round(h.ClockOffset.Abs()), ahead(h.ClockOffset))
+	}
+	var size int64
+	if why := b.obs.BinaryProblems[h.Platform()]; why != "" {
+		add(BinaryMissing, "put the binary there, or say where it is (server: binary, etcd)", "%s", why)
+	} else {
+		for _, p := range b.binaries(m) {
+			if h.Files[p.Path].Digest != p.Digest {
+				size += p.Size
+			}
+		}
+	}
+	if free, ok := h.Space[l.Bin]; ok && size > 0 && free < size {
+		add(DiskFull, "free some space there", "%s has %s free, the binaries need %s", l.Bin, mib(free), mib(size))
+	}
+	for _, dir := range []string{l.Data, l.WAL} {
+		if free, ok := h.Space[dir]; ok && dir != "" && !h.hasData() && free < minDataSpace {
+			add(DiskFull, "free some space there, or give the spec another data_dir", "%s has %s free, a member needs %s to start", dir, mib(free), mib(minDataSpace))
+		}
+	}
+	if !h.Unit.Running() {
+		for _, port := range []int{m.ClientPort, m.PeerPort, m.MetricsPort} {
+			if p, ok := h.Ports[port]; ok && p.Known && p.Listening {
+				who := "another process"
+				if p.Process != "" {
+					who = fmt.Sprintf("%s (pid %d)", p.Process, p.PID)
+				}
+				add(PortTaken, "stop that service, or give the member other ports (client_port, peer_port, metrics_port)", "%s listens on port %d", who, port)
+			}
+		}
+	}
+	return out
+}
+
+// versions holds a change of the minor version: that is an upgrade, with an
+// order and gates of its own (etcd's upgrade guides), not a mere replacement.
+func (b *builder) versions() {
+	for _, m := range append([]*spec.Member(nil), b.acting...) {
+		s, ok := b.obs.Cluster.Status[m.Name]
+		if !ok || s.Version == "" {
+			continue
+		}
+		want := b.serving(m).Version
+		if kvserver.Minor(s.Version) == kvserver.Minor(want) {
+			continue
+		}
+		b.hold(Held{Reason: VersionChange, Subject: m.Name,
+			Detail: fmt.Sprintf("the member runs etcd %s, the spec asks for %s", s.Version, or(want, "an unknown version")),
+			WayOut: "this version of quorate does not move members between minor versions: keep the server of " + kvserver.Minor(s.Version)})
+		b.leave(m.Name)
+	}
+}
+
+// serving is the binary that serves on a member's host.
+func (b *builder) serving(m *spec.Member) Binary {
+	name := "kvserver"
+	if b.spec.Server.Etcd != nil {
+		name = "etcd"
+	}
+	return b.obs.Binaries[b.obs.Hosts[m.Name].Platform()][name]
+}
+
+func ahead(d time.Duration) string {
+	if d < 0 {
+		return "behind"
+	}
+	return "ahead of"
+}
+
+func round(d time.Duration) time.Duration {
+	if d > time.Minute {
+		return d.Round(time.Second)
+	}
+	return d.Round(time.Millisecond)
+}
+
+func mib(n int64) string { return fmt.Sprintf("%d MiB", n>>20) }

@@ -1,0 +1,116 @@
+package plan
+
+import (
+	"slices"
+
+	"quorate/plan/spec"
+)
+
+// KindRemove takes everything of a member off its host.
+const KindRemove Kind = "remove"
+
+// Remove deletes what was put there. Holds afterwards: none of the paths is
+// there. Move happens first: data that is kept.
+type Remove struct {
+	Move  []MovePath `json:"move,omitempty"`
+	Trees []string   `json:"trees,omitempty"` // whole trees
+	Files []string   `json:"files,omitempty"` // files, and folders if they are empty then
+	// Unit that the manager shall forget, if it is a systemd unit.
+	Unit string `json:"unit,omitempty"`
+}
+
+// MovePath is a folder moved aside.
+type MovePath struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+// Kind of the step.
+func (*Remove) Kind() Kind { return KindRemove }
+
+func (b *builder) remove(m *spec.Member) {
+	h, l := b.obs.Hosts[m.Name], b.layout[m.Name]
+	a := &Remove{}
+	aside := ".destroyed-" + b.opt.Now.UTC().Format("20060102T150405Z")
+	for _, d := range []struct {
+		path string
+		dir  Dir
+	}{{l.Data, h.Data}, {l.WAL, h.WAL}} {
+		switch {
+		case d.path == "" || !d.dir.Exists:
+		case b.opt.KeepData && !d.dir.Empty:
+			a.Move = append(a.Move, MovePath{From: d.path, To: d.path + aside})
+		default:
+			a.Trees = append(a.Trees, d.path)
+		}
+	}
+	for _, t := range []string{l.Config, l.Bin} {
+		if h.Files[t].Exists {
+			a.Trees = append(a.Trees, t)
+		}
+	}
+	if h.Files[l.UnitFile].Exists && !local(m) {
+		a.Files, a.Unit = append(a.Files, l.UnitFile), l.Unit
+	}
+	if len(a.Move)+len(a.Trees)+len(a.Files) == 0 {
+		return
+	}
+	if local(m) {
+		// The whole root goes, data before the manifest that says whose it is: a cut in between must stay readable.
+		if b.opt.KeepData {
+			a.Files = append(a.Files, l.Log)
+		} else {
+			a.Trees = append(a.Trees, l.Root)
+		}
+	} else {
+		a.Files = append(a.Files, parent(l.Config), parent(l.Bin), parent(l.Data))
+	}
+	b.add(Step{
+		Kind: KindRemove, Member: m.Name, Needs: b.ids(KindStop),
+		Title:  "remove the member's files from " + m.Name,
+		Action: a,
+	})
+}
+
+// KindForget removes what the operator's side holds.
+const KindForget Kind = "forget"
+
+// Forget deletes the CA that was made here and the client certificates. Holds
+// afterwards: none of the files is there. A CA brought by the operator stays.
+type Forget struct {
+	Files []string `json:"files"`
+	// Dirs that go if they are empty then.
+	Dirs []string `json:"dirs,omitempty"`
+}
+
+// Kind of the step.
+func (*Forget) Kind() Kind { return KindForget }
+
+func (b *builder) forget() {
+	a := &Forget{}
+	for _, c := range b.spec.Clients {
+		if have := b.obs.Clients[c.Name]; have.Cert != nil {
+			a.Files = append(a.Files, c.Dir+"/"+c.Name+".pem", c.Dir+"/"+c.Name+"-key.pem")
+			if !slices.Contains(a.Dirs, c.Dir) {
+				a.Files = append(a.Files, c.Dir+"/ca.pem")
+				a.Dirs = append(a.Dirs, c.Dir)
+			}
+		}
+	}
+	if ca := b.obs.CA; ca.Exists && !ca.Own {
+		key := b.spec.TLS.Dir + "/ca-key.pem"
+		if ca.Encrypted {
+			key += ".age"
+		}
+		a.Files = append(a.Files, b.spec.TLS.Dir+"/ca.pem", key)
+		a.Dirs = append(a.Dirs, b.spec.TLS.Dir)
+	}
+	if len(a.Files) == 0 {
+		return
+	}
+	b.add(Step{
+		Kind: KindForget, Needs: b.ids(KindStop, KindRemove),
+		Title:  "delete the CA and the client certificates on this side",
+		Action: a,
+	})
+}

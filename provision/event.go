@@ -1,0 +1,79 @@
+package provision
+
+import (
+	"time"
+
+	"quorate/plan"
+)
+
+// Event is one thing that happened in a run: for the screen, for --json, for
+// the journal. It holds no secret.
+type Event struct {
+	At   time.Time `json:"at"`
+	Run  string    `json:"run"`
+	Type EventType `json:"type"`
+	// Step, Title and Member of the step it is about.
+	Step   string `json:"step,omitempty"`
+	Title  string `json:"title,omitempty"`
+	Member string `json:"member,omitempty"`
+	// Seconds the step, the call or the run took.
+	Seconds float64 `json:"seconds,omitempty"`
+	// Sent and Total bytes of a transfer (compressed).
+	Sent  int64 `json:"sent,omitempty"`
+	Total int64 `json:"total,omitempty"`
+	// Call is a host call: its method and what it was about (a path, a unit, a program).
+	Call string `json:"call,omitempty"`
+	// Detail for people: what came of it.
+	Detail string `json:"detail,omitempty"`
+	Error  string `json:"error,omitempty"`
+}
+
+// EventType says what happened.
+type EventType string
+
+// The events of a run, in the order in which they can come.
+const (
+	RunStarted  EventType = "run-started"
+	StepStarted EventType = "step-started"
+	Progress    EventType = "progress" // a transfer moves; not kept in the journal
+	HostCall    EventType = "call"     // a call on a host ended; only in the journal
+	StepDone    EventType = "step-done"
+	StepSkipped EventType = "step-skipped" // its postcondition held already
+	StepFailed  EventType = "step-failed"
+	NotReached  EventType = "not-reached" // a step that an earlier failure or an interrupt left out
+	RunFinished EventType = "run-finished"
+)
+
+// Report is what came of a run.
+type Report struct {
+	Run     string         `json:"run"`
+	Cluster string         `json:"cluster"`
+	Verb    plan.Verb      `json:"verb"`
+	Steps   []StepReport   `json:"steps"`
+	Counts  map[Result]int `json:"counts"`
+	Seconds float64        `json:"seconds"`
+	// Journal is the file with the whole story, "" if none was kept.
+	Journal string `json:"journal,omitempty"`
+}
+
+// StepReport is what came of one step.
+type StepReport struct {
+	ID      string  `json:"id"`
+	Title   string  `json:"title"`
+	Result  Result  `json:"result"`
+	Seconds float64 `json:"seconds"`
+	Detail  string  `json:"detail,omitempty"`
+	Error   string  `json:"error,omitempty"`
+}
+
+// Result of a step.
+type Result string
+
+// The results.
+const (
+	Changed    Result = "changed"
+	Unchanged  Result = "unchanged" // held already
+	Failed     Result = "failed"
+	Unreached  Result = "not-reached"
+	Incomplete Result = "interrupted" // begun, and abandoned at an interrupt
+)

@@ -1,0 +1,36 @@
+package provision
+
+import (
+	"context"
+
+	"quorate/plan"
+	"quorate/provision/host"
+)
+
+// files writes the batch in one call, then has the service manager read it.
+func (r *run) files(ctx context.Context, s plan.Step, a *plan.Files) (outcome, error) {
+	h, err := r.session.Host(ctx, s.Member)
+	if err != nil {
+		return outcome{}, err
+	}
+	w := host.WriteRequest{Account: a.Account}
+	for _, f := range a.Files {
+		w.Files = append(w.Files, host.File{Path: f.Path, Dir: f.Dir, Mode: f.Mode, Owner: f.Owner, Content: []byte(f.Content)})
+	}
+	out := outcome{changed: a.Reload || a.Enable || a.Account != ""}
+	if len(w.Files) > 0 || w.Account != "" {
+		changes, err := h.Write(ctx, w)
+		if err != nil {
+			return outcome{}, err
+		}
+		for _, c := range changes {
+			out.changed = out.changed || c.Changed
+		}
+	}
+	if a.Reload || a.Enable {
+		if _, err := h.Service(ctx, host.ServiceRequest{Unit: a.Unit, Reload: a.Reload, Enable: a.Enable}); err != nil {
+			return outcome{}, err
+		}
+	}
+	return out, nil
+}

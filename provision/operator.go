@@ -1,0 +1,21 @@
+package provision
+
+import "quorate/plan"
+
+// What happens on the operator's side only: the CA, clients' certificates, their removal.
+
+func (r *run) createCA(a *plan.CreateCA) (outcome, error) {
+	ca, err := r.session.world.Authority.Look()
+	if err != nil || ca.Exists {
+		return outcome{}, err
+	}
+	return outcome{changed: true}, r.session.world.Authority.Create(a)
+}
+
+func (r *run) issueClient(a *plan.IssueClient) (outcome, error) {
+	return outcome{changed: true}, r.session.world.Authority.IssueClient(a)
+}
+
+func (r *run) forget(a *plan.Forget) (outcome, error) {
+	return outcome{changed: true}, r.session.world.Authority.Forget(a)
+}

@@ -1,0 +1,64 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"quorate/kvserver"
+	"quorate/plan"
+	"quorate/provision/host"
+)
+
+// record writes the manifest, with the run and the cluster's own ids in it.
+func (r *run) record(ctx context.Context, s plan.Step, a *plan.Record) (outcome, error) {
+	h, err := r.session.Host(ctx, s.Member)
+	if err != nil {
+		return outcome{}, err
+	}
+	m := a.Manifest
+	m.LastRun = plan.LastRun{ID: r.opt.ID, Verb: r.plan.Verb, At: r.begun.UTC()}
+	if st, ok := r.recall(ctx, s.Member); ok {
+		m.ClusterID, m.MemberID = fmt.Sprintf("%x", st.ClusterID), fmt.Sprintf("%x", st.MemberID)
+	}
+	_, err = h.Write(ctx, host.WriteRequest{Files: []host.File{{Path: a.Path, Mode: 0o644, Owner: a.Owner, Content: m.Encode()}}})
+	return outcome{changed: true}, err
+}
+
+// remember keeps a member's status for the rest of the run: its ids do not change.
+func (r *run) remember(name string, s kvserver.Status) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.status == nil {
+		r.status = map[string]kvserver.Status{}
+	}
+	r.status[name] = s
+}
+
+// recall is a member's status as this run has seen it, or asked now. A member
+// that does not answer leaves the ids as the plan has them.
+func (r *run) recall(ctx context.Context, name string) (kvserver.Status, bool) {
+	r.mu.Lock()
+	s, ok := r.status[name]
+	r.mu.Unlock()
+	if ok {
+		return s, true
+	}
+	admin, err := r.session.Admin()
+	if err != nil {
+		return s, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	s, err = admin.Status(ctx, name)
+	return s, err == nil
+}
+
+func sortedNames[V any](m map[string]V) []string {
+	var out []string
+	for n := range m {
+		out = append(out, n)
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,111 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"quorate/kvserver"
+	"quorate/plan"
+	"quorate/provision/host"
+)
+
+// restart takes one voter away and brings it back: only while every voter is
+// healthy, after moving leadership to another one, and done only once the
+// member has caught up.
+func (r *run) restart(ctx context.Context, s plan.Step, a *plan.Restart) (outcome, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, a.Wait, fmt.Errorf("%s did not serve within %s", s.Member, a.Wait))
+	defer cancel()
+	h, err := r.session.Host(ctx, s.Member)
+	if err != nil {
+		return outcome{}, err
+	}
+	admin, err := r.session.Admin()
+	if err != nil {
+		return outcome{}, err
+	}
+	if runs, err := r.runsAs(ctx, h, a); err != nil || runs {
+		return outcome{}, err
+	}
+	peers, err := r.allHealthy(ctx, admin, a.Voters)
+	if err != nil {
+		return outcome{}, err
+	}
+	moved, err := handOver(ctx, admin, s.Member, peers)
+	if err != nil {
+		return outcome{}, err
+	}
+	if _, err := h.Service(ctx, host.ServiceRequest{Unit: a.Unit, Verb: "restart", Wait: a.Wait}); err != nil {
+		return outcome{}, err
+	}
+	var applied uint64
+	for _, p := range peers {
+		applied = max(applied, p.RaftAppliedIndex)
+	}
+	if err := until(ctx, func() error {
+		st, err := r.healthy(ctx, admin, s.Member, a.Voters)
+		if err == nil && st.RaftAppliedIndex < applied {
+			err = fmt.Errorf("%s has applied index %d, the others had %d before it was restarted", s.Member, st.RaftAppliedIndex, applied)
+		}
+		return err
+	}); err != nil {
+		return outcome{}, err
+	}
+	switch runs, err := r.runsAs(ctx, h, a); {
+	case err != nil:
+		return outcome{}, err
+	case !runs:
+		return outcome{}, fmt.Errorf("%s was restarted and still does not run the planned binary and configuration", s.Member)
+	}
+	return outcome{changed: true, detail: moved}, nil
+}
+
+// runsAs reports whether the process runs with what the plan wants.
+func (r *run) runsAs(ctx context.Context, h host.Host, a *plan.Restart) (bool, error) {
+	look, err := h.Look(ctx, host.Query{Units: []string{a.Unit}})
+	if err != nil {
+		return false, err
+	}
+	u := look.Units[a.Unit]
+	return u.Active == "active" && u.ExeDigest == a.ExeDigest && u.ConfigDigest == a.ConfigDigest, nil
+}
+
+// allHealthy asks every member of the spec; a plan that takes a voter away was
+// made for a cluster in which all of them answer.
+func (r *run) allHealthy(ctx context.Context, admin Admin, voters int) (map[string]kvserver.Status, error) {
+	members := r.session.cluster.Members
+	all := make([]kvserver.Status, len(members))
+	errs := make([]error, len(members))
+	parallel(len(members), func(i int) { all[i], errs[i] = r.healthy(ctx, admin, members[i].Name, voters) })
+	out := map[string]kvserver.Status{}
+	healthy := 0
+	for i, m := range members {
+		if errs[i] == nil {
+			healthy++
+			out[m.Name] = all[i]
+		}
+	}
+	if healthy < voters {
+		return nil, fmt.Errorf("%w: %d of %d voters are healthy, and a restart needs all of them: %w", errQuorum, healthy, voters, errors.Join(errs...))
+	}
+	return out, nil
+}
+
+// handOver moves leadership away from a member that has it, to the voter that
+// has applied most. Says what it did.
+func handOver(ctx context.Context, admin Admin, member string, all map[string]kvserver.Status) (string, error) {
+	me := all[member]
+	if me.Leader != me.MemberID || len(all) < 2 {
+		return "", nil
+	}
+	best := ""
+	for _, name := range sortedNames(all) {
+		if name != member && (best == "" || all[name].RaftAppliedIndex > all[best].RaftAppliedIndex) {
+			best = name
+		}
+	}
+	if err := admin.MoveLeader(ctx, member, all[best].MemberID); err != nil {
+		return "", fmt.Errorf("cannot move leadership from %s to %s: %w", member, best, err)
+	}
+	return "leadership moved to " + best, nil
+}

@@ -1,0 +1,213 @@
+package provision
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"quorate/plan"
+	"quorate/plan/spec"
+	"quorate/provision/host"
+)
+
+// Session is the connections with one cluster's hosts. Hosts are connected
+// when first needed, each once. Methods may be called from many goroutines.
+// Close ends everything, locks included.
+type Session struct {
+	world   World
+	cluster *spec.Cluster
+	layout  map[string]plan.Layout
+	hosts   map[string]*connection
+
+	mu     sync.Mutex
+	admin  Admin
+	unlock []func() error
+	wrap   func(member string, h host.Host) host.Host // the journal's ear, nil outside a run
+}
+
+// connection is a host that may not be connected yet.
+type connection struct {
+	member *spec.Member
+	once   sync.Once
+	ready  chan struct{}
+	host   host.Host
+	err    error
+}
+
+// Open prepares a session; it connects nothing yet.
+func Open(w World, c *spec.Cluster) *Session {
+	s := &Session{world: w, cluster: c, layout: map[string]plan.Layout{}, hosts: map[string]*connection{}}
+	for _, m := range c.Members {
+		s.layout[m.Name] = plan.LayoutOf(c, m)
+		s.hosts[m.Name] = &connection{member: m, ready: make(chan struct{})}
+	}
+	return s
+}
+
+// Host is the connected host of a member, connecting it first if need be. The
+// error of a failed connection is kept: nobody waits for it twice.
+func (s *Session) Host(ctx context.Context, member string) (host.Host, error) {
+	c, ok := s.hosts[member]
+	if !ok {
+		return nil, fmt.Errorf("cluster %q has no member %q", s.cluster.Name, member)
+	}
+	c.once.Do(func() {
+		defer close(c.ready)
+		c.host, c.err = s.world.Connect(ctx, c.member)
+	})
+	select {
+	case <-c.ready:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if c.err != nil {
+		return nil, c.err
+	}
+	s.mu.Lock()
+	wrap := s.wrap
+	s.mu.Unlock()
+	if wrap != nil {
+		return wrap(member, c.host), nil
+	}
+	return c.host, nil
+}
+
+// Admin is the client of the members' API, with a certificate made for this
+// session. It opens the CA's key.
+func (s *Session) Admin() (Admin, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.admin != nil {
+		return s.admin, nil
+	}
+	t, err := s.world.Authority.Operator()
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a client certificate for this run: %w", err)
+	}
+	s.admin = s.world.Admin(s.Endpoints(), t, s.Dial)
+	return s.admin, nil
+}
+
+// Endpoints are the members' client addresses in the spec's order.
+func (s *Session) Endpoints() []Endpoint {
+	var out []Endpoint
+	for _, m := range s.cluster.Members {
+		out = append(out, Endpoint{Name: m.Name, Address: plan.HostPort(m.Address, m.ClientPort)})
+	}
+	return out
+}
+
+// Operator gives the TLS configuration of a short-lived client certificate.
+func (s *Session) Operator() (*tls.Config, error) { return s.world.Authority.Operator() }
+
+// Dial opens a connection from a member's host: the tunnel.
+func (s *Session) Dial(ctx context.Context, member, network, address string) (net.Conn, error) {
+	h, err := s.Host(ctx, member)
+	if err != nil {
+		return nil, err
+	}
+	return h.DialContext(ctx, network, address)
+}
+
+// Lock takes the cluster's lock on every host that can be reached, in the
+// spec's order of members, so that two operators meet on the first host and
+// cannot lock each other out. A lock held by somebody else gives back what was
+// taken and is a *host.LockedError. A host that cannot be reached is passed
+// over: observing will name it.
+func (s *Session) Lock(ctx context.Context, verb plan.Verb, wait time.Duration) error {
+	s.connectAll(ctx)
+	holder := s.world.Holder
+	holder.Verb, holder.Since = string(verb), s.world.Clock()
+	first := true
+	take := func(m *spec.Member) error {
+		h, err := s.Host(ctx, m.Name)
+		if err != nil {
+			return context.Cause(ctx) // unreachable: nil unless we were interrupted
+		}
+		w := time.Duration(0)
+		if first { // whoever has the first host gets the others: only holders of the first come further
+			w, first = wait, false
+		} else {
+			w = max(wait, 5*time.Second) // a run that is just ending lets go of its hosts one after another
+		}
+		unlock, err := h.Lock(ctx, host.LockRequest{Path: s.layout[m.Name].Lock, Holder: holder, Wait: w})
+		var locked *host.LockedError
+		switch {
+		case err == nil:
+			s.mu.Lock()
+			s.unlock = append(s.unlock, unlock)
+			s.mu.Unlock()
+			return nil
+		case errors.As(err, &locked):
+			return err
+		}
+		return fmt.Errorf("cannot lock cluster %q on %s: %w", s.cluster.Name, m.Name, err)
+	}
+	// The first host that can be reached decides; the others follow together.
+	rest := s.cluster.Members
+	for len(rest) > 0 && first {
+		if err := take(rest[0]); err != nil {
+			return err
+		}
+		rest = rest[1:]
+	}
+	errs := make([]error, len(rest))
+	parallel(len(rest), func(i int) { errs[i] = take(rest[i]) })
+	if err := errors.Join(errs...); err != nil {
+		s.Unlock()
+		return err
+	}
+	return nil
+}
+
+// Unlock gives the locks back; Close does it too.
+func (s *Session) Unlock() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range s.unlock {
+		_ = u() // the lock ends with its session in any case
+	}
+	s.unlock = nil
+}
+
+// connectAll connects every host, together, and waits until each has or has not.
+func (s *Session) connectAll(ctx context.Context) {
+	parallel(len(s.cluster.Members), func(i int) { _, _ = s.Host(ctx, s.cluster.Members[i].Name) })
+}
+
+// Close ends the session.
+func (s *Session) Close() error {
+	s.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	if s.admin != nil {
+		errs = append(errs, s.admin.Close())
+		s.admin = nil
+	}
+	for _, m := range s.cluster.Members {
+		c := s.hosts[m.Name]
+		c.once.Do(func() { c.err = net.ErrClosed; close(c.ready) })
+		<-c.ready
+		if c.host != nil {
+			errs = append(errs, c.host.Close())
+		}
+	}
+	if s.world.Stamps != nil {
+		errs = append(errs, s.world.Stamps.Save())
+	}
+	return errors.Join(errs...)
+}
+
+// parallel runs f(0) … f(n-1) together and waits for all.
+func parallel(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { f(i) })
+	}
+	wg.Wait()
+}

@@ -1,0 +1,124 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"quorate/kvserver"
+	"quorate/plan"
+	"quorate/provision/host"
+)
+
+// start starts the units together, waits until each says that it serves, and
+// then asks every member: one cluster, all voters listed, each of them healthy.
+func (r *run) start(ctx context.Context, a *plan.Start) (outcome, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, a.Wait, fmt.Errorf("the members did not serve within %s", a.Wait))
+	defer cancel()
+	if err := r.each(ctx, a.Members, func(ctx context.Context, h host.Host, m plan.StartMember) error {
+		verb := "start"
+		if m.Restart {
+			verb = "restart"
+		}
+		_, err := h.Service(ctx, host.ServiceRequest{Unit: m.Unit, Verb: verb, Wait: a.Wait})
+		return err
+	}); err != nil {
+		return outcome{}, err
+	}
+	id, err := r.oneCluster(ctx, a)
+	if err != nil {
+		return outcome{}, err
+	}
+	return outcome{changed: true, detail: fmt.Sprintf("cluster %x, %d voters", id, a.Voters)}, nil
+}
+
+// each runs f on every member's host together; the first failure ends the others.
+func (r *run) each(ctx context.Context, members []plan.StartMember, f func(context.Context, host.Host, plan.StartMember) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	parallel(len(members), func(i int) {
+		h, err := r.session.Host(ctx, members[i].Member)
+		if err == nil {
+			err = f(ctx, h, members[i])
+		}
+		if err != nil {
+			cancel(err) // only the first one counts: who is ended because of it has no story of its own
+		}
+	})
+	return context.Cause(ctx)
+}
+
+// oneCluster asks every member until all agree or the deadline has come.
+func (r *run) oneCluster(ctx context.Context, a *plan.Start) (uint64, error) {
+	admin, err := r.session.Admin()
+	if err != nil {
+		return 0, err
+	}
+	answers := make([]kvserver.Status, len(a.Members))
+	errs := make([]error, len(a.Members))
+	parallel(len(a.Members), func(i int) {
+		name := a.Members[i].Member
+		errs[i] = until(ctx, func() error {
+			st, err := r.healthy(ctx, admin, name, a.Voters)
+			answers[i] = st
+			return err
+		})
+	})
+	if err := errors.Join(errs...); err != nil {
+		return 0, err
+	}
+	for i, s := range answers {
+		if s.ClusterID != answers[0].ClusterID {
+			return 0, fmt.Errorf("%s serves cluster %x and %s cluster %x: the hosts hold data of different clusters",
+				a.Members[0].Member, answers[0].ClusterID, a.Members[i].Member, s.ClusterID)
+		}
+	}
+	return answers[0].ClusterID, nil
+}
+
+// healthy asks one member for a linearizable read and its status at the same
+// time; the cluster must list that many voters.
+func (r *run) healthy(ctx context.Context, admin Admin, name string, voters int) (kvserver.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	var members []kvserver.Member
+	var err error
+	wg.Go(func() { members, err = admin.Members(ctx, name) })
+	st, statusErr := admin.Status(ctx, name)
+	wg.Wait()
+	if err := errors.Join(err, statusErr); err != nil {
+		return st, fmt.Errorf("%s does not serve: %w", name, err)
+	}
+	n := 0
+	for _, m := range members {
+		if !m.Learner {
+			n++
+		}
+	}
+	if n != voters {
+		return st, fmt.Errorf("%s lists %d voters instead of %d", name, n, voters)
+	}
+	r.remember(name, st)
+	return st, nil
+}
+
+// until repeats f, a little later each time, until it works or ctx ends; then
+// the last error of f is the story.
+func until(ctx context.Context, f func() error) error {
+	wait := 20 * time.Millisecond
+	for {
+		err := f()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w (gave up: %w)", err, context.Cause(ctx))
+		case <-time.After(wait):
+		}
+		wait = min(wait*2, time.Second)
+	}
+}

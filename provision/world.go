@@ -1,0 +1,106 @@
+// Package provision is the hands: it connects, observes, locks, executes a
+// plan step by step and keeps the journal. One file per kind of step, under
+// the same name as in package plan.
+//
+// It decides nothing: what to do is the plan's, how a machine is reached is
+// package host's. Nothing here reads arguments, environment or the clock; all
+// of that comes in through [World].
+package provision
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+
+	"quorate/kvserver"
+	"quorate/pki"
+	"quorate/plan"
+	"quorate/plan/spec"
+	"quorate/provision/host"
+)
+
+// World is everything outside, as small doors. One World serves one cluster.
+type World struct {
+	// Connect opens the session with a member's host. It is called once per
+	// member and bounded by ctx; retries while a host is being born are its business.
+	Connect func(ctx context.Context, m *spec.Member) (host.Host, error)
+	// Authority is the cluster's CA.
+	Authority Authority
+	// Binaries are the servers on the operator's side.
+	Binaries Binaries
+	// Admin is the client of the members' API; dial reaches a member through its host.
+	Admin func(members []Endpoint, t *tls.Config, dial Dial) Admin
+	Clock func() time.Time
+	// Holder says who we are, for the lock; Since and Verb are filled in.
+	Holder host.Holder
+	// Runs is the folder of the journals on this side; "" keeps none.
+	Runs string
+	// Stamps remembers digests of large files on the hosts by their stamp, so
+	// that observing need not read them again. A cache: losing it costs time only.
+	Stamps Stamps
+}
+
+// Endpoint is where a member's API is: host:port, as seen from its own host.
+type Endpoint struct {
+	Name    string
+	Address string
+}
+
+// Dial opens a connection to address from the named member's host.
+type Dial func(ctx context.Context, member, network, address string) (net.Conn, error)
+
+// Admin is etcd's admin side. Each call asks one member, through its host;
+// nothing is retried here.
+type Admin interface {
+	// Members lists the members as a quorum sees them, through one member. It is a
+	// linearizable read, so an answer also says that this member is healthy.
+	Members(ctx context.Context, via string) ([]kvserver.Member, error)
+	// Status is the member's own word; it answers without a quorum too.
+	Status(ctx context.Context, name string) (kvserver.Status, error)
+	// MoveLeader asks the leader to hand over to the member with that id.
+	MoveLeader(ctx context.Context, leader string, to uint64) error
+	Close() error
+}
+
+// Authority is the CA and what is signed with it, on the operator's side.
+type Authority interface {
+	// Look says what is there, without opening the key. A problem with the CA
+	// is in the answer; an error means that it could not be looked at.
+	Look() (plan.CA, error)
+	// Create makes the CA. One that is there already is left alone.
+	Create(a *plan.CreateCA) error
+	// Sign signs the public key of a CSR as asked. Opens the key, once.
+	Sign(csr []byte, r pki.Request) (pem []byte, c pki.Certificate, err error)
+	// Parse says what a certificate says; its Issuer is set if this CA signed it.
+	Parse(pem []byte) (pki.Certificate, error)
+	// Operator gives a TLS configuration with a fresh short-lived client certificate. Opens the key, once.
+	Operator() (*tls.Config, error)
+	// LookClient and IssueClient are about the client certificates on this side.
+	LookClient(c *spec.Client) (plan.ClientFiles, error)
+	IssueClient(a *plan.IssueClient) error
+	// Forget deletes files, and folders that are empty then. What is not there is fine.
+	Forget(a *plan.Forget) error
+}
+
+// Binaries finds server binaries on the operator's side.
+type Binaries interface {
+	// Find gives the binaries that a platform ("linux/amd64") needs, by name. An error names what is missing and where it was looked for.
+	Find(ctx context.Context, platform string) (map[string]Source, error)
+}
+
+// Source is a binary and what it says it is.
+type Source struct {
+	Blob    host.Blob
+	Version string // of etcd
+}
+
+// Stamps is a memory of digests.
+type Stamps interface {
+	// Known gives the stamp and digest last seen at a path of a member's host; empty if none.
+	Known(member, path string) (stamp, digest string)
+	// Seen notes what was seen.
+	Seen(member, path, stamp, digest string)
+	// Save keeps it for the next run.
+	Save() error
+}
