@@ -83,12 +83,14 @@ type builder struct {
 	acting []*spec.Member
 	// formed: the cluster has served; lost data is lost.
 	formed bool
+	// served are members that ran before a start step and only waited for it: still what they were.
+	served map[string]bool
 	// now is the voters as they will be after the steps added so far.
 	now Voters
 }
 
 func begin(v Verb, c *spec.Cluster, o *Observed, opt Options) (*builder, error) {
-	b := &builder{spec: c, obs: o, opt: opt, layout: map[string]Layout{}, want: map[string]*desired{}}
+	b := &builder{spec: c, obs: o, opt: opt, layout: map[string]Layout{}, want: map[string]*desired{}, served: map[string]bool{}}
 	b.plan = &Plan{Format: Format, Verb: v, Cluster: c.Name, Situation: Unknown, SpecDigest: opt.SpecDigest, Steps: []Step{}, Observed: o.facts()}
 	b.plan.ObservedDigest = FactsDigest(b.plan.Observed)
 	var errs []error

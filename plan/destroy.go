@@ -22,9 +22,9 @@ func BuildDestroy(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 			b.formed = b.formed || h.Manifest.Formed
 		}
 		mine := h.Manifest != nil && h.Manifest.Cluster == c.Name && h.Manifest.DataDir == l.Data && h.Manifest.WALDir == l.WAL
-		if h.hasData() && !mine {
+		if h.hasData() && !mine && !b.proven(m) {
 			b.hold(Held{Reason: DataExists, Subject: m.Name,
-				Detail: l.dataPaths() + " holds data that the host's manifest does not name as this cluster's",
+				Detail: l.dataPaths() + " holds data of an etcd member that this cluster did not make",
 				WayOut: "look at it and move it aside by hand, then destroy again"})
 			continue
 		}

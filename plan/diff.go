@@ -1,6 +1,10 @@
 package plan
 
-import "github.com/pmezard/go-difflib/difflib"
+import (
+	"strings"
+
+	"github.com/pmezard/go-difflib/difflib"
+)
 
 // diff is the unified diff of one file, with three lines of context.
 func diff(path, before, after string, existed bool) string {
@@ -17,8 +21,10 @@ func diff(path, before, after string, existed bool) string {
 }
 
 func lines(s string) []string {
-	if s == "" {
-		return nil
+	out := strings.SplitAfter(s, "\n")
+	if last := len(out) - 1; out[last] == "" {
+		return out[:last]
 	}
-	return difflib.SplitLines(s)
+	out[len(out)-1] += "\n" // the missing last newline is not worth a line of its own
+	return out
 }

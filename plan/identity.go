@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"quorate/kvserver"
+	"quorate/pki"
 	"quorate/plan/spec"
 )
 
@@ -20,12 +21,14 @@ func (b *builder) identify() {
 	tokens := map[string][]string{}
 	for _, m := range seen {
 		h := b.obs.Hosts[m.Name]
-		data = data || h.hasData()
+		data = data || h.hasData() && (h.Manifest != nil || b.proven(m))
 		running = running || h.Unit.Running()
 		if h.Manifest != nil {
 			touched = true
 			b.formed = b.formed || h.Manifest.Formed
 			tokens[h.Manifest.Token] = append(tokens[h.Manifest.Token], m.Name)
+		} else if h.hasData() && b.proven(m) {
+			b.formed = true // nobody can say how far it had come: the careful reading
 		}
 	}
 	live := len(b.obs.Cluster.Members) > 0
@@ -43,6 +46,9 @@ func (b *builder) identify() {
 		b.plan.Situation = Forming
 	default:
 		b.plan.Situation = Absent
+	}
+	if b.plan.Situation == Absent {
+		b.plan.Before, b.now = Voters{}, Voters{}
 	}
 	b.plan.Token = b.opt.Token
 	b.identity(seen, tokens)
@@ -176,7 +182,7 @@ func (b *builder) dataOf(m *spec.Member) {
 		b.leave(m.Name)
 	}
 	switch {
-	case h.hasData() && h.Manifest == nil && !healthy:
+	case h.hasData() && h.Manifest == nil && !healthy && !b.proven(m):
 		stop(DataExists, fmt.Sprintf("%s holds the data of an etcd member that cluster %q did not make", l.dataPaths(), b.spec.Name),
 			"check whose data it is; move it aside, or give this cluster another data_dir")
 	case b.formed && h.Manifest != nil && (h.Manifest.DataDir != l.Data || h.Manifest.WALDir != l.WAL):
@@ -189,6 +195,21 @@ func (b *builder) dataOf(m *spec.Member) {
 		stop(Membership, "a bootstrap with another list of members was begun here, and data is there already",
 			"put the former members back into the spec and apply; or `quorate destroy` what was begun")
 	}
+}
+
+// proven reports whether the host carries this member's own certificate from
+// the CA at hand: then its data is this cluster's, also without a manifest.
+func (b *builder) proven(m *spec.Member) bool {
+	if !b.obs.CA.Exists {
+		return false
+	}
+	for _, p := range []pki.Profile{pki.Server, pki.Peer, pki.Client} {
+		c, ok := b.obs.Hosts[m.Name].Certificates[b.layout[m.Name].Cert(string(p))]
+		if ok && c.Issuer == b.obs.CA.Cert.Fingerprint && c.Subject == m.Name {
+			return true
+		}
+	}
+	return false
 }
 
 // bootstrapDiffers reports whether the bootstrap file that this host's data was begun with is another one.

@@ -33,7 +33,7 @@ func (b *builder) restarts() {
 	var stale []*spec.Member
 	why := map[string][]string{}
 	for _, m := range b.acting {
-		if b.obs.Cluster.Healthy[m.Name] {
+		if b.obs.Cluster.Healthy[m.Name] || b.served[m.Name] {
 			if why[m.Name] = b.stale(m); len(why[m.Name]) > 0 {
 				stale = append(stale, m)
 			}

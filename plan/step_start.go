@@ -45,28 +45,21 @@ const startWait = 5 * time.Minute
 // start starts what is down. It repairs, so it may run with fewer healthy
 // voters than a quorum; it takes no healthy voter away.
 func (b *builder) start() {
-	a := &Start{Bootstrap: b.plan.Situation == Absent || b.plan.Situation == Forming, Voters: len(b.spec.Members), Wait: startWait}
-	var names, why []string
-	var needs []string
+	a := &Start{Bootstrap: b.plan.Situation == Absent || b.plan.Situation == Forming, Voters: max(b.now.Total, 1), Wait: startWait}
+	if a.Bootstrap {
+		a.Voters = len(b.spec.Members)
+	}
+	var names, why, needs []string
 	for _, m := range b.acting {
-		h := b.obs.Hosts[m.Name]
 		if b.obs.Cluster.Healthy[m.Name] {
 			continue
 		}
-		sm := StartMember{Member: m.Name, Unit: b.layout[m.Name].Unit}
-		switch stale := b.stale(m); {
-		case !h.Unit.Running():
-			why = append(why, fmt.Sprintf("%s is %s", m.Name, or(h.Unit.Active, "not there yet")))
-		case len(stale) > 0:
-			sm.Restart = true
-			why = append(why, fmt.Sprintf("%s does not serve and %s", m.Name, strings.Join(stale, ", ")))
-		case h.Unit.Active == "active" || b.obs.Cluster.Problems[m.Name] == "":
-			continue // runs, and nothing that a start could mend
-		default:
-			why = append(why, fmt.Sprintf("%s waits for a quorum", m.Name))
+		reason, restart := b.mendable(m)
+		if reason == "" {
+			continue
 		}
-		a.Members = append(a.Members, sm)
-		names = append(names, m.Name)
+		a.Members = append(a.Members, StartMember{Member: m.Name, Unit: b.layout[m.Name].Unit, Restart: restart})
+		names, why = append(names, m.Name), append(why, reason)
 		needs = append(needs, b.idsOf(m.Name, KindPush, KindFiles, KindCertificate)...)
 	}
 	// Members that wait for a quorum are only waited for; without one to start there is nothing to do.
@@ -74,15 +67,13 @@ func (b *builder) start() {
 		return
 	}
 	verb, before := "start", b.now
-	if a.Bootstrap {
+	switch {
+	case a.Bootstrap:
 		verb = "bootstrap with"
-		before.Total = 0
-		if len(b.obs.Cluster.Members) > 0 {
-			before.Total = b.now.Total
-		}
-	} else if b.plan.Situation == Stopped {
+	case b.plan.Situation == Stopped:
 		verb = "start the stopped cluster:"
 	}
+	b.now.Total = max(b.now.Total, a.Voters)
 	b.now = b.now.Up(len(names))
 	b.add(Step{
 		Kind: KindStart, subject: strings.Join(names, ","), Reasons: why, Needs: needs,
@@ -90,6 +81,47 @@ func (b *builder) start() {
 		Quorum: Effect{Before: before, During: before, After: b.now},
 		Action: a,
 	})
+	for _, sm := range a.Members {
+		b.served[sm.Member] = !sm.Restart && b.obs.Hosts[sm.Member].Unit.Running()
+	}
+}
+
+// mendable says why a start would bring a member back that does not serve, and
+// whether its process has to go first. "" for a member that a start cannot mend.
+//
+// A process that the service manager calls active has served, and may be a
+// voter that only we cannot ask: unknown is not dead. It is restarted only if
+// it runs with something else than it should and the voters known to be healthy,
+// none of which this step touches, are a quorum by themselves.
+func (b *builder) mendable(m *spec.Member) (reason string, restart bool) {
+	h := b.obs.Hosts[m.Name]
+	if !h.Unit.Running() {
+		return fmt.Sprintf("%s is %s", m.Name, or(h.Unit.Active, "not there yet")), false
+	}
+	stale := b.stale(m)
+	if b.waits(m) && (len(stale) == 0 || h.Unit.Active == "active") {
+		return m.Name + " waits for a quorum", false
+	}
+	problem := or(b.obs.Cluster.Problems[m.Name], "nobody could ask it")
+	switch {
+	case len(stale) > 0 && (h.Unit.Active != "active" || b.plan.Before.Writable()):
+		return fmt.Sprintf("%s does not serve and %s", m.Name, strings.Join(stale, ", ")), true
+	case len(stale) > 0:
+		b.hold(Held{Reason: ClusterUnknown, Subject: m.Name,
+			Detail: fmt.Sprintf("it %s; it runs and could not be asked (%s), and without it %s are known to be healthy: a restart may take the quorum away",
+				strings.Join(stale, ", "), problem, plural(b.plan.Before.Healthy, "voter", "voters")),
+			WayOut: "find out why it does not answer (its log, `quorate status`), then apply again"})
+	default:
+		b.note("%s runs and does not answer: %s", m.Name, problem)
+	}
+	return "", false
+}
+
+// waits reports whether a member that runs only lacks its peers: it is still
+// starting, or says itself that it knows no leader.
+func (b *builder) waits(m *spec.Member) bool {
+	st, answered := b.obs.Cluster.Status[m.Name]
+	return answered && st.Leader == 0 || !answered && b.obs.Hosts[m.Name].Unit.Active == "activating"
 }
 
 // stale says how what a member runs with differs from what it should run with.

@@ -1,0 +1,255 @@
+package plan_test
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"quorate/kvserver"
+	"quorate/pki"
+	"quorate/plan"
+	"quorate/plan/spec"
+)
+
+// now is the operator's clock in every story.
+var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// world is a small model of hosts and etcd membership: enough to say what
+// would be observed before, between and after the steps of a plan.
+type world struct {
+	spec *spec.Cluster
+	obs  *plan.Observed
+	// cluster: who has joined, as etcd would list it once a quorum runs.
+	voters []kvserver.Member
+	serial int
+}
+
+// bare is a world of hosts that nobody has touched.
+func bare(c *spec.Cluster) *world {
+	w := &world{spec: c, obs: &plan.Observed{
+		Hosts: map[string]*plan.Host{}, Clients: map[string]plan.ClientFiles{},
+		Binaries: map[string]map[string]plan.Binary{
+			"linux/amd64": {"kvserver": {Digest: fake("kvserver"), Size: 30 << 20, Version: "3.7.3"}},
+		},
+		Cluster: plan.Cluster{Status: map[string]kvserver.Status{}, Healthy: map[string]bool{}, Problems: map[string]string{}},
+	}}
+	if c.Server.Etcd != nil {
+		w.obs.Binaries["linux/amd64"]["etcd"] = plan.Binary{Digest: fake("etcd"), Size: 25 << 20, Version: c.Server.Etcd.Version}
+	}
+	for _, m := range c.Members {
+		w.obs.Hosts[m.Name] = bareHost(c, m)
+	}
+	return w
+}
+
+func bareHost(c *spec.Cluster, m *spec.Member) *plan.Host {
+	l := plan.LayoutOf(c, m)
+	h := &plan.Host{
+		OS: "linux", Arch: "amd64", Hostname: m.Name + "-host", Manager: "systemd", Root: true,
+		Files: map[string]plan.File{}, Certificates: map[string]pki.Certificate{}, Ports: map[int]plan.Port{},
+		Space: map[string]int64{l.Bin: 10 << 30, l.Data: 10 << 30},
+		Unit:  plan.Unit{Active: "inactive"},
+	}
+	if m.Connection.Type == "local" {
+		h.Manager, h.Root = "supervise", false
+	}
+	for _, p := range []int{m.ClientPort, m.PeerPort} {
+		h.Ports[p] = plan.Port{Known: true}
+	}
+	return h
+}
+
+// fake is a digest that is easy to read in a golden file.
+func fake(s string) string { return fmt.Sprintf("%-64s", s+"-digest") }
+
+// do lets one step come true.
+func (w *world) do(s plan.Step) {
+	h := w.obs.Hosts[s.Member]
+	switch a := s.Action.(type) {
+	case *plan.CreateCA:
+		w.serial++
+		w.obs.CA = plan.CA{Exists: true, PEM: fmt.Sprintf("CA %d\n", w.serial), Encrypted: a.Encrypted, Cert: pki.Certificate{
+			Subject: a.CommonName, IsCA: true, Fingerprint: fmt.Sprintf("ca-%d", w.serial), NotBefore: now, NotAfter: now.Add(a.Lifetime), KeyAlgorithm: a.Algorithm}}
+	case *plan.Push:
+		for _, b := range a.Binaries {
+			w.put(h, b.Path, plan.File{Type: "file", Mode: b.Mode, Digest: b.Digest}, b.Owner)
+		}
+	case *plan.Files:
+		h.Account = true
+		for _, f := range a.Files {
+			w.file(s.Member, h, f)
+		}
+		h.Unit.Loaded = true
+		h.Unit.Enabled = h.Unit.Enabled || a.Enable
+		h.Unit.NeedReload = h.Unit.NeedReload && !a.Reload
+	case *plan.Certificates:
+		w.put(h, a.CA, plan.File{Type: "file", Mode: 0o644, Digest: sha(w.obs.CA.PEM), Content: w.obs.CA.PEM}, a.Owner)
+		h.Certificates[a.CA] = w.obs.CA.Cert
+		for _, c := range a.Issue {
+			w.put(h, c.Key, plan.File{Type: "file", Mode: 0o600}, a.Owner)
+			w.put(h, c.Path, plan.File{Type: "file", Mode: 0o644, Digest: fake("cert")}, a.Owner)
+			h.Certificates[c.Path] = w.issue(c)
+		}
+	case *plan.IssueClient:
+		cert := w.issue(a.Certificate)
+		w.obs.Clients[a.Name] = plan.ClientFiles{Cert: &cert, Key: true, Bundle: w.obs.CA.Cert.Fingerprint}
+	case *plan.Start:
+		for _, m := range a.Members {
+			w.run(m.Member)
+		}
+		w.elect()
+	case *plan.Restart:
+		w.run(s.Member)
+		w.elect()
+	case *plan.Record:
+		m := a.Manifest
+		h.Manifest = &m
+		w.put(h, a.Path, plan.File{Type: "file", Mode: 0o644, Content: string(m.Encode()), Digest: sha(string(m.Encode()))}, a.Owner)
+	case *plan.Stop:
+		for _, m := range a.Members {
+			w.kill(m.Member)
+			w.obs.Hosts[m.Member].Unit.Enabled = false
+		}
+		w.elect()
+	case *plan.Remove:
+		c := w.spec.Member(s.Member)
+		fresh := bareHost(w.spec, c)
+		fresh.Account = h.Account
+		w.obs.Hosts[s.Member] = fresh
+	case *plan.Forget:
+		w.obs.CA = plan.CA{}
+		w.obs.Clients = map[string]plan.ClientFiles{}
+	default:
+		panic(fmt.Sprintf("the model does not know %T", a))
+	}
+}
+
+func (w *world) file(member string, h *plan.Host, f plan.WriteFile) {
+	l := plan.LayoutOf(w.spec, w.spec.Member(member))
+	if f.Dir {
+		w.put(h, f.Path, plan.File{Type: "dir", Mode: f.Mode}, f.Owner)
+		if f.Path == l.Data && !h.Data.Exists {
+			h.Data = plan.Dir{Exists: true, Empty: true}
+		}
+		return
+	}
+	w.put(h, f.Path, plan.File{Type: "file", Mode: f.Mode, Content: f.Content, Digest: sha(f.Content)}, f.Owner)
+	if f.Path == l.Manifest {
+		m, err := plan.ParseManifest([]byte(f.Content))
+		if err != nil {
+			panic(err)
+		}
+		h.Manifest = m
+	}
+}
+
+func (w *world) put(h *plan.Host, path string, f plan.File, owner string) {
+	f.Exists = true
+	if u, g, ok := cut(owner); ok {
+		f.Owner, f.Group = u, g
+	}
+	h.Files[path] = f
+}
+
+func (w *world) issue(c plan.Certificate) pki.Certificate {
+	w.serial++
+	server, client := pki.Usages(c.Request.Profile)
+	return pki.Certificate{
+		Subject: c.Request.CommonName, Organization: c.Request.Organization, SANs: c.Request.SANs, Profiles: pki.Profiles(server, client),
+		KeyAlgorithm: c.Algorithm, NotBefore: now.Add(-pki.Backdate), NotAfter: pki.NotAfter(now, c.Request.Lifetime, w.obs.CA.Cert),
+		Fingerprint: fmt.Sprintf("cert-%d", w.serial), Issuer: w.obs.CA.Cert.Fingerprint,
+	}
+}
+
+// run starts a member with what lies on its disk. Its first start makes data
+// and, as etcd's static bootstrap does, the whole member list.
+func (w *world) run(name string) {
+	c := w.spec.Member(name)
+	h, l := w.obs.Hosts[name], plan.LayoutOf(w.spec, c)
+	exe := l.KVServer
+	if w.spec.Server.Etcd != nil {
+		exe = l.Etcd
+	}
+	h.Unit.Active, h.Unit.PID = "activating", 100
+	h.Unit.ExeDigest = h.Files[exe].Digest
+	h.Unit.ConfigDigest = kvserver.ConfigDigest([]byte(h.Files[l.EtcdYAML].Content), []byte(h.Files[l.UnitFile].Content))
+	h.Data = plan.Dir{Exists: true, Member: true}
+	if l.WAL != "" {
+		h.WAL = plan.Dir{Exists: true, Member: true}
+	}
+	if w.voters == nil {
+		for i, m := range w.spec.Members {
+			w.voters = append(w.voters, kvserver.Member{ID: uint64(i + 1), Name: m.Name, PeerURLs: []string{plan.URL("https", m.Address, m.PeerPort)}})
+		}
+	}
+}
+
+func (w *world) kill(name string) {
+	u := &w.obs.Hosts[name].Unit
+	u.Active, u.PID, u.ExeDigest, u.ConfigDigest = "inactive", 0, "", ""
+}
+
+// elect finds out what the members would say now.
+func (w *world) elect() {
+	c := &w.obs.Cluster
+	c.Members, c.Status, c.Healthy, c.Problems = nil, map[string]kvserver.Status{}, map[string]bool{}, map[string]string{}
+	var up []kvserver.Member
+	for _, v := range w.voters {
+		h := w.obs.Hosts[v.Name]
+		if h == nil || h.Problem != "" || !h.Unit.Running() {
+			c.Problems[v.Name] = "connection refused"
+			continue
+		}
+		up = append(up, v)
+	}
+	quorum := len(up) > len(w.voters)/2
+	for _, v := range up {
+		st := kvserver.Status{ClusterID: 7, MemberID: v.ID, Version: w.version(), Revision: 1}
+		h := w.obs.Hosts[v.Name]
+		if quorum {
+			st.Leader = up[0].ID
+			c.Members = w.voters
+			c.Healthy[v.Name] = true
+			h.Unit.Active = "active"
+		} else {
+			c.Problems[v.Name] = "it has no leader"
+		}
+		c.Status[v.Name] = st
+	}
+}
+
+func (w *world) version() string {
+	if e := w.spec.Server.Etcd; e != nil {
+		return e.Version
+	}
+	return "3.7.3"
+}
+
+// settle plans and lets every step come true; what is left must be empty.
+func (w *world) settle() error {
+	p, err := plan.Build(w.spec, w.obs, options())
+	if err != nil {
+		return err
+	}
+	for _, s := range p.Steps {
+		w.do(s)
+	}
+	if len(p.Held) > 0 {
+		return fmt.Errorf("held: %+v", p.Held)
+	}
+	return nil
+}
+
+// up lists the healthy members.
+func (w *world) up() []string {
+	var out []string
+	for n, ok := range w.obs.Cluster.Healthy {
+		if ok {
+			out = append(out, n)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func options() plan.Options { return plan.Options{Now: now, Token: "token-1", SpecDigest: "spec-1"} }

@@ -1,0 +1,380 @@
+package plan_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"quorate/kvserver"
+	"quorate/pki"
+	"quorate/plan"
+	"quorate/plan/spec"
+)
+
+var update = flag.Bool("update", false, "rewrite the stories' plans; read the diff before committing it")
+
+// TestStories: testdata/*.txt, each a spec, what happened, a line of dashes and
+// the plan. What happened is one thing a line; see happen.
+func TestStories(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d stories, %v", len(files), err)
+	}
+	for _, f := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(f), ".txt"), func(t *testing.T) {
+			raw, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			head, want, _ := strings.Cut(string(raw), "\n----\n")
+			hcl, observed, ok := strings.Cut(head, "\nobserved\n")
+			if !ok {
+				t.Fatal("no line says 'observed'")
+			}
+			_, hcl, ok = strings.Cut(hcl, "spec\n")
+			if !ok {
+				t.Fatal("no line says 'spec'")
+			}
+			got := tell(t, hcl, observed)
+			if *update {
+				if err := os.WriteFile(f, []byte(head+"\n----\n"+got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if got != want {
+				t.Errorf("the plan is another one\n--- want\n%s\n--- got\n%s", want, got)
+			}
+		})
+	}
+}
+
+func tell(t *testing.T, hcl, observed string) string {
+	w := bare(load(t, hcl))
+	opt := options()
+	destroy := false
+	for _, line := range strings.Split(strings.TrimSpace(observed), "\n") {
+		words := strings.Fields(strings.SplitN(line, "#", 2)[0])
+		switch {
+		case len(words) == 0:
+		case words[0] == "skip-unreachable":
+			opt.SkipUnreachable = true
+		case words[0] == "keep-data":
+			opt.KeepData = true
+		case words[0] == "destroy":
+			destroy = true
+		default:
+			happen(t, w, words)
+		}
+	}
+	build := plan.Build
+	if destroy {
+		build = plan.BuildDestroy
+	}
+	p, err := build(w.spec, w.obs, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return render(p)
+}
+
+// happen lets one line of a story come true.
+func happen(t *testing.T, w *world, words []string) {
+	verb, args := words[0], words[1:]
+	arg := func(i int) string {
+		if i >= len(args) {
+			t.Fatalf("%q wants more words", strings.Join(words, " "))
+		}
+		return args[i]
+	}
+	host := func() *plan.Host {
+		h := w.obs.Hosts[arg(0)]
+		if h == nil {
+			t.Fatalf("%q: no such member", strings.Join(words, " "))
+		}
+		return h
+	}
+	layout := func() plan.Layout { return plan.LayoutOf(w.spec, w.spec.Member(arg(0))) }
+	switch verb {
+	case "bare":
+	case "settled":
+		if err := w.settle(); err != nil {
+			t.Fatal(err)
+		}
+	case "cut-after": // apply, cut after the step with this ID
+		p, err := plan.Build(w.spec, w.obs, options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := strings.Join(args, " ")
+		for i, s := range p.Steps {
+			w.do(s)
+			if s.ID == id {
+				return
+			}
+			if i == len(p.Steps)-1 {
+				t.Fatalf("no step %q", id)
+			}
+		}
+	case "start-only": // units that a cut bootstrap did start
+		for _, n := range args {
+			w.run(n)
+		}
+		w.elect()
+	case "spec": // go on with another spec: attribute = value on the cluster's server block
+		respec(t, w, args)
+	case "unreachable":
+		w.obs.Hosts[arg(0)] = &plan.Host{Problem: `cannot reach host "` + arg(0) + `" at 192.168.7.103:22: no route to host`}
+		w.elect()
+	case "stopped":
+		for _, n := range args {
+			w.kill(n)
+		}
+		w.elect()
+	case "failed":
+		w.kill(arg(0))
+		host().Unit.Active = "failed"
+		w.elect()
+	case "unhealthy": // runs, does not answer
+		w.obs.Cluster.Healthy[arg(0)] = false
+		w.obs.Cluster.Problems[arg(0)] = "context deadline exceeded"
+	case "nobody-answers":
+		w.obs.Cluster = plan.Cluster{Status: map[string]kvserver.Status{}, Healthy: map[string]bool{}, Problems: map[string]string{}}
+		for n := range w.obs.Hosts {
+			w.obs.Cluster.Problems[n] = "tls: bad certificate"
+		}
+	case "edited":
+		switch arg(1) {
+		case "config":
+			w.edit(arg(0), func(l plan.Layout) string { return l.EtcdYAML })
+		case "unit":
+			w.edit(arg(0), func(l plan.Layout) string { return l.UnitFile })
+			host().Unit.NeedReload = true
+		default:
+			t.Fatalf("edited what? %q", arg(1))
+		}
+	case "restarted": // with what lies on its disk
+		w.run(arg(0))
+		w.elect()
+	case "gone":
+		path := map[string]string{"server-cert": layout().Cert("server"), "server-key": layout().Key("server"), "config": layout().EtcdYAML,
+			"manifest": layout().Manifest, "ca": layout().CA}[arg(1)]
+		delete(host().Files, path)
+		delete(host().Certificates, path)
+		if arg(1) == "manifest" {
+			host().Manifest = nil
+		}
+	case "mode":
+		f := host().Files[layout().Key(arg(1))]
+		m, err := strconv.ParseUint(arg(2), 8, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Mode = uint32(m)
+		host().Files[layout().Key(arg(1))] = f
+	case "binary-replaced":
+		f := host().Files[layout().KVServer]
+		f.Digest = fake("somebody-elses")
+		host().Files[layout().KVServer] = f
+	case "new-build": // a newer kvserver on the operator's side
+		w.obs.Binaries["linux/amd64"]["kvserver"] = plan.Binary{Digest: fake("newer"), Size: 31 << 20, Version: "3.7.4"}
+	case "version": // the members say they are
+		for n, s := range w.obs.Cluster.Status {
+			s.Version = arg(0)
+			w.obs.Cluster.Status[n] = s
+		}
+	case "disabled":
+		host().Unit.Enabled = false
+	case "leader":
+		for i, m := range w.spec.Members {
+			if m.Name == arg(0) {
+				for n, s := range w.obs.Cluster.Status {
+					s.Leader = uint64(i + 1)
+					w.obs.Cluster.Status[n] = s
+				}
+			}
+		}
+	case "written": // clients have written
+		for n, s := range w.obs.Cluster.Status {
+			s.Revision = 100
+			w.obs.Cluster.Status[n] = s
+		}
+	case "foreign-data":
+		host().Data = plan.Dir{Exists: true, Member: true}
+	case "data-lost":
+		w.kill(arg(0))
+		host().Data = plan.Dir{Exists: true, Empty: true}
+		w.elect()
+	case "reinstalled":
+		w.obs.Hosts[arg(0)] = bareHost(w.spec, w.spec.Member(arg(0)))
+		w.elect()
+	case "claims": // manifest says member of cluster with token
+		host().Manifest = &plan.Manifest{Format: plan.ManifestFormat, Member: arg(1), Cluster: arg(2), Token: arg(3), DataDir: layout().Data}
+	case "ghost":
+		w.voters = append(w.voters, kvserver.Member{ID: 99, PeerURLs: []string{"https://192.168.7.199:2380"}})
+		w.elect()
+	case "never-added":
+		w.voters = w.voters[:len(w.voters)-1]
+		w.obs.Hosts[w.spec.Members[len(w.spec.Members)-1].Name] = bareHost(w.spec, w.spec.Members[len(w.spec.Members)-1])
+		w.elect()
+	case "ca-gone":
+		w.obs.CA = plan.CA{}
+	case "ca-other":
+		w.obs.CA.Cert.Fingerprint, w.obs.CA.PEM = "ca-other", "CA other\n"
+	case "ca-problem":
+		w.obs.CA.Problem = strings.Join(args, " ")
+	case "expires-in":
+		d, err := time.ParseDuration(arg(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := host().Certificates[layout().Cert("server")]
+		c.NotAfter = now.Add(d)
+		host().Certificates[layout().Cert("server")] = c
+	case "client-gone":
+		w.obs.Clients[arg(0)] = plan.ClientFiles{}
+	case "clock":
+		d, err := time.ParseDuration(arg(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		host().ClockOffset = d
+	case "os":
+		host().OS = arg(1)
+	case "arch":
+		host().Arch = arg(1)
+	case "manager":
+		host().Manager = strings.TrimPrefix(arg(1), "none")
+	case "no-root":
+		host().Root = false
+	case "missing-tool":
+		host().Missing = append(host().Missing, arg(1))
+	case "free":
+		n, err := strconv.ParseInt(arg(1), 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for p := range host().Space {
+			host().Space[p] = n << 20
+		}
+	case "listens":
+		n, err := strconv.Atoi(arg(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		host().Ports[n] = plan.Port{Known: true, Listening: true, PID: 4711, Process: arg(2)}
+	case "no-binary":
+		w.obs.Binaries = map[string]map[string]plan.Binary{}
+		w.obs.BinaryProblems = map[string]string{"linux/amd64": "no kvserver for linux/amd64 beside quorate"}
+	default:
+		t.Fatalf("a story says %q, which means nothing", verb)
+	}
+}
+
+// respec goes on with a changed spec.
+func respec(t *testing.T, w *world, args []string) {
+	c := *w.spec
+	switch args[0] {
+	case "quota":
+		c.Server.QuotaBackendBytes = 1 << 30
+	case "data_dir":
+		c.Server.DataDir = args[1]
+	case "san":
+		c.TLS.ExtraSANs = append(c.TLS.ExtraSANs, args[1])
+	case "client":
+		c.Clients = append(c.Clients, &spec.Client{Name: args[1], CommonName: args[1], Dir: "pki/lab/clients"})
+	case "rename":
+		m := *c.Members[0]
+		w.obs.Hosts[args[1]] = w.obs.Hosts[m.Name]
+		delete(w.obs.Hosts, m.Name)
+		m.Name = args[1]
+		c.Members = append([]*spec.Member{&m}, c.Members[1:]...)
+	default:
+		t.Fatalf("spec what? %q", args[0])
+	}
+	w.spec = &c
+}
+
+// render is the plan as a story shows it.
+func render(p *plan.Plan) string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("%s %s: %s, %s -> %s", p.Verb, p.Cluster, p.Situation, p.Before, p.After)
+	for _, s := range p.Steps {
+		line("%s", s.ID)
+		if q := s.Quorum; q.Before != q.During || q.During != q.After {
+			line("    voters: %s -> %s -> %s", q.Before, q.During, q.After)
+		}
+		for _, r := range s.Reasons {
+			line("    why: %s", r)
+		}
+		detail(s.Action, line)
+		if len(s.Needs) > 0 {
+			line("    needs: %s", strings.Join(s.Needs, "; "))
+		}
+	}
+	for _, h := range p.Held {
+		blocks := ""
+		if h.Blocks {
+			blocks = " (blocks everything)"
+		}
+		line("held %s: %s%s\n    %s\n    way out: %s", h.Subject, h.Reason, blocks, h.Detail, h.WayOut)
+	}
+	for _, n := range p.Notes {
+		line("note: %s", n)
+	}
+	if p.Empty() && len(p.Held) == 0 {
+		line("nothing to do")
+	}
+	return b.String()
+}
+
+func detail(a plan.Action, line func(string, ...any)) {
+	switch a := a.(type) {
+	case *plan.Files:
+		for _, f := range a.Files {
+			for _, d := range strings.Split(strings.TrimSuffix(f.Diff, "\n"), "\n") {
+				if strings.HasPrefix(f.Diff, "--- /") && !strings.HasPrefix(f.Diff, "--- /dev/null") {
+					line("    | %s", d)
+				}
+			}
+		}
+		if a.Reload {
+			line("    reload %s", a.Unit)
+		}
+		if a.Enable {
+			line("    enable %s", a.Unit)
+		}
+	case *plan.Certificates:
+		for _, c := range a.Issue {
+			line("    issue %s CN=%s %s", c.Request.Profile, c.Request.CommonName, strings.Join(c.Request.SANs, " "))
+		}
+	case *plan.Start:
+		for _, m := range a.Members {
+			if m.Restart {
+				line("    restart %s", m.Member)
+			}
+		}
+	case *plan.Remove:
+		for _, m := range a.Move {
+			line("    move %s to %s", m.From, m.To)
+		}
+		for _, p := range a.Trees {
+			line("    delete %s and all below", p)
+		}
+		for _, p := range a.Files {
+			line("    delete %s", p)
+		}
+	case *plan.Forget:
+		for _, p := range append(a.Files, a.Dirs...) {
+			line("    delete %s", p)
+		}
+	}
+}
+
+var _ = pki.Server
