@@ -1,0 +1,176 @@
+package spec
+
+// rootBlock is the schema of a whole spec. It is built anew at each call, so
+// that nobody can change it for others.
+func rootBlock() *block {
+	return &block{
+		blocks: []*block{variableBlock(), localsBlock(), clusterBlock()},
+	}
+}
+
+func variableBlock() *block {
+	return &block{
+		name: "variable", label: "name", many: true,
+		doc: "A value that is given from outside: --var, --var-file, QUORATE_VAR_<name>, or its default.",
+		attrs: []*attribute{
+			{name: "type", kind: kindType, unset: "any", example: "string", doc: "what values are allowed: string, number, bool, list(string), map(number), object({…}), …"},
+			{name: "default", kind: kindAny, unset: "the variable must be given", example: `"lab"`, doc: "the value when none is given; it may call functions but refer to nothing"},
+			{name: "description", kind: kindString, unset: "none", example: `"the domain of all hosts"`, doc: "for the reader"},
+			{name: "sensitive", kind: kindBool, def: "false", doc: "never shown, and accepted only where nothing is shown: passwords and passphrases"},
+		},
+		blocks: []*block{{
+			name: "validation", many: true,
+			doc: "A rule of your own for the variable's value.",
+			attrs: []*attribute{
+				{name: "condition", kind: kindBool, required: true, example: "length(var.hosts) > 0", doc: "must be true; may refer to variables"},
+				{name: "error_message", kind: kindString, required: true, example: `"give at least one host"`, doc: "what to say when it is not"},
+			},
+		}},
+	}
+}
+
+func localsBlock() *block {
+	return &block{
+		name: "locals", many: true, free: true,
+		doc: "Names for expressions; they may refer to variables and to one another.",
+	}
+}
+
+func clusterBlock() *block {
+	return &block{
+		name: "cluster", label: "name", many: true,
+		doc: "One etcd cluster. Its name labels paths, units and output: lower-case letters, digits and dashes.",
+		blocks: []*block{
+			memberBlock(),
+			connectionBlock("How the hosts are reached; a member's own connection block wins attribute by attribute."),
+			serverBlock(), tlsBlock(), clientBlock(),
+		},
+	}
+}
+
+func memberBlock() *block {
+	return &block{
+		name: "member", label: "name", many: true,
+		doc: "One etcd member and its host. The name is etcd's member name.",
+		attrs: []*attribute{
+			{name: "address", kind: kindString, required: true, example: `"192.168.7.101"`, doc: "what clients and the other members dial: an IP address or a host name"},
+			{name: "client_port", kind: kindNumber, def: "2379", min: 1, max: 65535, doc: "port for clients; the n-th local member gets 2379, 2389, 2399, …"},
+			{name: "peer_port", kind: kindNumber, def: "2380", min: 1, max: 65535, doc: "port for the other members; the n-th local member gets 2380, 2390, 2400, …"},
+			{name: "metrics_port", kind: kindNumber, def: "0", max: 65535, example: "2381", doc: "port on 127.0.0.1 for /metrics and /health over plain HTTP; 0 is off"},
+			{name: "extra_sans", kind: kindStrings, def: "[]", example: `["etcd1.example.com"]`, doc: "further names and addresses for this member's server certificate"},
+		},
+		blocks: []*block{connectionBlock("How this member's host is reached, where it differs from the cluster's connection.")},
+	}
+}
+
+func connectionBlock(doc string) *block {
+	return &block{
+		name: "connection",
+		doc:  doc,
+		attrs: []*attribute{
+			{name: "type", kind: kindString, def: `"ssh"`, oneOf: []string{"ssh", "local"}, doc: "ssh, or local for members on this machine without root"},
+			{name: "host", kind: kindString, unset: "the member's address", example: `"etcd1.mgmt.example.com"`, doc: "host to dial, or its alias in ssh_config"},
+			{name: "port", kind: kindNumber, unset: "ssh_config's, else 22", min: 1, max: 65535, example: "22", doc: "SSH port"},
+			{name: "user", kind: kindString, unset: "ssh_config's, else root", example: `"admin"`, doc: "login user"},
+			{name: "identity_file", kind: kindStrings, unset: "ssh_config's, else OpenSSH's defaults", example: `["~/.ssh/id_ed25519"]`, doc: "private key files, tried in order; one string is fine too"},
+			{name: "passphrase", kind: kindSecret, unset: "none", example: `env("SSH_KEY_PASSPHRASE")`, doc: "opens encrypted identity files"},
+			{name: "password", kind: kindSecret, unset: "none", example: `env("SSH_PASSWORD")`, doc: "login password"},
+			{name: "agent", kind: kindBool, def: "true", doc: "ask the agent at SSH_AUTH_SOCK"},
+			{name: "ssh_config", kind: kindString, unset: "~/.ssh/config", example: `"none"`, doc: `ssh_config file to read; "none" reads none`},
+			{name: "proxy_jump", kind: kindStrings, unset: "ssh_config's, else none", example: `["admin@bastion.example.com:22"]`, doc: "bastions on the way, outermost first"},
+			{name: "known_hosts_file", kind: kindString, unset: "ssh_config's, else ~/.ssh/known_hosts", example: `"known_hosts"`, doc: "where host keys are looked up"},
+			{name: "host_keys", kind: kindStrings, def: "[]", example: `["SHA256:uNiVztksCsDhcc0u9e8BrrQXVUpKZIDTMczCvj3tD2s"]`, doc: "pinned host keys, or their SHA256 fingerprints; known_hosts is then not read"},
+			{name: "strict_host_key_checking", kind: kindString, def: `"yes"`, oneOf: []string{"yes", "accept-new"}, doc: "yes: only known keys; accept-new: an unknown host's key is recorded at first use, a changed one is refused"},
+			{name: "sudo", kind: kindString, def: `"auto"`, oneOf: []string{"auto", "always", "never"}, doc: "auto: when the login user is not root"},
+			{name: "sudo_password", kind: kindSecret, unset: "none", example: `env("SUDO_PASSWORD")`, doc: "for sudo that asks"},
+			{name: "connect_timeout", kind: kindDuration, def: `"10s"`, doc: "bounds one attempt to connect and log in"},
+			{name: "wait_for_host", kind: kindDuration, def: `"0s"`, doc: "how long to keep trying while a host is being born; 0s tries once"},
+			{name: "keep_alive", kind: kindDuration, def: `"15s"`, doc: "interval of keepalives; 0s is off"},
+			{name: "root", kind: kindString, def: `".quorate/<cluster>/<member>"`, doc: "local only: the folder that stands for / of this host; on the cluster's connection, the folder that holds each member's"},
+		},
+	}
+}
+
+func serverBlock() *block {
+	return &block{
+		name: "server",
+		doc:  "What runs on the hosts. The names are etcd's own.",
+		attrs: []*attribute{
+			{name: "binary", kind: kindString, unset: "beside the quorate executable", example: `"./bin"`, doc: "file or folder to take kvserver from, on this side"},
+			{name: "data_dir", kind: kindString, def: `"/var/lib/quorate/<cluster>"`, doc: "data directory on the host; it belongs to the member alone"},
+			{name: "wal_dir", kind: kindString, unset: "inside data_dir", example: `"/var/lib/etcd-wal/<cluster>"`, doc: "directory of the write-ahead log, best on a disk of its own"},
+			{name: "user", kind: kindString, def: `"quorate"`, doc: "system account that the member runs as; made if missing"},
+			{name: "quota_backend_bytes", kind: kindSize, def: `"8GiB"`, doc: "how large the database may grow before writes stop"},
+			{name: "auto_compaction_mode", kind: kindString, def: `"periodic"`, oneOf: []string{"periodic", "revision"}, doc: "compact history by age or by number of revisions"},
+			{name: "auto_compaction_retention", kind: kindString, def: `"1h"`, doc: `how much history to keep: a duration ("1h") in periodic mode, a count ("10000") in revision mode; "0" is off`},
+			{name: "snapshot_count", kind: kindNumber, def: "10000", min: 1, max: 10_000_000, doc: "applied entries between raft snapshots"},
+			{name: "max_request_bytes", kind: kindSize, def: `"1.5MiB"`, doc: "largest request"},
+			{name: "heartbeat_interval", kind: kindNumber, def: "100", min: 1, max: 10_000, doc: "milliseconds; about the round trip between members"},
+			{name: "election_timeout", kind: kindNumber, def: "1000", min: 5, max: 50_000, doc: "milliseconds; at least 5 × heartbeat_interval, better 10 ×"},
+			{name: "log_level", kind: kindString, def: `"info"`, oneOf: []string{"debug", "info", "warn", "error"}, doc: "how much the member logs"},
+			{name: "extra_options", kind: kindOptions, def: "{}", example: `{ max-txn-ops = 512 }`, doc: "further options for etcd's configuration file, spelled as etcd does, with dashes"},
+		},
+		blocks: []*block{{
+			name: "etcd",
+			doc:  "An upstream etcd release to serve in place of kvserver.",
+			attrs: []*attribute{
+				{name: "version", kind: kindString, required: true, example: `"3.6.11"`, doc: "its version: 3.4 to 3.7"},
+			},
+			blocks: []*block{{
+				name: "source", label: "arch", many: true,
+				doc: "Where the release for one architecture (amd64, arm64) comes from.",
+				attrs: []*attribute{
+					{name: "url", kind: kindString, required: true, example: `"https://example.com/etcd-v3.6.11-linux-amd64.tar.gz"`, doc: "http(s) URL, or a path on this side: a release archive or a bare etcd binary"},
+					{name: "sha256", kind: kindString, required: true, example: `"` + exampleSum + `"`, doc: "SHA-256 of that file, 64 hex digits"},
+				},
+			}},
+		}},
+	}
+}
+
+// exampleSum is the SHA-256 of nothing.
+const exampleSum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+func tlsBlock() *block {
+	return &block{
+		name: "tls",
+		doc:  "How certificates are made.",
+		attrs: []*attribute{
+			{name: "dir", kind: kindString, def: `"pki/<cluster>"`, doc: "folder of the CA on this side: ca.pem and ca-key.pem, or ca-key.pem.age"},
+			{name: "key_algorithm", kind: kindString, def: `"ecdsa-p256"`, oneOf: keyAlgorithms(), doc: "of the CA's and all other new keys"},
+			{name: "ca_lifetime", kind: kindDuration, def: `"3650d"`, doc: "how long a new CA is good for"},
+			{name: "leaf_lifetime", kind: kindDuration, def: `"365d"`, doc: "how long the members' and clients' certificates are good for"},
+			{name: "renew_before", kind: kindDuration, def: `"30d"`, doc: "an apply renews what expires within this time"},
+			{name: "extra_sans", kind: kindStrings, def: "[]", example: `["etcd.example.com"]`, doc: "further names and addresses for every member's server certificate"},
+			{name: "ca_cert", kind: kindString, unset: "a CA is made", example: `"ca/ca.pem"`, doc: "your own CA's certificate (PEM); with ca_key"},
+			{name: "ca_key", kind: kindString, unset: "a CA is made", example: `"ca/ca-key.pem"`, doc: "your own CA's private key (PEM); with ca_cert"},
+		},
+		blocks: []*block{{
+			name: "encryption",
+			doc:  "Keeps the CA's private key encrypted with age: by a passphrase, or for recipients.",
+			attrs: []*attribute{
+				{name: "passphrase", kind: kindSecret, unset: "none", example: `env("CA_PASSPHRASE")`, doc: "encrypts and opens the key"},
+				{name: "recipients", kind: kindStrings, unset: "none", example: `["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kudlsmlyqgegz9s"]`, doc: "age or SSH public keys that the key is encrypted for"},
+				{name: "identity_file", kind: kindString, unset: "none", example: `"~/.config/age/key.txt"`, doc: "age or SSH private key file that opens it; required with recipients"},
+			},
+		}},
+	}
+}
+
+// keyAlgorithms repeats pki.KeyAlgorithms, since the packages of this floor
+// do not import one another; package plan's tests hold them equal.
+func keyAlgorithms() []string {
+	return []string{"ecdsa-p256", "ecdsa-p384", "ed25519", "rsa-2048", "rsa-3072", "rsa-4096"}
+}
+
+func clientBlock() *block {
+	return &block{
+		name: "client", label: "name", many: true,
+		doc: "A client certificate for a consumer such as kube-apiserver, written on this side.",
+		attrs: []*attribute{
+			{name: "common_name", kind: kindString, unset: "the block's name", example: `"kube-apiserver-etcd-client"`, doc: "common name: the user name that etcd sees"},
+			{name: "organization", kind: kindStrings, def: "[]", example: `["system:masters"]`, doc: "organizations of the subject"},
+			{name: "dir", kind: kindString, unset: "clients inside the folder of tls", example: `"pki/<cluster>/clients"`, doc: "folder for <name>.pem, <name>-key.pem and ca.pem"},
+		},
+	}
+}

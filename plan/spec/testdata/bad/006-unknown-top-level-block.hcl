@@ -1,0 +1,3 @@
+clusters "lab" {
+  member "etcd1" { address = "192.168.7.101" }
+}

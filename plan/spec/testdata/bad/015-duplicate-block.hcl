@@ -1,0 +1,9 @@
+cluster "lab" {
+  member "etcd1" { address = "192.168.7.101" }
+  server {
+    user = "etcd"
+  }
+  server {
+    log_level = "warn"
+  }
+}

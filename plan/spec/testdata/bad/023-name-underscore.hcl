@@ -1,0 +1,3 @@
+cluster "lab" {
+  member "etcd_1" { address = "192.168.7.101" }
+}

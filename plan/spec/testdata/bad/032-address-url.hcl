@@ -1,0 +1,3 @@
+cluster "lab" {
+  member "etcd1" { address = "https://etcd1.example.com:2379" }
+}

@@ -1,0 +1,3 @@
+cluster "lab" {
+  member "etcd1" { address = "::" }
+}

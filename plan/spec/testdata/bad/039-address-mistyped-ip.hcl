@@ -1,0 +1,3 @@
+cluster "lab" {
+  member "etcd1" { address = "192.168.7.300" }
+}

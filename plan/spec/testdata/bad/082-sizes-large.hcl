@@ -1,0 +1,8 @@
+cluster "lab" {
+  member "etcd1" { address = "192.168.7.101" }
+  server {
+    quota_backend_bytes = "16GiB"
+    max_request_bytes   = "32MiB"
+    log_level           = "loud"
+  }
+}

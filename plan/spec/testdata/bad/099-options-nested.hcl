@@ -1,0 +1,8 @@
+cluster "lab" {
+  member "etcd1" { address = "192.168.7.101" }
+  server {
+    extra_options = {
+      socket-options = { reuse-port = true }
+    }
+  }
+}

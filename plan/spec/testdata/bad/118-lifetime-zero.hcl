@@ -1,0 +1,6 @@
+cluster "lab" {
+  member "etcd1" { address = "192.168.7.101" }
+  tls {
+    leaf_lifetime = "0s"
+  }
+}

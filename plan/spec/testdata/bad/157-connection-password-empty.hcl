@@ -1,0 +1,7 @@
+#! env PW=
+cluster "lab" {
+  member "etcd1" { address = "192.168.7.101" }
+  connection {
+    password = env("PW")
+  }
+}

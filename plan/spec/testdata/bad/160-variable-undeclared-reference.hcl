@@ -1,0 +1,7 @@
+variable "ips" {
+  default = "192.168.7.101"
+}
+
+cluster "lab" {
+  member "etcd1" { address = var.ip }
+}

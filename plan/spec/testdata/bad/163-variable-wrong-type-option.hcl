@@ -1,0 +1,9 @@
+#! var n=many
+variable "n" {
+  type = number
+}
+
+cluster "lab" {
+  member "etcd1" { address = "192.168.7.101" }
+
+}

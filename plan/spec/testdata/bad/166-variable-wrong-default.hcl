@@ -1,0 +1,9 @@
+variable "n" {
+  type    = number
+  default = "many"
+}
+
+cluster "lab" {
+  member "etcd1" { address = "192.168.7.101" }
+
+}

@@ -1,0 +1,8 @@
+variable "n" {
+  type = strings
+}
+
+cluster "lab" {
+  member "etcd1" { address = "192.168.7.101" }
+
+}

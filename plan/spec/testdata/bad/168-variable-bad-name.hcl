@@ -1,0 +1,8 @@
+variable "n m" {
+  default = 1
+}
+
+cluster "lab" {
+  member "etcd1" { address = "192.168.7.101" }
+
+}

@@ -1,0 +1,12 @@
+variable "a" {
+  default = var.b
+}
+
+variable "b" {
+  default = 1
+}
+
+cluster "lab" {
+  member "etcd1" { address = "192.168.7.101" }
+
+}

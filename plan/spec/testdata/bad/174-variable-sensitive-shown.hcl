@@ -1,0 +1,8 @@
+#! var pw=tops3cret-value
+variable "pw" {
+  sensitive = true
+}
+
+cluster "lab" {
+  member "etcd1" { address = "${var.pw}.example.com" }
+}

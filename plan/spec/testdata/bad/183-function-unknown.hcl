@@ -1,0 +1,3 @@
+cluster "lab" {
+  member "etcd1" { address = cidrhosts("192.168.7.0/24", 101) }
+}

@@ -1,0 +1,10 @@
+locals {
+  pw   = "hunter2hunter2" + 1
+}
+
+cluster "lab" {
+  member "etcd1" { address = "192.168.7.101" }
+  connection {
+    password = local.pw
+  }
+}

@@ -1,0 +1,280 @@
+package spec
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/typeexpr"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/hashicorp/hcl/v2/json"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+)
+
+// variable is one declaration.
+type variable struct {
+	name      string
+	at        hcl.Range // the label
+	typ       cty.Type
+	optional  *typeexpr.Defaults
+	byDefault cty.Value // NilVal: none
+	sensitive bool
+	rules     []*hcl.Block
+	broken    bool // the declaration is wrong, which has been reported
+}
+
+// variables evaluates all variable blocks into l.ctx as "var". A variable
+// whose value is wrong becomes unknown, so that the rest can still be judged.
+func (l *loader) variables(content []*hcl.BodyContent) {
+	declared := map[string]*variable{}
+	var order []*variable
+	for _, c := range content {
+		for _, b := range c.Blocks.OfType("variable") {
+			v := l.declare(b)
+			if had := declared[v.name]; had != nil {
+				l.fail(v.at, "Duplicate variable", fmt.Sprintf("Variable %q is declared already, at %s.", v.name, had.at), "Remove one of them, or rename it.")
+				continue
+			}
+			declared[v.name] = v
+			order = append(order, v)
+		}
+	}
+	given := l.fromFiles(declared)
+	l.undeclared(declared)
+	values := map[string]cty.Value{}
+	for _, v := range order {
+		val := l.valueOf(v, given)
+		if v.sensitive {
+			l.keepSecret(val)
+			val = val.Mark(markSensitive)
+		}
+		values[v.name] = val
+	}
+	l.ctx.Variables["var"] = cty.ObjectVal(values)
+	for _, v := range order {
+		if values[v.name].IsWhollyKnown() {
+			l.checkRules(v)
+		}
+	}
+}
+
+func (l *loader) declare(b *hcl.Block) *variable {
+	schema := variableBlock()
+	v := &variable{name: b.Labels[0], at: b.LabelRanges[0], typ: cty.DynamicPseudoType}
+	if !hclsyntax.ValidIdentifier(v.name) {
+		l.fail(v.at, "Bad variable name", fmt.Sprintf("%q cannot follow \"var.\" in an expression.", v.name), "Use letters, digits, _ and -, with a letter first.")
+		v.broken = true
+	}
+	c, diags := b.Body.Content(schema.schema())
+	l.diags = append(l.diags, withAllowed(diags, schema)...)
+	if a := c.Attributes["type"]; a != nil {
+		t, optional, diags := typeexpr.TypeConstraintWithDefaults(a.Expr)
+		l.diags = append(l.diags, diags...)
+		if diags.HasErrors() {
+			v.broken = true
+		} else {
+			v.typ, v.optional = t, optional
+		}
+	}
+	for _, name := range []string{"description", "sensitive"} {
+		if a := c.Attributes[name]; a != nil {
+			x := l.convert(schema.attr(name), a.Expr, nil)
+			v.sensitive = v.sensitive || x.flag
+			v.broken = v.broken || x.bad
+		}
+	}
+	if a := c.Attributes["default"]; a != nil {
+		val, diags := a.Expr.Value(&hcl.EvalContext{Functions: l.ctx.Functions})
+		l.diags = append(l.diags, l.quietly(&attribute{kind: kindSecret}, diags)...)
+		if diags.HasErrors() {
+			v.broken = true
+		} else if val, ok := l.fit(v, val, a.Expr.Range(), "Its default"); ok {
+			v.byDefault = val
+		} else {
+			v.broken = true
+		}
+	}
+	v.rules = c.Blocks.OfType("validation")
+	return v
+}
+
+// fit converts val to the type of v.
+func (l *loader) fit(v *variable, val cty.Value, at hcl.Range, what string) (cty.Value, bool) {
+	val, marks := val.UnmarkDeep()
+	if v.optional != nil && !val.IsNull() && val.IsKnown() {
+		val = v.optional.Apply(val)
+	}
+	c, err := convert.Convert(val, v.typ)
+	if err != nil {
+		cause := fmt.Sprintf("%s does not fit the type of variable %q: %s.", what, v.name, err)
+		if v.sensitive || len(marks) > 0 {
+			cause = fmt.Sprintf("%s does not fit the type of variable %q; it is not shown, because it is sensitive.", what, v.name)
+		}
+		l.fail(at, "Wrong type", cause, fmt.Sprintf("The type is %s.", typeexpr.TypeString(v.typ)))
+		return cty.DynamicVal, false
+	}
+	return c.WithMarks(marks), true
+}
+
+// assignment is a value for a variable and where it comes from.
+type assignment struct {
+	value cty.Value
+	at    hcl.Range
+}
+
+// fromFiles evaluates the variable files, later ones winning.
+func (l *loader) fromFiles(declared map[string]*variable) map[string]assignment {
+	given := map[string]assignment{}
+	for _, f := range l.o.VarFiles {
+		if !l.checkSource(f) {
+			continue
+		}
+		parse := func() (*hcl.File, hcl.Diagnostics) { return hclsyntax.ParseConfig(f.Bytes, f.Name, hcl.InitialPos) }
+		if strings.HasSuffix(f.Name, ".json") {
+			parse = func() (*hcl.File, hcl.Diagnostics) { return json.Parse(f.Bytes, f.Name) }
+		}
+		parsed, diags := parse()
+		l.diags = append(l.diags, diags...)
+		if parsed == nil || parsed.Body == nil {
+			continue
+		}
+		attrs, diags := parsed.Body.JustAttributes()
+		l.diags = append(l.diags, diags...)
+		for _, name := range sortedKeys(attrs) {
+			a := attrs[name]
+			if declared[name] == nil {
+				l.warn(a.NameRange, "Undeclared variable", fmt.Sprintf("The spec declares no variable %q, so this value goes nowhere.%s", name, didYouMean(name, sortedKeys(declared))),
+					fmt.Sprintf("Declare it, variable %q {}, or remove the line.", name))
+				continue
+			}
+			v, diags := a.Expr.Value(nil)
+			l.diags = append(l.diags, l.quietly(&attribute{kind: kindSecret}, diags)...)
+			if diags.HasErrors() {
+				v = cty.DynamicVal
+			}
+			given[name] = assignment{v, a.Expr.Range()}
+		}
+	}
+	return given
+}
+
+// undeclared complains about --var options that name no variable.
+func (l *loader) undeclared(declared map[string]*variable) {
+	for _, name := range sortedKeys(l.o.Vars) {
+		if declared[name] == nil {
+			l.say(hcl.DiagError, nil, "Undeclared variable", fmt.Sprintf("--var gives a value for %q, but the spec declares no such variable.%s", name, didYouMean(name, sortedKeys(declared))),
+				fmt.Sprintf("Declare it, variable %q {}, or leave the option out.", name))
+		}
+	}
+}
+
+// EnvPrefix begins the names of the environment variables that set variables.
+const EnvPrefix = "QUORATE_VAR_"
+
+// valueOf picks the value of v: --var, else a variable file, else the
+// environment, else the default.
+func (l *loader) valueOf(v *variable, files map[string]assignment) cty.Value {
+	pick := func() (cty.Value, bool) {
+		if s, ok := l.o.Vars[v.name]; ok {
+			return l.fromText(v, s, "The value of --var "+v.name)
+		}
+		if a, ok := files[v.name]; ok {
+			if !a.value.IsKnown() {
+				return cty.DynamicVal, false
+			}
+			return l.fit(v, a.value, a.at, "This value")
+		}
+		if s, ok := l.o.Env(EnvPrefix + v.name); ok {
+			return l.fromText(v, s, "The value of "+EnvPrefix+v.name)
+		}
+		if v.byDefault != cty.NilVal {
+			return v.byDefault, true
+		}
+		if !v.broken {
+			l.fail(v.at, "No value for variable", fmt.Sprintf("Variable %q has no default and was not given.", v.name),
+				fmt.Sprintf("Give it with --var %s=…, in a --var-file, as %s%s in the environment, or add a default.", v.name, EnvPrefix, v.name))
+		}
+		return cty.DynamicVal, false
+	}
+	val, ok := pick()
+	if !ok || v.broken {
+		return cty.UnknownVal(v.typ)
+	}
+	return val
+}
+
+// fromText reads a value given as text: as it is where the type wants a
+// primitive (or says nothing), else as an HCL expression.
+func (l *loader) fromText(v *variable, s, what string) (cty.Value, bool) {
+	if v.typ == cty.DynamicPseudoType || v.typ.IsPrimitiveType() {
+		return l.fit(v, cty.StringVal(s), v.at, what)
+	}
+	broken := func(cause string) (cty.Value, bool) {
+		if v.sensitive {
+			cause = "what is wrong is not shown, because it is sensitive."
+		}
+		l.fail(v.at, "Wrong value for variable", fmt.Sprintf("%s is no expression for a %s: %s", what, typeexpr.TypeString(v.typ), cause),
+			`Write it as in the spec, for example '["a", "b"]' or '{ a = 1 }', and quote it for the shell.`)
+		return cty.DynamicVal, false
+	}
+	scan := &loader{}
+	if !scan.checkSource(File{Name: what, Bytes: []byte(s)}) {
+		return broken(scan.diags[0].Detail)
+	}
+	e, diags := hclsyntax.ParseExpression([]byte(s), what, hcl.InitialPos)
+	if diags.HasErrors() {
+		return broken(diags[0].Detail)
+	}
+	val, diags := e.Value(nil)
+	if diags.HasErrors() {
+		return broken(diags[0].Detail)
+	}
+	return l.fit(v, val, v.at, what)
+}
+
+// checkRules evaluates the validation blocks of v.
+func (l *loader) checkRules(v *variable) {
+	schema := variableBlock().child("validation")
+	for _, b := range v.rules {
+		c, diags := b.Body.Content(schema.schema())
+		l.diags = append(l.diags, withAllowed(diags, schema)...)
+		cond, message := c.Attributes["condition"], c.Attributes["error_message"]
+		if cond == nil || message == nil {
+			l.fail(b.DefRange, "Missing attribute", "A validation block needs condition and error_message.",
+				fmt.Sprintf("Add condition = %s and error_message = %s", schema.attr("condition").sample(), schema.attr("error_message").sample()))
+			continue
+		}
+		ok, diags := cond.Expr.Value(l.ctx)
+		l.diags = append(l.diags, diags...)
+		if diags.HasErrors() {
+			continue
+		}
+		ok, _ = ok.UnmarkDeep()
+		verdict, err := convert.Convert(ok, cty.Bool)
+		if err != nil || verdict.IsNull() {
+			l.fail(cond.Expr.Range(), "Wrong condition", "The condition of a validation is true or false, not "+withArticle(ok.Type().FriendlyName())+".", "Compare something, for example length(var."+v.name+") > 0.")
+			continue
+		}
+		if !verdict.IsKnown() || verdict.True() {
+			continue
+		}
+		text := "Its value is not allowed; what the rule says is not shown, because it holds a sensitive value."
+		m, diags := message.Expr.Value(l.ctx)
+		l.diags = append(l.diags, diags...)
+		if s, err := convert.Convert(m, cty.String); err == nil && !s.ContainsMarked() && s.IsKnown() && !s.IsNull() {
+			text = s.AsString()
+		}
+		l.fail(v.at, "Wrong value for variable", fmt.Sprintf("Variable %q: %s", v.name, text), fmt.Sprintf("The rule is at %s.", b.DefRange))
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
