@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"quorate/provision/host"
 )
@@ -174,6 +175,9 @@ func (m *Machine) place(f host.File) (host.Change, error) {
 	name := path.Clean(f.Path)
 	if !path.IsAbs(f.Path) {
 		return host.Change{}, errors.New("path is not absolute")
+	}
+	if strings.ContainsFunc(f.Path, unicode.IsControl) {
+		return host.Change{}, errors.New("the path has a control character")
 	}
 	user, group, err := m.ownership(f.Owner)
 	if err != nil {

@@ -153,6 +153,9 @@ func (m *Machine) unitState(name string) host.UnitState {
 		Loaded: file != nil || u.loaded != nil, Active: u.active(), Sub: u.sub(), Enabled: u.enabled,
 		NeedReload: m.facts.Manager == "systemd" && u.loaded != nil && (file == nil || file.stamp() != u.stamp),
 	}
+	if m.facts.Manager == "supervise" {
+		s.Enabled = s.Loaded // as the local adapter has it: nothing starts a unit but a run
+	}
 	if p := u.proc; p != nil {
 		s.PID, s.StartedAt, s.Exe, s.ExeDigest, s.ConfigDigest = p.pid, p.started, p.Exe, p.ExeDigest, p.ConfigDigest
 	}

@@ -1,0 +1,175 @@
+package hosttest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"quorate/provision/host"
+)
+
+func testRun(t *testing.T, s *suite) {
+	in := bytes.Repeat([]byte("in\x00put\n"), 50_000)
+	r, err := s.h.Run(t.Context(), host.Command{Argv: []string{"cat"}, Stdin: in})
+	if err != nil || !bytes.Equal(r.Stdout, in) || len(r.Stderr) > 0 {
+		t.Errorf("cat gave %d bytes back of %d, %q, %v", len(r.Stdout), len(in), r.Stderr, err)
+	}
+	odd := []string{"a b", "'", `"`, "$HOME", "`id`", "*", ";", "", "new\nline", `back\slash`, "-n", "grüße"}
+	r, err = s.h.Run(t.Context(), host.Command{Argv: append([]string{"printf", `%s\n`}, odd...)})
+	if want := strings.Join(odd, "\n") + "\n"; err != nil || string(r.Stdout) != want {
+		t.Errorf("argv came as %q, want %q, %v", r.Stdout, want, err)
+	}
+	var failed *host.ExitError
+	r, err = s.h.Run(t.Context(), host.Command{Argv: []string{"sh", "-c", "echo out; echo err >&2; exit 3"}})
+	if !errors.As(err, &failed) || failed.Code != 3 || failed.Host != s.h.Name() || failed.Argv[0] != "sh" || failed.Stderr != "err\n" {
+		t.Errorf("%#v", err)
+	}
+	if string(r.Stdout) != "out\n" || string(r.Stderr) != "err\n" {
+		t.Errorf("%q, %q", r.Stdout, r.Stderr)
+	}
+	if _, err = s.h.Run(t.Context(), host.Command{Argv: []string{s.path("no-such-command")}}); !errors.As(err, &failed) || failed.Code != 127 {
+		t.Errorf("a command that is not there: %v", err)
+	}
+	if _, err = s.h.Run(t.Context(), host.Command{}); err == nil {
+		t.Error("no command at all was run")
+	}
+	// A command that does not read its input must not hang us.
+	if _, err = s.h.Run(t.Context(), host.Command{Argv: []string{"printf", "x"}, Stdin: make([]byte, 5<<20)}); err != nil {
+		t.Errorf("a command that does not read its input: %v", err)
+	}
+}
+
+func testCancel(t *testing.T, s *suite) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.h.Run(ctx, host.Command{Argv: []string{"sleep", "600"}})
+		done <- err
+	}()
+	cancel()
+	select {
+	case err := <-done:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("Run did not end with its context")
+	}
+	if _, err := s.h.Look(ctx, host.Query{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("with a context that is over: %v", err)
+	}
+	if _, err := s.h.Look(t.Context(), host.Query{}); err != nil {
+		t.Errorf("the session did not survive a cancelled call: %v", err)
+	}
+}
+
+func testManyAtOnce(t *testing.T, s *suite) {
+	var all sync.WaitGroup
+	for i := range 24 {
+		all.Go(func() {
+			p, content := s.path(fmt.Sprint("f", i)), []byte(fmt.Sprint(i))
+			if _, err := s.h.Write(t.Context(), host.WriteRequest{Files: []host.File{{Path: p, Mode: 0o600, Content: content}}}); err != nil {
+				t.Error(err)
+			}
+			l, err := s.h.Look(t.Context(), host.Query{Files: []host.FileQuery{{Path: p, Content: true}}})
+			if err != nil {
+				t.Error(err)
+			} else if got := l.Files[p].Content; !bytes.Equal(got, content) {
+				t.Errorf("%s holds %q", p, got)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func (s *suite) holder(who string) host.Holder {
+	return host.Holder{Who: who, Run: "r1", Verb: "apply", Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+}
+
+func testLock(t *testing.T, s *suite) {
+	request := host.LockRequest{Path: s.path("run", "lock"), Holder: s.holder(`first "one" \ grüße`)}
+	unlock, err := s.h.Lock(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := s.session(t)
+	var held *host.LockedError
+	if _, err := second.Lock(t.Context(), request); !errors.As(err, &held) {
+		t.Fatalf("two hold the lock: %v", err)
+	}
+	if got := held.Holder; got.Who != request.Holder.Who || got.Run != "r1" || got.Verb != "apply" || !got.Since.Equal(request.Holder.Since) {
+		t.Errorf("the holder reads %+v", got)
+	}
+	if held.Host != s.h.Name() {
+		t.Errorf("host %q", held.Host)
+	}
+	other := request
+	other.Path = s.path("run", "other-lock")
+	unlockOther, err := second.Lock(t.Context(), other)
+	if err != nil {
+		t.Fatalf("another lock: %v", err)
+	}
+	s.write(t, host.File{Path: s.path("f"), Mode: 0o644})
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	unlock2, err := second.Lock(t.Context(), request)
+	if err != nil {
+		t.Fatalf("after Unlock: %v", err)
+	}
+	if err := errors.Join(unlock(), unlock2(), unlockOther()); err != nil {
+		t.Fatal(err)
+	}
+	if !s.file(t, request.Path).Exists {
+		t.Error("unlocking removed the lock file")
+	}
+}
+
+func testLockWaits(t *testing.T, s *suite) {
+	request := host.LockRequest{Path: s.path("lock"), Holder: s.holder("first")}
+	unlock, err := s.h.Lock(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Wait = time.Second
+	second := s.session(t)
+	var held *host.LockedError
+	if _, err := second.Lock(t.Context(), request); !errors.As(err, &held) {
+		t.Fatalf("two hold the lock: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := second.Lock(ctx, request); !errors.Is(err, context.Canceled) {
+		t.Fatalf("cancelled: %v", err)
+	}
+	request.Wait = 30 * time.Second
+	got := make(chan error, 1)
+	go func() {
+		_, err := second.Lock(t.Context(), request)
+		got <- err
+	}()
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; err != nil {
+		t.Fatalf("waiting: %v", err)
+	}
+}
+
+func testLockEndsWithSession(t *testing.T, s *suite) {
+	request := host.LockRequest{Path: s.path("lock"), Holder: s.holder("first"), Wait: 10 * time.Second}
+	if _, err := s.h.Lock(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.session(t).Lock(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+}

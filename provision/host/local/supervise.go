@@ -1,0 +1,358 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"quorate/provision/host"
+)
+
+// poll is how often a process that starts or stops is looked at.
+const poll = 20 * time.Millisecond
+
+// logLines is how many lines of its log a failed unit shows.
+const logLines = 20
+
+// supervised is the service manager of a local host. A unit's name is the path
+// of its service file; `kvserver supervise --unit FILE` runs it, one process per
+// unit, and says in the state file how it is. There is nothing to reload, and a
+// unit that is there counts as enabled: nothing starts it but a run.
+type supervised struct{ c Config }
+
+// service is the service file.
+type service struct {
+	Supervisor string   `json:"supervisor"` // binary with the supervise command; empty: Argv[0]
+	Argv       []string `json:"argv"`
+	LogFile    string   `json:"log_file"`
+	PIDFile    string   `json:"pid_file"`
+	StateFile  string   `json:"state_file"`
+}
+
+// state is the state file.
+type state struct {
+	SupervisorPID int       `json:"supervisor_pid"`
+	PID           int       `json:"pid"`
+	StartedAt     time.Time `json:"started_at"`
+	Ready         bool      `json:"ready"`
+	Exe           string    `json:"exe"`
+	ExeDigest     string    `json:"exe_digest"`
+	ConfigDigest  string    `json:"config_digest"`
+	LastExit      int       `json:"last_exit"`
+}
+
+func (s *supervised) Manager() string { return "supervise" }
+
+func (s *supervised) State(ctx context.Context, units []string, known map[string]string) (map[string]host.UnitState, error) {
+	out := map[string]host.UnitState{}
+	for _, u := range units {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		v, _, err := look(u)
+		if err != nil {
+			return nil, err
+		}
+		if out[u], err = v.unitState(known); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// view is one look at a unit: its files, and who lives.
+type view struct {
+	loaded bool
+	service
+	state
+	held   bool // a supervisor runs
+	orphan bool // none runs, and yet the process it left lives
+}
+
+// look reads a unit's files. A unit without a service file is not loaded.
+func look(unit string) (view, string, error) {
+	var v view
+	text, err := os.ReadFile(unit)
+	if errors.Is(err, fs.ErrNotExist) {
+		return v, "", nil
+	}
+	if err != nil {
+		return v, "", err
+	}
+	if err := json.Unmarshal(text, &v.service); err != nil {
+		return v, "", fmt.Errorf("the service file %s: %w", unit, err)
+	}
+	if len(v.Argv) == 0 || v.PIDFile == "" || v.StateFile == "" || v.LogFile == "" {
+		return v, "", fmt.Errorf("the service file %s lacks argv, pid_file, state_file or log_file", unit)
+	}
+	v.loaded = true
+	text, err = os.ReadFile(v.StateFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return v, "", err
+	}
+	if err == nil {
+		if err := json.Unmarshal(text, &v.state); err != nil {
+			return v, "", fmt.Errorf("the state file %s: %w", v.StateFile, err)
+		}
+	}
+	if text, err := os.ReadFile(v.PIDFile); err == nil {
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+			v.SupervisorPID = pid // newer than the state file while a supervisor starts
+		}
+	}
+	if v.held, err = held(v.PIDFile, v.SupervisorPID); err != nil {
+		return v, "", err
+	}
+	v.orphan = !v.held && alive(v.PID) && startedAt(v.PID, v.StartedAt)
+	return v, v.active(), nil
+}
+
+// active says it in systemd's words.
+func (v view) active() string {
+	switch {
+	case v.held && v.Ready && alive(v.PID):
+		return "active"
+	case v.held:
+		return "activating"
+	case v.LastExit != 0 || v.orphan:
+		return "failed"
+	}
+	return "inactive"
+}
+
+func (v view) unitState(known map[string]string) (host.UnitState, error) {
+	u := host.UnitState{Loaded: v.loaded, Enabled: v.loaded, Active: v.active()}
+	u.Sub = map[string]string{"active": "running", "activating": "start", "failed": "failed", "inactive": "dead"}[u.Active]
+	if v.orphan {
+		u.Sub = "orphaned"
+	}
+	if !v.held || !alive(v.PID) {
+		return u, nil
+	}
+	u.PID, u.StartedAt, u.Exe = v.PID, v.StartedAt, v.Exe
+	u.ExeDigest, u.ConfigDigest = v.ExeDigest, v.ConfigDigest
+	return u, fromProc(&u, known)
+}
+
+func alive(pid int) bool {
+	return pid > 0 && !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+}
+
+// held reports whether a supervisor holds the unit's pid file. The lock is only
+// tried where the process that wrote the files lives: trying it would be in
+// the way of a supervisor that is just starting.
+func held(pidFile string, pid int) (bool, error) {
+	if !alive(pid) {
+		return false, nil
+	}
+	f, err := os.Open(pidFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return true, nil
+	}
+	return false, err
+}
+
+// Service starts and stops; the waits are the request's.
+func (s *supervised) Service(ctx context.Context, r host.ServiceRequest, known map[string]string) (host.UnitState, error) {
+	v, active, err := look(r.Unit)
+	if err != nil {
+		return host.UnitState{}, err
+	}
+	var logFrom int64
+	cause := ""
+	if r.Verb == "stop" || r.Verb == "restart" {
+		wait := r.Wait
+		if r.Verb == "restart" {
+			wait = max(wait, 30*time.Second) // the start must not meet the old process
+		}
+		cause, err = s.stop(ctx, r.Unit, wait)
+	}
+	if (r.Verb == "start" || r.Verb == "restart") && cause == "" && err == nil {
+		if !v.loaded {
+			cause = "there is no such service file"
+		} else if r.Verb == "restart" || active != "active" {
+			logFrom, cause, err = s.start(ctx, r.Unit, r.Wait)
+		}
+	}
+	if err != nil {
+		return host.UnitState{}, err
+	}
+	v, _, err = look(r.Unit)
+	if err != nil {
+		return host.UnitState{}, err
+	}
+	u, err := v.unitState(known)
+	if err != nil || cause == "" {
+		return u, err
+	}
+	u.Log = tail(v.LogFile, logFrom)
+	return u, &host.ServiceError{Host: s.c.Name, Unit: r.Unit, Verb: r.Verb, State: u, Cause: cause}
+}
+
+// start runs a supervisor unless one runs, and waits until the unit is ready.
+func (s *supervised) start(ctx context.Context, unit string, wait time.Duration) (logFrom int64, cause string, err error) {
+	v, active, err := look(unit)
+	if err != nil {
+		return 0, "", err
+	}
+	if v.orphan {
+		if err := s.endOrphan(ctx, v); err != nil {
+			return 0, "", err
+		}
+	}
+	exited := make(chan error, 1)
+	if !v.held {
+		if logFrom, err = s.spawn(unit, v.service, exited); err != nil {
+			return logFrom, "", err
+		}
+	}
+	if wait <= 0 {
+		return logFrom, "", nil
+	}
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	for {
+		if _, active, err = look(unit); err != nil || active == "active" {
+			return logFrom, "", err
+		}
+		select {
+		case <-ctx.Done():
+			return logFrom, "", ctx.Err()
+		case end := <-exited:
+			return logFrom, fmt.Sprintf("its supervisor ended: %v", end), nil
+		case <-deadline.C:
+			return logFrom, fmt.Sprintf("timed out after %s", wait), nil
+		case <-tick.C:
+		}
+	}
+}
+
+// spawn starts a supervisor in a session of its own, so that it outlives this one.
+func (s *supervised) spawn(unit string, sv service, exited chan<- error) (int64, error) {
+	if err := os.MkdirAll(filepath.Dir(sv.LogFile), 0o755); err != nil {
+		return 0, err
+	}
+	log, err := os.OpenFile(sv.LogFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	defer log.Close()
+	from, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return 0, err
+	}
+	binary := sv.Supervisor
+	if binary == "" {
+		binary = sv.Argv[0]
+	}
+	cmd := exec.Command(binary, "supervise", "--unit", unit)
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = s.c.Env, "/", log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return from, err
+	}
+	go func() {
+		err := cmd.Wait()
+		if err == nil {
+			err = errors.New("exit status 0")
+		}
+		exited <- err
+	}()
+	return from, nil
+}
+
+// stop ends the unit's supervisor, which ends the process, and waits until both are gone.
+func (s *supervised) stop(ctx context.Context, unit string, wait time.Duration) (cause string, err error) {
+	v, _, err := look(unit)
+	if err != nil {
+		return "", err
+	}
+	if v.orphan {
+		return "", s.endOrphan(ctx, v)
+	}
+	if !v.held {
+		return "", nil
+	}
+	if err := syscall.Kill(v.SupervisorPID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return "", err
+	}
+	if wait <= 0 {
+		return "", nil
+	}
+	gone := func() (bool, error) {
+		now, _, err := look(unit)
+		return !now.held && !alive(v.PID), err
+	}
+	return until(ctx, wait, gone)
+}
+
+// endOrphan ends a process whose supervisor was killed.
+func (s *supervised) endOrphan(ctx context.Context, v view) error {
+	if err := syscall.Kill(v.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	cause, err := until(ctx, 30*time.Second, func() (bool, error) { return !alive(v.PID), nil })
+	if cause != "" {
+		err = fmt.Errorf("process %d, left by a supervisor that was killed, does not end: %s", v.PID, cause)
+	}
+	return err
+}
+
+// until asks again and again; when the time is over it says so.
+func until(ctx context.Context, wait time.Duration, done func() (bool, error)) (cause string, err error) {
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	for {
+		if ok, err := done(); ok || err != nil {
+			return "", err
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-deadline.C:
+			return fmt.Sprintf("timed out after %s", wait), nil
+		case <-tick.C:
+		}
+	}
+}
+
+// tail returns the last lines of a log, from an offset on; "" if it cannot be read.
+func tail(name string, from int64) string {
+	f, err := os.Open(name)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	if end, err := f.Seek(0, io.SeekEnd); err == nil {
+		from = max(from, end-64<<10)
+	}
+	if _, err := f.Seek(from, io.SeekStart); err != nil {
+		return ""
+	}
+	text, _ := io.ReadAll(f)
+	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
+	return string(bytes.Join(lines[max(0, len(lines)-logLines):], []byte("\n")))
+}

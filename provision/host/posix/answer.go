@@ -1,0 +1,287 @@
+package posix
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"quorate/provision/host"
+)
+
+// configDigestEnv is kvserver.ConfigDigestEnv; the scripts know it too. A test compares them.
+const configDigestEnv = "QUORATE_CONFIG_DIGEST"
+
+// answer is what look.sh or service.sh said, in Go's types.
+type answer struct {
+	facts    host.Facts
+	files    map[string]host.FileState
+	digests  map[string]string // by path, /proc/PID/exe among them
+	contents map[string][]byte
+	dirs     map[string]host.DirState
+	units    []host.UnitState  // in the order asked for
+	exes     map[string]string // stamp by /proc/PID/exe
+	links    map[string]string // path by /proc/PID/exe
+	environ  map[string]string // configuration digest by /proc/PID/environ
+	accounts map[string]bool
+	space    map[string]int64
+	cause    []string
+	log      []string
+
+	listeners bool                 // whether the host could tell
+	sockets   map[int][]string     // inodes by port
+	owners    map[string][2]string // pid and name by inode
+}
+
+func newAnswer() *answer {
+	return &answer{
+		files: map[string]host.FileState{}, digests: map[string]string{}, contents: map[string][]byte{},
+		dirs: map[string]host.DirState{}, exes: map[string]string{}, links: map[string]string{}, environ: map[string]string{},
+		accounts: map[string]bool{}, space: map[string]int64{}, sockets: map[int][]string{}, owners: map[string][2]string{},
+	}
+}
+
+// parseAnswer reads an answer strictly: a line that it does not understand is an error.
+func parseAnswer(body []byte) (*answer, error) {
+	a := newAnswer()
+	var contents []string
+	for len(body) > 0 {
+		var raw []byte
+		raw, body, _ = bytes.Cut(body, []byte("\n"))
+		line := string(raw)
+		kind, rest, _ := strings.Cut(line, "\t")
+		var err error
+		switch kind {
+		case "units":
+			body, err = a.unitLines(body)
+		case "env":
+			body, err = a.envLines(body)
+		case "content":
+			contents = append(contents, rest)
+		case "raw":
+			return a, a.raw(contents, body)
+		default:
+			err = a.line(kind, rest)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot understand the answer %.200q: %w", line, err)
+		}
+	}
+	return a, nil
+}
+
+func (a *answer) line(kind, rest string) error {
+	want := map[string]int{
+		"facts": 4, "machine": 1, "missing": 1, "systemd": 1, "file": 8, "exe": 2, "link": 1, "sha": 1, "dir": 4,
+		"listeners": 1, "tcp": 2, "owner": 3, "bsd": 1, "account": 2, "space": 2, "clock": 1, "cause": 1, "log": 1,
+	}[kind]
+	f := strings.SplitN(rest, "\t", want) // the last field may hold anything
+	if want == 0 || len(f) != want {
+		return fmt.Errorf("%d fields", len(f))
+	}
+	switch kind {
+	case "facts":
+		a.facts.OS, a.facts.Arch, a.facts.Root, a.facts.Hostname = strings.ToLower(f[0]), goArch(f[1]), f[2] == "0", f[3]
+	case "machine":
+		a.facts.MachineID = f[0]
+	case "missing":
+		a.facts.Missing = append(a.facts.Missing, f[0])
+	case "systemd":
+		a.facts.Manager, a.facts.ManagerVersion = "systemd", f[0]
+	case "file":
+		return a.file(f)
+	case "exe":
+		a.exes[f[1]] = f[0]
+	case "link":
+		from, to, _ := strings.Cut(rest, " -> ")
+		a.links[strings.Trim(from, "'")] = strings.Trim(to, "'")
+	case "sha":
+		digest, path, ok := strings.Cut(rest, "  ")
+		if !ok || len(digest) != 64 {
+			return fmt.Errorf("no digest")
+		}
+		a.digests[path] = digest
+	case "dir":
+		a.dirs[f[3]] = host.DirState{Exists: f[0] == "yes", Empty: f[1] == "empty", Member: f[2] == "member"}
+	case "listeners":
+		a.listeners = true
+	case "tcp":
+		p, err := strconv.ParseUint(f[0], 16, 16)
+		a.sockets[int(p)] = append(a.sockets[int(p)], f[1])
+		return err
+	case "owner":
+		a.owners[f[0]] = [2]string{f[1], f[2]}
+	case "bsd":
+		return a.bsdSocket(rest)
+	case "account":
+		a.accounts[f[1]] = f[0] == "yes"
+	case "space":
+		n, err := strconv.ParseInt(f[0], 10, 64)
+		a.space[f[1]] = n
+		return err
+	case "clock":
+		t, err := parseClock(f[0])
+		a.facts.Clock = t
+		return err
+	case "cause":
+		a.cause = append(a.cause, f[0])
+	case "log":
+		a.log = append(a.log, f[0])
+	default:
+		return fmt.Errorf("unknown word %q", kind)
+	}
+	return nil
+}
+
+// file reads mode, uid, gid, user, group, size, stamp and path.
+func (a *answer) file(f []string) error {
+	mode, err := strconv.ParseUint(f[0], 16, 32)
+	if err != nil {
+		return err
+	}
+	size, err := strconv.ParseInt(f[5], 10, 64)
+	if err != nil {
+		return err
+	}
+	s := host.FileState{Exists: true, Mode: uint32(mode & 0o7777), Owner: f[3], Group: f[4], Size: size, Stamp: f[6]}
+	if s.Owner == "UNKNOWN" {
+		s.Owner = f[1]
+	}
+	if s.Group == "UNKNOWN" {
+		s.Group = f[2]
+	}
+	switch mode & 0o170000 {
+	case 0o100000:
+		s.Type = "file"
+	case 0o040000:
+		s.Type, s.Size = "dir", 0
+	case 0o120000:
+		s.Type = "link"
+	default:
+		s.Type = "other"
+	}
+	a.files[f[7]] = s
+	return nil
+}
+
+// unitLines reads systemctl show's blocks up to "units-end". A block ends at an
+// empty line, and its properties come in systemd's order, not in ours.
+func (a *answer) unitLines(body []byte) ([]byte, error) {
+	block, rest, ok := bytes.Cut(body, []byte("\nunits-end\n"))
+	if !ok {
+		return nil, fmt.Errorf("the units have no end")
+	}
+	for text := range strings.SplitSeq(strings.TrimSpace(string(block)), "\n\n") {
+		p := map[string]string{}
+		for line := range strings.SplitSeq(text, "\n") {
+			k, v, _ := strings.Cut(line, "=")
+			p[k] = v
+		}
+		if p["Id"] == "" || p["ActiveState"] == "" {
+			return nil, fmt.Errorf("systemctl show said %.200q", text)
+		}
+		pid, err := strconv.Atoi(orZero(p["MainPID"]))
+		if err != nil {
+			return nil, err
+		}
+		s := host.UnitState{
+			Loaded: p["LoadState"] != "not-found", Active: p["ActiveState"], Sub: p["SubState"],
+			Enabled:    strings.HasPrefix(p["UnitFileState"], "enabled"),
+			NeedReload: p["NeedDaemonReload"] == "yes", PID: pid,
+		}
+		if t := p["ExecMainStartTimestamp"]; pid != 0 && t != "" && t != "n/a" {
+			s.StartedAt, err = time.Parse("Mon 2006-01-02 15:04:05 MST", t)
+			if err != nil {
+				return nil, err
+			}
+		}
+		a.units = append(a.units, s)
+	}
+	return rest, nil
+}
+
+// envLines reads grep -Hz's records, which end in NUL, up to "env-end".
+func (a *answer) envLines(body []byte) ([]byte, error) {
+	block, rest, ok := bytes.Cut(body, []byte("\nenv-end\n"))
+	if !ok {
+		return nil, fmt.Errorf("the environment has no end")
+	}
+	for record := range strings.SplitSeq(strings.ReplaceAll(string(block), "\n", "\x00"), "\x00") {
+		if file, digest, ok := strings.Cut(record, ":"+configDigestEnv+"="); ok {
+			a.environ[file] = digest
+		}
+	}
+	return rest, nil
+}
+
+// raw cuts the contents apart by the sizes that stat told.
+func (a *answer) raw(paths []string, body []byte) error {
+	for _, p := range paths {
+		size := a.files[p].Size
+		if int64(len(body)) < size {
+			return fmt.Errorf("%s changed while it was looked at; try again", p)
+		}
+		a.contents[p], body = body[:size:size], body[size:]
+	}
+	if string(body) != "\n" {
+		return fmt.Errorf("a file changed while it was looked at; try again")
+	}
+	return nil
+}
+
+// bsdSocket reads a line of macOS's netstat -an: proto, queues, local address.port, …
+func (a *answer) bsdSocket(line string) error {
+	f := strings.Fields(line)
+	if len(f) < 6 {
+		return fmt.Errorf("%d fields", len(f))
+	}
+	if p, err := strconv.Atoi(f[3][strings.LastIndex(f[3], ".")+1:]); err == nil {
+		a.sockets[p] = append(a.sockets[p], "")
+	}
+	return nil
+}
+
+func (a *answer) port(p int) host.PortState {
+	s := host.PortState{Known: a.listeners, Listening: len(a.sockets[p]) > 0}
+	for _, inode := range a.sockets[p] {
+		if o, ok := a.owners[inode]; ok && s.PID == 0 {
+			s.PID, _ = strconv.Atoi(o[0])
+			s.Process = path.Base(o[1])
+		}
+	}
+	return s
+}
+
+func orZero(s string) string {
+	if s == "" {
+		return "0"
+	}
+	return s
+}
+
+// parseClock reads date's "seconds.nanoseconds"; a date without %N leaves the letter.
+func parseClock(s string) (time.Time, error) {
+	sec, frac, _ := strings.Cut(s, ".")
+	n, err := strconv.ParseInt(sec, 10, 64)
+	if err != nil {
+		return time.Time{}, err
+	}
+	nanos, err := strconv.ParseInt(frac, 10, 64)
+	if err != nil || len(frac) != 9 {
+		nanos = 0
+	}
+	return time.Unix(n, nanos).UTC(), nil
+}
+
+// goArch says uname -m in Go's words where Go has one that we serve.
+func goArch(machine string) string {
+	switch machine {
+	case "x86_64", "amd64":
+		return "amd64"
+	case "aarch64", "arm64":
+		return "arm64"
+	}
+	return machine
+}

@@ -1,0 +1,106 @@
+package posix
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"quorate/provision/host"
+)
+
+// Run implements host.Host.
+func (h *Host) Run(ctx context.Context, c host.Command) (host.Result, error) {
+	if len(c.Argv) == 0 {
+		return host.Result{}, fmt.Errorf("cannot run an empty command on host %q", h.o.Name)
+	}
+	if err := h.changing(); err != nil {
+		return host.Result{}, err
+	}
+	var stdin io.Reader
+	if len(c.Stdin) > 0 {
+		stdin = bytes.NewReader(c.Stdin)
+	}
+	stdout, stderr := &bounded{limit: answerLimit}, &bounded{limit: stderrLimit, drop: true}
+	exit, err := h.t.Exec(ctx, c.Argv, stdin, stdout, stderr)
+	r := host.Result{Stdout: stdout.buf.Bytes(), Stderr: stderr.buf.Bytes()}
+	if err != nil {
+		return r, fmt.Errorf("cannot run %s on host %q: %w", c.Argv[0], h.o.Name, err)
+	}
+	if exit != 0 {
+		return r, &host.ExitError{Host: h.o.Name, Argv: slices.Clone(c.Argv), Code: exit, Stderr: string(r.Stderr)}
+	}
+	return r, nil
+}
+
+// Move implements host.Host. It is a rename within one file system; across two
+// it is an error and nothing is moved.
+func (h *Host) Move(ctx context.Context, from, to string) error {
+	err := errors.Join(h.changing(), checkPath(from), checkPath(to))
+	if err == nil {
+		_, err = h.script(ctx, "move", moveScript, []string{from, to})
+	}
+	if err != nil {
+		return fmt.Errorf("cannot move %q to %q on host %q: %w", from, to, h.o.Name, err)
+	}
+	return nil
+}
+
+// Remove implements host.Host. The system's own folders are refused as trees,
+// so that no slip of a path takes /etc or /var with it; a mount point is emptied and stays.
+func (h *Host) Remove(ctx context.Context, r host.RemoveRequest) ([]string, error) {
+	removed, err := h.remove(ctx, r)
+	if err != nil {
+		return removed, fmt.Errorf("cannot remove on host %q: %w", h.o.Name, err)
+	}
+	return removed, nil
+}
+
+func (h *Host) remove(ctx context.Context, r host.RemoveRequest) ([]string, error) {
+	if err := h.changing(); err != nil {
+		return nil, err
+	}
+	var request []string
+	for _, p := range r.Trees {
+		if err := checkPath(p); err != nil {
+			return nil, err
+		}
+		if slices.Contains(systemTrees, p) {
+			return nil, fmt.Errorf("the tree %s is the system's own", p)
+		}
+		request = append(request, "t\t"+p)
+	}
+	for _, p := range r.Files {
+		if err := checkPath(p); err != nil {
+			return nil, err
+		}
+		request = append(request, "f\t"+p)
+	}
+	if len(request) == 0 {
+		return nil, nil
+	}
+	body, err := h.script(ctx, "remove", removeScript, request)
+	if err != nil {
+		return nil, err
+	}
+	var removed []string
+	for line := range strings.Lines(string(body)) {
+		p, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "removed\t")
+		if !ok {
+			return removed, fmt.Errorf("cannot understand the answer %q", line)
+		}
+		removed = append(removed, p)
+	}
+	return removed, nil
+}
+
+// systemTrees are never removed as trees, whatever a spec's data_dir says.
+var systemTrees = []string{
+	"/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt", "/proc", "/root", "/run",
+	"/sbin", "/srv", "/sys", "/tmp", "/usr", "/var", "/etc/systemd", "/etc/systemd/system", "/etc/ssh",
+	"/usr/bin", "/usr/lib", "/usr/local", "/usr/local/bin", "/usr/sbin", "/usr/share", "/run/systemd",
+	"/var/cache", "/var/lib", "/var/log", "/var/run", "/var/spool", "/var/tmp",
+}

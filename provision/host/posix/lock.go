@@ -1,0 +1,184 @@
+package posix
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"quorate/provision/host"
+)
+
+// heartbeat is how often the lock's script hears of us; it gives up after 45 s of silence.
+const heartbeat = 10 * time.Second
+
+// releaseWait bounds how long Unlock waits for the script to be gone; the end
+// of its standard input ends it at once on any live connection.
+const releaseWait = 5 * time.Second
+
+// lock is one held lock: the script that holds the flock, fed by stdin.
+type lock struct {
+	h        *Host
+	stdin    *io.PipeWriter
+	cancel   context.CancelFunc
+	ended    chan struct{} // closed when the script is gone
+	endErr   error         // set before ended is closed
+	once     sync.Once
+	released chan struct{}
+}
+
+// Lock implements host.Host. When the script that holds the flock ends before
+// Unlock, calls that would change the host fail from then on.
+func (h *Host) Lock(ctx context.Context, r host.LockRequest) (func() error, error) {
+	fail := func(err error) (func() error, error) {
+		var held *host.LockedError
+		if errors.As(err, &held) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("cannot lock host %q: %w", h.o.Name, err)
+	}
+	if err := errors.Join(h.open(), checkPath(r.Path)); err != nil {
+		return fail(err)
+	}
+	if h.o.Lock != nil {
+		unlock, err := h.o.Lock(ctx, r)
+		if err != nil {
+			return fail(err)
+		}
+		return unlock, nil
+	}
+	l, err := h.lock(ctx, r)
+	if err != nil {
+		return fail(err)
+	}
+	return l.release, nil
+}
+
+func (h *Host) lock(ctx context.Context, r host.LockRequest) (*lock, error) {
+	who, err := json.Marshal(struct {
+		Who   string    `json:"who"`
+		Run   string    `json:"run"`
+		Verb  string    `json:"verb"`
+		Since time.Time `json:"since"`
+	}{r.Holder.Who, r.Holder.Run, r.Holder.Verb, r.Holder.Since})
+	if err != nil {
+		return nil, err
+	}
+	from, err := json.Marshal(r.Holder.From)
+	if err != nil {
+		return nil, err
+	}
+	seconds := int((r.Wait + time.Second - 1) / time.Second)
+	argv := scriptArgv("lock", lockScript, r.Path, fmt.Sprint(seconds), string(who), strings.Trim(string(from), `"`))
+
+	// The script lives longer than this call.
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	inR, inW := io.Pipe()
+	outR, outW := io.Pipe()
+	stderr := &bounded{limit: stderrLimit, drop: true}
+	l := &lock{h: h, stdin: inW, cancel: cancel, ended: make(chan struct{}), released: make(chan struct{})}
+	go func() {
+		exit, err := h.t.Exec(life, argv, inR, outW, stderr)
+		if err == nil {
+			err = fmt.Errorf("its process ended with code %d: %s", exit, strings.TrimSpace(stderr.buf.String()))
+		}
+		l.endErr = err
+		close(l.ended)
+		inR.CloseWithError(io.ErrClosedPipe)
+		outW.Close()
+	}()
+
+	first := make(chan []byte, 1)
+	go func() {
+		var lines []byte
+		for in := bufio.NewScanner(outR); in.Scan() && in.Text() != "end"; {
+			lines = append(append(lines, in.Bytes()...), '\n')
+		}
+		first <- lines
+		_, _ = io.Copy(io.Discard, outR)
+	}()
+	var lines []byte
+	select {
+	case lines = <-first:
+	case <-ctx.Done():
+		cancel()
+		inW.Close()
+		return nil, ctx.Err()
+	}
+	answer, rest, _ := strings.Cut(strings.TrimSuffix(string(lines), "\n"), "\t")
+	if answer == "locked" {
+		h.mu.Lock()
+		h.locks[l] = true
+		h.mu.Unlock()
+		go l.watch()
+		return l, nil
+	}
+	cancel()
+	inW.Close()
+	switch answer {
+	case "held":
+		return nil, &host.LockedError{Host: h.o.Name, Holder: parseHolder(rest)}
+	case "fail":
+		return nil, errors.New(failure(lines))
+	}
+	<-l.ended
+	return nil, l.endErr
+}
+
+// parseHolder reads the line in a lock file; what is no such line gives a zero Holder.
+func parseHolder(line string) host.Holder {
+	var holder host.Holder
+	first, _, _ := strings.Cut(line, "\n")
+	if json.Unmarshal([]byte(first), &holder) != nil {
+		return host.Holder{}
+	}
+	return holder
+}
+
+// watch feeds the script, and notes when it ends unasked.
+func (l *lock) watch() {
+	tick := time.NewTicker(heartbeat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.released:
+			return
+		case <-l.ended:
+			l.h.mu.Lock()
+			if l.h.lost == nil && !l.h.closed {
+				l.h.lost = fmt.Errorf("the lock on host %q was lost (%w), and somebody else may hold it now; run again", l.h.o.Name, l.endErr)
+			}
+			delete(l.h.locks, l)
+			l.h.mu.Unlock()
+			return
+		case <-tick.C:
+			_, _ = io.WriteString(l.stdin, "alive\n") // a failure shows in ended
+		}
+	}
+}
+
+// release ends the script and waits until it is gone, so that the lock is free.
+func (l *lock) release() error {
+	var err error
+	l.once.Do(func() {
+		close(l.released)
+		l.h.mu.Lock()
+		delete(l.h.locks, l)
+		l.h.mu.Unlock()
+		l.stdin.Close()
+		wait := time.NewTimer(releaseWait)
+		defer wait.Stop()
+		select {
+		case <-l.ended:
+		case <-wait.C:
+			err = fmt.Errorf("the lock on host %q is not known to be free: its process did not end within %s", l.h.o.Name, releaseWait)
+		}
+		l.cancel()
+	})
+	return err
+}

@@ -1,0 +1,157 @@
+// Package posix implements host.Host with POSIX sh scripts over a transport:
+// whatever can run an argv on a machine, stage a file there and open a
+// connection from there. The ssh and local packages are its transports.
+//
+// The scripts are constants, embedded in the binary. Data goes to their
+// standard input, framed so that a request cut short does nothing; it is never
+// spliced into shell text, and no content is ever in an argv. A script's answer
+// that does not end as it should is an error.
+//
+// Nothing here retries, caches on disk, or prints.
+package posix
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"quorate/provision/host"
+)
+
+// Transport carries argv, files and connections to one machine.
+type Transport interface {
+	// Exec runs argv with the rights the host is to be worked with (root's over
+	// SSH), stdin nil being empty. exit is its code, -1 when a signal ended it; err
+	// says that it could not be run, or that ctx or the connection ended.
+	Exec(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) (exit int, err error)
+	// Stage puts r into a new file in dir, as the login user, and tells its
+	// path. progress, if not nil, is told the bytes sent so far. On error the
+	// file may be left behind; dir is removed by the caller.
+	Stage(ctx context.Context, dir string, r io.Reader, progress func(sent int64)) (path string, err error)
+	// Dial opens a connection from the machine.
+	Dial(ctx context.Context, network, address string) (net.Conn, error)
+	// Close ends the session.
+	Close() error
+}
+
+// Services stands in for systemd where units are something else.
+type Services interface {
+	// Manager is the word for Facts.Manager.
+	Manager() string
+	// State of each unit, by name; a unit that is not known has Loaded false.
+	// known maps the stamps of executables to their digests.
+	State(ctx context.Context, units []string, known map[string]string) (map[string]host.UnitState, error)
+	// Service does what host.Host's does.
+	Service(ctx context.Context, r host.ServiceRequest, known map[string]string) (host.UnitState, error)
+}
+
+// Options of a Host.
+type Options struct {
+	// Name of the host, for output and errors.
+	Name string
+	// Now is the operator's clock.
+	Now func() time.Time
+	// StageDir is the folder on the host in which uploads are staged; empty is /tmp.
+	StageDir string
+	// IgnoreOwners leaves owners and accounts alone: for a host without root's rights.
+	IgnoreOwners bool
+	// Services, if set, is asked in place of systemd.
+	Services Services
+	// Lock, if set, takes the lock in place of the script.
+	Lock func(ctx context.Context, r host.LockRequest) (func() error, error)
+}
+
+// Host is a host.Host over a Transport.
+type Host struct {
+	t Transport
+	o Options
+
+	mu     sync.Mutex
+	known  map[string]string // digest by stamp, of executables seen in this session
+	locks  map[*lock]bool
+	lost   error // why a lock was lost
+	closed bool
+}
+
+var _ host.Host = (*Host)(nil)
+
+// New makes a Host; it takes the transport over and closes it.
+func New(t Transport, o Options) *Host {
+	if o.StageDir == "" {
+		o.StageDir = "/tmp"
+	}
+	return &Host{t: t, o: o, known: map[string]string{}, locks: map[*lock]bool{}}
+}
+
+// Name implements host.Host.
+func (h *Host) Name() string { return h.o.Name }
+
+// Close implements host.Host: locks are released, then the transport is closed.
+func (h *Host) Close() error {
+	h.mu.Lock()
+	h.closed = true
+	var locks []*lock
+	for l := range h.locks {
+		locks = append(locks, l)
+	}
+	h.mu.Unlock()
+	for _, l := range locks {
+		_ = l.release() // closing the transport ends it anyway
+	}
+	return h.t.Close()
+}
+
+// DialContext implements host.Host.
+func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	err := h.open()
+	var c net.Conn
+	if err == nil {
+		c, err = h.t.Dial(ctx, network, address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot dial %s from host %q: %w", address, h.o.Name, err)
+	}
+	return c, nil
+}
+
+// open refuses work after Close.
+func (h *Host) open() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return fmt.Errorf("the session is over: %w", net.ErrClosed)
+	}
+	return nil
+}
+
+// changing also refuses to change a host whose lock this session lost: somebody else may hold it by now.
+func (h *Host) changing() error {
+	if err := h.open(); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lost
+}
+
+func (h *Host) learn(stamp, digest string) {
+	if stamp == "" || digest == "" {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.known[stamp] = digest
+}
+
+func (h *Host) knownDigests() map[string]string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make(map[string]string, len(h.known))
+	for k, v := range h.known {
+		out[k] = v
+	}
+	return out
+}

@@ -1,0 +1,180 @@
+package posix
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+//go:embed scripts/prelude.sh
+var prelude string
+
+//go:embed scripts/look.sh
+var lookScript string
+
+//go:embed scripts/lock.sh
+var lockScript string
+
+//go:embed scripts/write.sh
+var writeScript string
+
+//go:embed scripts/upload_check.sh
+var uploadCheckScript string
+
+//go:embed scripts/upload_finish.sh
+var uploadFinishScript string
+
+//go:embed scripts/service.sh
+var serviceScript string
+
+//go:embed scripts/move.sh
+var moveScript string
+
+//go:embed scripts/remove.sh
+var removeScript string
+
+// answerLimit bounds what a script may answer: a look carries at most a few
+// dozen small files, so more than this is not an answer of ours.
+const answerLimit = 64 << 20
+
+// stderrLimit is how much of a command's standard error is kept.
+const stderrLimit = 64 << 10
+
+// scriptArgv is the argv that runs a script of ours.
+func scriptArgv(name, script string, args ...string) []string {
+	return append([]string{"sh", "-c", compact(prelude) + compact(script), "quorate-" + name}, args...)
+}
+
+// compact drops comment lines and indentation: half of the bytes that travel.
+// The scripts have no here-documents and no strings over lines but newline itself.
+func compact(script string) string {
+	var b strings.Builder
+	for line := range strings.Lines(script) {
+		t := strings.TrimLeft(line, " ")
+		if strings.HasPrefix(t, "#") || t == "\n" {
+			continue
+		}
+		b.WriteString(t)
+	}
+	return b.String()
+}
+
+// scriptError is a script's own "fail" answer.
+type scriptError struct{ text string }
+
+func (e *scriptError) Error() string { return e.text }
+
+// script runs a script with a framed request and returns the lines of its
+// answer, without the end.
+func (h *Host) script(ctx context.Context, name, script string, request []string) ([]byte, error) {
+	if err := h.open(); err != nil {
+		return nil, err
+	}
+	stdin := strings.NewReader(strings.Join(request, "\n") + "\nend\n")
+	if len(request) == 0 {
+		stdin = strings.NewReader("end\n")
+	}
+	out := &bounded{limit: answerLimit}
+	stderr := &bounded{limit: stderrLimit, drop: true}
+	exit, err := h.t.Exec(ctx, scriptArgv(name, script), stdin, out, stderr)
+	if err != nil {
+		return nil, err
+	}
+	answer := out.buf.Bytes()
+	body, whole := bytes.CutSuffix(answer, []byte("end\n"))
+	if !whole || len(body) > 0 && body[len(body)-1] != '\n' {
+		text := strings.TrimSpace(stderr.buf.String())
+		if text == "" {
+			text = "its answer was cut short"
+		}
+		return nil, fmt.Errorf("the script ended with code %d: %s", exit, text)
+	}
+	if text := failure(body); text != "" {
+		return nil, &scriptError{text}
+	}
+	return body, nil
+}
+
+// failure collects the "fail" lines at the end of an answer: a script that
+// gives up says nothing after them.
+func failure(body []byte) string {
+	lines := strings.Split(strings.TrimSuffix(string(body), "\n"), "\n")
+	first := len(lines)
+	for first > 0 && strings.HasPrefix(lines[first-1], "fail\t") {
+		first--
+	}
+	var text []string
+	for _, l := range lines[first:] {
+		text = append(text, strings.TrimPrefix(l, "fail\t"))
+	}
+	return strings.Join(text, "; ")
+}
+
+// bounded is a buffer with an end: beyond the limit it fails, or drops.
+type bounded struct {
+	buf   bytes.Buffer
+	limit int
+	drop  bool
+}
+
+var errTooLong = errors.New("the answer is too long")
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if room := b.limit - b.buf.Len(); len(p) > room {
+		b.buf.Write(p[:max(0, room)])
+		if b.drop {
+			return len(p), nil
+		}
+		return 0, errTooLong
+	}
+	return b.buf.Write(p)
+}
+
+var _ io.Writer = (*bounded)(nil)
+
+// checkPath refuses what the scripts' framing could not carry or what is
+// surely a mistake. Paths are absolute and clean.
+func checkPath(p string) error {
+	switch {
+	case !path.IsAbs(p):
+		return fmt.Errorf("the path %q is not absolute", p)
+	case path.Clean(p) != p:
+		return fmt.Errorf("the path %q is not clean; did you mean %q?", p, path.Clean(p))
+	case !utf8.ValidString(p) || strings.ContainsFunc(p, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' }):
+		return fmt.Errorf("the path %q has a control character or a backslash", p)
+	}
+	return nil
+}
+
+var (
+	ownerForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(:[A-Za-z0-9_][A-Za-z0-9_.-]*\$?)?$`)
+	unitForm  = regexp.MustCompile(`^[A-Za-z0-9_@:.][A-Za-z0-9_@:.\\-]*$`)
+)
+
+func checkOwner(o string) error {
+	if o != "" && !ownerForm.MatchString(o) {
+		return fmt.Errorf("%q is no owner: want user or user:group", o)
+	}
+	return nil
+}
+
+func checkUnit(u string) error {
+	if !unitForm.MatchString(u) {
+		return fmt.Errorf("%q is no unit's name", u)
+	}
+	return nil
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -1,0 +1,34 @@
+# Lock: $1 file, $2 seconds to wait, $3 the holder as one line of JSON without "from",
+# $4 where from if this host cannot tell.
+# Prints "held" and the holder's line, or "locked"; then holds the lock until
+# standard input ends, or stays silent for 45 seconds (the other side says
+# something every 10): a lost operator does not keep the lock.
+path=$1 wait=$2 holder=$3
+command -v flock >/dev/null || die 'flock is not installed (util-linux)'
+dir=${path%/*}
+if [ ! -d "${dir:-/}" ]; then
+  out=$(umask 022; mkdir -p "$dir" 2>&1) || die "$out"
+fi
+(: >>"$path") 2>/dev/null || die "cannot open $path"
+exec 9>>"$path"
+if ! flock -n 9; then
+  deadline=$(($(date +%s) + wait))
+  until [ "$wait" -gt 0 ] && flock -n 9; do
+    if [ "$wait" -eq 0 ] || [ "$(date +%s)" -ge "$deadline" ]; then
+      printf 'held\t'
+      cat "$path"
+      printf '\nend\n'
+      exit 0
+    fi
+    sleep 0.1
+  done
+fi
+from=${SSH_CONNECTION%% *}
+from=${from:-$4}
+printf '{"from":"%s",%s\n' "$from" "${holder#?}" >"$path" || die "cannot write $path"
+printf 'locked\nend\n'
+if command -v timeout >/dev/null; then
+  while x=$(timeout 45 head -n 1 9>&-) && [ -n "$x" ]; do :; done
+else
+  cat >/dev/null 9>&-
+fi

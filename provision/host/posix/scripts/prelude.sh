@@ -1,0 +1,97 @@
+# Goes before every script of this folder. POSIX sh: dash, bash, busybox ash.
+# A request comes as lines on standard input, the last one "end"; the answer
+# goes as lines, the last one "end", to standard output. Paths hold no control
+# characters and no backslash (the Go side sees to it), so TAB separates fields.
+LC_ALL=C TZ=UTC0 QUOTING_STYLE=literal
+export LC_ALL TZ QUOTING_STYLE
+PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+umask 077
+set -f
+nl='
+'
+tab='	'
+IFS=$nl
+
+# die gives up; its text may have several lines.
+die() {
+  for l in $*; do printf 'fail\t%s\n' "$l"; done
+  echo end
+  exit 0
+}
+
+# whole checks that a request arrived whole: a connection that dies while
+# the request travels looks like the end of input here.
+whole() {
+  for last do :; done
+  [ "${last-}" = end ] || die 'the request was cut short'
+}
+
+os=$(uname -snm)
+nodename=${os#* } machine=${os##* }
+nodename=${nodename% *} os=${os%% *}
+
+if command -v sha256sum >/dev/null; then
+  sha() { sha256sum -- "$@" 2>&1; }
+else
+  sha() { shasum -a 256 -- "$@" 2>&1; }
+fi
+
+# The stamp is device:inode:size:mtime:ctime.
+case $os in
+Darwin)
+  stamp='%d:%i:%z:%Fm:%Fc'
+  stat_n() { f=$1; shift; stat -n -f "$f$nl" -- "$@" 2>&1; }
+  stat_l() { f=$1; shift; stat -L -n -f "$f$nl" -- "$@" 2>&1; }
+  full="%Xp$tab%u$tab%g$tab%Su$tab%Sg$tab%z$tab$stamp$tab%N"
+  owned="$tab%N$tab%Xp$tab%Lp$tab%Su:%Sg$tab%u:%g"
+  ident="$stamp$tab%N"
+  device=%d
+  unbase64() { base64 -D; }
+  ;;
+*)
+  stamp='%d:%i:%s:%y:%z'
+  stat_n() { f=$1; shift; stat -c "$f" -- "$@" 2>&1; }
+  stat_l() { f=$1; shift; stat -L -c "$f" -- "$@" 2>&1; }
+  full="%f$tab%u$tab%g$tab%U$tab%G$tab%s$tab$stamp$tab%n"
+  owned="$tab%n$tab%f$tab%a$tab%U:%G$tab%u:%g"
+  ident="$stamp$tab%n"
+  device=%d
+  unbase64() { base64 -d; }
+  ;;
+esac
+
+# nearest sets near to the closest existing parent of $1, or $1 itself.
+nearest() {
+  near=$1
+  while [ -n "$near" ] && [ ! -e "$near" ] && [ ! -L "$near" ]; do near=${near%/*}; done
+  near=${near:-/}
+}
+
+# free_bytes sets free to the bytes available where $1 is or would be.
+free_bytes() {
+  nearest "$1"
+  line=$(df -Pk "$near" 2>&1) || die "$line"
+  line=${line##*$nl}
+  line=${line%\%*} # "… available capacity", before the first % from the right
+  line=${line% *}
+  while case $line in *' ') ;; *) false ;; esac; do line=${line% }; done
+  free=$((${line##* } * 1024))
+}
+
+# flush makes files and folders durable. coreutils' sync takes names since
+# 8.24; any other sync is the whole machine's.
+flush() { sync "$@" 2>/dev/null || sync; }
+
+# wanted_owner sets want to user:group as chown "$1" would leave it.
+wanted_owner() {
+  case $1 in
+  -) want=${caller:=$(id -un):$(id -gn)} ;;
+  *:*) want=$1 ;;
+  "$memo_owner") want=$memo_want ;;
+  *)
+    g=$(id -gn "$1" 2>&1) || die "owner $1: $g"
+    want=$1:$g memo_owner=$1 memo_want=$1:$g
+    ;;
+  esac
+}
+memo_owner=''

@@ -1,0 +1,44 @@
+# Remove. Request lines: "t PATH" whole trees, "f PATH" files or empty folders, end.
+set -- $(cat)
+whole "$@"
+parents=''
+for r do
+  p=${r#??}
+  case $r in
+  t"$tab"*)
+    [ -e "$p" ] || [ -L "$p" ] || continue
+    if ! out=$(rm -rf -- "$p" 2>&1); then
+      # A mount point stays; that it is empty is what was asked.
+      set +f
+      for x in "$p"/* "$p"/.[!.]* "$p"/..?*; do
+        if [ -e "$x" ] || [ -L "$x" ]; then die "$out"; fi
+      done
+      set -f
+      [ -d "$p" ] || die "$out"
+    fi
+    ;;
+  f"$tab"*)
+    if [ -d "$p" ] && [ ! -L "$p" ]; then
+      rmdir -- "$p" 2>/dev/null || {
+        [ -d "$p" ] || continue
+        set +f
+        for x in "$p"/* "$p"/.[!.]* "$p"/..?*; do
+          if [ -e "$x" ] || [ -L "$x" ]; then continue 2; fi
+        done
+        die "cannot remove the empty folder $p"
+      }
+    elif [ -e "$p" ] || [ -L "$p" ]; then
+      out=$(rm -f -- "$p" 2>&1) || die "$out"
+    else
+      continue
+    fi
+    ;;
+  end) break ;;
+  *) die "unknown request: $r" ;;
+  esac
+  printf 'removed\t%s\n' "$p"
+  parent=${p%/*}
+  [ ! -d "${parent:-/}" ] || parents=$parents${parent:-/}$nl
+done
+[ -z "$parents" ] || flush $parents
+echo end

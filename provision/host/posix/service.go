@@ -1,0 +1,78 @@
+package posix
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"quorate/provision/host"
+)
+
+// Service implements host.Host. With systemd it is one run of service.sh,
+// which waits on the host. Stopping or disabling a unit that systemd does not
+// know is done already.
+func (h *Host) Service(ctx context.Context, r host.ServiceRequest) (host.UnitState, error) {
+	s, err := h.service(ctx, r)
+	var failed *host.ServiceError
+	if err == nil || errors.As(err, &failed) {
+		return s, err
+	}
+	verb := r.Verb
+	if verb == "" {
+		verb = "set up"
+	}
+	return s, fmt.Errorf("cannot %s %s on host %q: %w", verb, r.Unit, h.o.Name, err)
+}
+
+func (h *Host) service(ctx context.Context, r host.ServiceRequest) (host.UnitState, error) {
+	if err := h.changing(); err != nil {
+		return host.UnitState{}, err
+	}
+	if !slices.Contains([]string{"", "start", "stop", "restart"}, r.Verb) {
+		return host.UnitState{}, fmt.Errorf("unknown verb %q", r.Verb)
+	}
+	if h.o.Services != nil {
+		return h.o.Services.Service(ctx, r, h.knownDigests())
+	}
+	if err := checkUnit(r.Unit); err != nil {
+		return host.UnitState{}, err
+	}
+	request := []string{r.Unit, orDash(r.Verb), fmt.Sprint(int((r.Wait + time.Second - 1) / time.Second))}
+	if r.Reload {
+		request = append(request, "reload")
+	}
+	if r.Enable {
+		request = append(request, "enable")
+	}
+	if r.Disable {
+		request = append(request, "disable")
+	}
+	for _, stamp := range slices.Sorted(maps.Keys(h.knownDigests())) {
+		request = append(request, "x\t"+stamp)
+	}
+	body, err := h.script(ctx, "service", serviceScript, request)
+	if err != nil {
+		return host.UnitState{}, err
+	}
+	a, err := parseAnswer(body)
+	if err != nil {
+		return host.UnitState{}, err
+	}
+	if len(a.units) != 1 {
+		return host.UnitState{}, fmt.Errorf("the answer tells of %d units", len(a.units))
+	}
+	s := h.process(a.units[0], a)
+	if len(a.cause) == 0 {
+		return s, nil
+	}
+	s.Log = strings.Join(a.log, "\n")
+	verb := r.Verb
+	if verb == "" {
+		verb = "set up"
+	}
+	return s, &host.ServiceError{Host: h.o.Name, Unit: r.Unit, Verb: verb, State: s, Cause: strings.Join(a.cause, "\n")}
+}

@@ -1,0 +1,96 @@
+package posix
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	"quorate/provision/host"
+)
+
+// Write implements host.Host: one run of write.sh. Every file is staged beside
+// its target before the first is renamed, so an error (a full disk, a folder in
+// the way) leaves all files as they were; folders made on the way stay.
+func (h *Host) Write(ctx context.Context, w host.WriteRequest) ([]host.Change, error) {
+	changes, err := h.write(ctx, w)
+	if err != nil {
+		what := fmt.Sprintf("%d files", len(w.Files))
+		if len(w.Files) == 1 {
+			what = fmt.Sprintf("%q", w.Files[0].Path)
+		}
+		return nil, fmt.Errorf("cannot write %s on host %q: %w", what, h.o.Name, noSpace(err))
+	}
+	return changes, nil
+}
+
+func (h *Host) write(ctx context.Context, w host.WriteRequest) ([]host.Change, error) {
+	if err := h.changing(); err != nil {
+		return nil, err
+	}
+	var request []string
+	if h.o.IgnoreOwners {
+		request = append(request, "o")
+	} else if w.Account != "" {
+		if err := checkOwner(w.Account); err != nil || strings.Contains(w.Account, ":") {
+			return nil, fmt.Errorf("%q is no account's name", w.Account)
+		}
+		request = append(request, "a\t"+w.Account)
+	}
+	digests := map[string]string{}
+	for _, f := range w.Files {
+		if err := errors.Join(checkPath(f.Path), checkOwner(f.Owner)); err != nil {
+			return nil, err
+		}
+		if _, twice := digests[f.Path]; twice {
+			return nil, fmt.Errorf("%s is there twice", f.Path)
+		}
+		if f.Dir {
+			digests[f.Path] = ""
+			request = append(request, fmt.Sprintf("d\t%o\t%s\t%s", f.Mode, orDash(f.Owner), f.Path))
+			continue
+		}
+		if len(f.Content) > contentLimit {
+			return nil, fmt.Errorf("%s has %d bytes; more than %d are for Upload", f.Path, len(f.Content), contentLimit)
+		}
+		sum := sha256.Sum256(f.Content)
+		digests[f.Path] = hex.EncodeToString(sum[:])
+		request = append(request,
+			fmt.Sprintf("f\t%o\t%s\t%s\t%s", f.Mode, orDash(f.Owner), digests[f.Path], f.Path),
+			orDash(base64.StdEncoding.EncodeToString(f.Content)))
+	}
+	body, err := h.script(ctx, "write", writeScript, request)
+	if err != nil {
+		return nil, err
+	}
+	changed, stamps := map[string]bool{}, map[string]string{}
+	for line := range strings.Lines(string(body)) {
+		switch f := strings.Split(strings.TrimSuffix(line, "\n"), "\t"); {
+		case f[0] == "changed" && len(f) == 2:
+			changed[f[1]] = true
+		case f[0] == "stat" && len(f) == 3:
+			stamps[f[2]] = f[1]
+		default:
+			return nil, fmt.Errorf("cannot understand the answer %q", line)
+		}
+	}
+	var out []host.Change
+	for _, f := range w.Files {
+		if stamps[f.Path] == "" {
+			return nil, fmt.Errorf("the answer does not tell of %s", f.Path)
+		}
+		out = append(out, host.Change{Path: f.Path, Changed: changed[f.Path], Digest: digests[f.Path], Stamp: stamps[f.Path]})
+	}
+	return out, nil
+}
+
+// noSpace adds the way out to a full disk.
+func noSpace(err error) error {
+	if text := err.Error(); strings.Contains(text, "No space left") || strings.Contains(text, "no space left") {
+		return fmt.Errorf("%w\n  Free some space there and run again; nothing was left behind", err)
+	}
+	return err
+}
