@@ -34,8 +34,8 @@ func Starter(hosts []string, o StarterOptions) ([]byte, error) {
 		return nil, fmt.Errorf("cannot write spec for cluster %q: no hosts were given\n  Name them with --host ADDRESS, once for each; or use --local for members on this machine", o.Name)
 	}
 	var b bytes.Buffer
-	b.WriteString("# One etcd cluster. Everything that is commented out shows its default;\n")
-	b.WriteString("# docs/spec.md has every block and attribute.\n\n")
+	b.WriteString("# One etcd cluster. Everything that is commented out shows its default: to change\n")
+	b.WriteString("# something, take the first # away from its block. docs/spec.md has every block\n# and attribute.\n\n")
 	fmt.Fprintf(&b, "cluster %s {\n", quoteHCL(o.Name))
 	if o.Local {
 		b.WriteString("connection {\ntype = \"local\"\n}\n\n")
@@ -45,11 +45,14 @@ func Starter(hosts []string, o StarterOptions) ([]byte, error) {
 	}
 	names := strings.NewReplacer("<cluster>", o.Name)
 	for _, c := range clusterBlock().blocks {
-		if c.name == "member" || c.name == "connection" && o.Local {
+		if c.name == "connection" && o.Local {
 			continue
 		}
+		if c.name == "member" {
+			c.blocks = nil // its connection is the cluster's again
+		}
 		b.WriteString("\n")
-		writeCommented(&b, c, "", names)
+		writeCommented(&b, c, "# ", names)
 	}
 	b.WriteString("}\n")
 	out := Format(b.Bytes())
@@ -67,38 +70,54 @@ func quoteHCL(s string) string {
 	return string(hclwrite.TokensForValue(cty.StringVal(s)).Bytes())
 }
 
-// writeCommented writes block c as comment lines, with defaults as values;
-// attributes without one show an example in angle brackets' stead.
-func writeCommented(b *bytes.Buffer, c *block, indent string, names *strings.Replacer) {
-	line := func(format string, args ...any) { fmt.Fprintf(b, "# "+indent+format+"\n", args...) }
-	if c.doc != "" {
-		line("%s", c.doc)
+// writeCommented writes block c as comment lines. Taking one "# " away from
+// all of them gives the block with its defaults written out: what has none
+// (and blocks in which something is required) stays commented, with an example.
+func writeCommented(b *bytes.Buffer, c *block, prefix string, names *strings.Replacer) {
+	fmt.Fprintf(b, "%s## %s\n", strings.TrimSuffix(prefix, "# "), c.doc)
+	if c.requires() {
+		prefix += "# "
 	}
 	header := c.name
 	if c.label != "" {
-		header += fmt.Sprintf(" %q", map[string]string{"client": "app", "source": "amd64"}[c.name])
+		header += fmt.Sprintf(" %q", map[string]string{"member": "etcd1", "client": "app", "source": "amd64"}[c.name])
 	}
-	line("%s {", header)
-	width := 0
+	fmt.Fprintf(b, "%s%s {\n", prefix, header)
+	var lines [][2]string
 	for _, a := range c.attrs {
-		width = max(width, len(a.name)+len(names.Replace(starterValue(a)))+5)
-	}
-	for _, a := range c.attrs {
-		note := a.doc
-		if a.def == "" && !a.required {
-			note += "; default: " + a.unset
+		if a.name == "root" {
+			continue // of local connections only, and this one is commented out for SSH
 		}
-		line("  %-*s # %s", width, a.name+" = "+names.Replace(starterValue(a)), note)
+		line, note := a.name+" = "+names.Replace(a.sample()), a.doc
+		switch {
+		case a.def != "":
+			line = a.name + " = " + names.Replace(a.def)
+		case !a.required:
+			line, note = "# "+line, note+"; default: "+a.unset
+		}
+		lines = append(lines, [2]string{line, note})
+	}
+	width := 0
+	for _, l := range lines {
+		if len(l[0]) <= 40 {
+			width = max(width, len(l[0]))
+		}
+	}
+	for _, l := range lines {
+		fmt.Fprintf(b, "%s  %-*s # %s\n", prefix, width, l[0], l[1])
 	}
 	for _, child := range c.blocks {
-		writeCommented(b, child, indent+"  ", names)
+		writeCommented(b, child, prefix+"  ", names)
 	}
-	line("}")
+	fmt.Fprintf(b, "%s}\n", prefix)
 }
 
-func starterValue(a *attribute) string {
-	if a.def != "" {
-		return a.def
+// requires reports whether the block says nothing without being filled in.
+func (b *block) requires() bool {
+	for _, a := range b.attrs {
+		if a.required {
+			return true
+		}
 	}
-	return a.example
+	return b.name == "encryption"
 }

@@ -1,0 +1,5 @@
+cluster "lab" {
+  member "etcd1" { address = "192.168.7.101" }
+  member "etcd2" { address = "192.168.7.102" }
+  member "etcd3" { address = "192.168.7.103" }
+}

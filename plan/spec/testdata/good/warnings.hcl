@@ -1,0 +1,19 @@
+# All of these are allowed, with a warning.
+cluster "warned" {
+  connection {
+    password = "written-down"
+  }
+
+  server {
+    user                = "root"
+    quota_backend_bytes = "100GiB"
+    max_request_bytes   = "64MiB"
+
+    extra_options = {
+      unheard-of = 1
+    }
+  }
+
+  member "a" { address = "127.0.0.2" }
+  member "b" { address = "localhost" }
+}

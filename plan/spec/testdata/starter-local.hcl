@@ -1,0 +1,73 @@
+# One etcd cluster. Everything that is commented out shows its default: to change
+# something, take the first # away from its block. docs/spec.md has every block
+# and attribute.
+
+cluster "laptop" {
+  connection {
+    type = "local"
+  }
+
+  member "etcd1" { address = "127.0.0.1" }
+  member "etcd2" { address = "127.0.0.1" }
+  member "etcd3" { address = "127.0.0.1" }
+
+  ## One etcd member and its host. The name is etcd's member name.
+  # # member "etcd1" {
+  # #   address = "192.168.7.101" # what clients and the other members dial: an IP address or a host name
+  # #   client_port = 2379        # port for clients; the n-th local member gets 2379, 2389, 2399, …
+  # #   peer_port = 2380          # port for the other members; the n-th local member gets 2380, 2390, 2400, …
+  # #   metrics_port = 0          # port on 127.0.0.1 for /metrics and /health over plain HTTP; 0 is off
+  # #   extra_sans = []           # further names and addresses for this member's server certificate
+  # # }
+
+  ## What runs on the hosts. The names are etcd's own.
+  # server {
+  #   # binary = "./bin"                     # file or folder to take kvserver from, on this side; default: beside the quorate executable
+  #   data_dir = "/var/lib/quorate/laptop"   # data directory on the host; it belongs to the member alone
+  #   # wal_dir = "/var/lib/etcd-wal/laptop" # directory of the write-ahead log, best on a disk of its own; default: inside data_dir
+  #   user = "quorate"                       # system account that the member runs as; made if missing
+  #   quota_backend_bytes = "8GiB"           # how large the database may grow before writes stop
+  #   auto_compaction_mode = "periodic"      # compact history by age or by number of revisions
+  #   auto_compaction_retention = "1h"       # how much history to keep: a duration ("1h") in periodic mode, a count ("10000") in revision mode; "0" is off
+  #   snapshot_count = 10000                 # applied entries between raft snapshots
+  #   max_request_bytes = "1.5MiB"           # largest request
+  #   heartbeat_interval = 100               # milliseconds; about the round trip between members
+  #   election_timeout = 1000                # milliseconds; at least 5 × heartbeat_interval, better 10 ×
+  #   log_level = "info"                     # how much the member logs
+  #   extra_options = {}                     # further options for etcd's configuration file, spelled as etcd does, with dashes
+  #   ## An upstream etcd release to serve in place of kvserver.
+  #   # etcd {
+  #   #   version = "3.6.11" # its version: 3.4 to 3.7
+  #   #   ## Where the release for one architecture (amd64, arm64) comes from.
+  #   #   # source "amd64" {
+  #   #   #   url = "https://example.com/etcd-v3.6.11-linux-amd64.tar.gz" # http(s) URL, or a path on this side: a release archive or a bare etcd binary
+  #   #   #   sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" # SHA-256 of that file, 64 hex digits
+  #   #   # }
+  #   # }
+  # }
+
+  ## How certificates are made.
+  # tls {
+  #   dir = "pki/laptop"           # folder of the CA on this side: ca.pem and ca-key.pem, or ca-key.pem.age
+  #   key_algorithm = "ecdsa-p256" # of the CA's and all other new keys
+  #   ca_lifetime = "3650d"        # how long a new CA is good for
+  #   leaf_lifetime = "365d"       # how long the members' and clients' certificates are good for
+  #   renew_before = "30d"         # an apply renews what expires within this time
+  #   extra_sans = []              # further names and addresses for every member's server certificate
+  #   # ca_cert = "ca/ca.pem"      # your own CA's certificate (PEM); with ca_key; default: a CA is made
+  #   # ca_key = "ca/ca-key.pem"   # your own CA's private key (PEM); with ca_cert; default: a CA is made
+  #   ## Keeps the CA's private key encrypted with age: by a passphrase, or for recipients.
+  #   # encryption {
+  #   #   # passphrase = env("CA_PASSPHRASE") # encrypts and opens the key; default: none
+  #   #   # recipients = ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kudlsmlyqgegz9s"] # age or SSH public keys that the key is encrypted for; default: none
+  #   #   # identity_file = "~/.config/age/key.txt" # age or SSH private key file that opens it; required with recipients; default: none
+  #   # }
+  # }
+
+  ## A client certificate for a consumer such as kube-apiserver, written on this side.
+  # client "app" {
+  #   # common_name = "kube-apiserver-etcd-client" # common name: the user name that etcd sees; default: the block's name
+  #   organization = []            # organizations of the subject
+  #   # dir = "pki/laptop/clients" # folder for <name>.pem, <name>-key.pem and ca.pem; default: clients inside the folder of tls
+  # }
+}
