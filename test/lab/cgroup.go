@@ -1,0 +1,119 @@
+package lab
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+//go:embed script/watchdog.sh
+var watchdogScript string
+
+// cgroup is the path of the lab's control group in every hierarchy, v1 and v2.
+func (l *Lab) cgroup() string { return "quorate-lab-" + l.state.ID }
+
+func (h *Host) cgroup() string { return filepath.Join(h.lab.cgroup(), h.name) }
+
+// startWatchdog starts the process that kills the hosts once this one is gone.
+func (l *Lab) startWatchdog() error {
+	cmd := exec.Command("sh", "-c", watchdogScript, "watchdog", l.cgroup())
+	detach(cmd)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return fmt.Errorf("cannot start the watchdog of lab %q: %w", l.ID(), err)
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("cannot start the watchdog of lab %q: %w", l.ID(), err)
+	}
+	l.watchdog = closerFunc(func() error {
+		return errors.Join(in.Close(), cmd.Wait())
+	})
+	return nil
+}
+
+type closerFunc func() error
+
+func (f closerFunc) Close() error { return f() }
+
+var _ io.Closer = closerFunc(nil)
+
+// removeCgroups removes a group with all below it from every hierarchy. The
+// kernel lets go of the members of a killed host a little after their end.
+func removeCgroups(ctx context.Context, group string) error {
+	tops, err := filepath.Glob("/sys/fs/cgroup/*")
+	if err != nil {
+		return err
+	}
+	for _, top := range append(tops, "/sys/fs/cgroup") {
+		dir := filepath.Join(top, group)
+		err := poll(ctx, 10*time.Second, "control group "+dir+" to be empty", func() (bool, error) {
+			var dirs []string
+			err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+				if err == nil && d.IsDir() {
+					dirs = append(dirs, path)
+				}
+				return nil // what vanishes meanwhile is well gone
+			})
+			if err != nil {
+				return false, err
+			}
+			for _, d := range slices.Backward(dirs) {
+				if err := os.Remove(d); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return false, nil
+				}
+			}
+			return true, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cgroupPIDs lists the processes in a group and below it.
+func cgroupPIDs(group string) ([]int, error) {
+	var pids []int
+	for _, top := range []string{"", "systemd", "unified"} {
+		dir := filepath.Join("/sys/fs/cgroup", top, group)
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || d.Name() != "cgroup.procs" {
+				return nil
+			}
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return nil // the group vanished meanwhile
+			}
+			for _, f := range strings.Fields(string(b)) {
+				pid, err := strconv.Atoi(f)
+				if err != nil {
+					return fmt.Errorf("cannot read %q: %w", path, err)
+				}
+				if pid > 0 && isRunning(pid) { // 0: not of our pid namespace
+					pids = append(pids, pid)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.Sort(pids)
+	return slices.Compact(pids), nil
+}
+
+func isRunning(pid int) bool {
+	st, err := readStat(pid)
+	return err == nil && st.state != 'Z' && st.state != 'X'
+}

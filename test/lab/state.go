@@ -1,0 +1,206 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// state is what another process needs to find a lab, use it and take it down.
+type state struct {
+	ID       string `json:"id"`
+	Boot     string `json:"boot"` // the kernel's boot id: processes of another boot are gone
+	PIDs     string `json:"pids"` // the pid namespace that the numbers below are of
+	Detached bool   `json:"detached,omitempty"`
+	Image    string `json:"image"`
+	Networks int    `json:"networks"`
+	// Password of opspw; the file is 0600.
+	Password string      `json:"password"`
+	Hosts    []hostState `json:"hosts"`
+}
+
+type hostState struct {
+	Name     string `json:"name"`
+	Index    int    `json:"index"`
+	Addr     string `json:"addr"`
+	Networks []int  `json:"networks"`
+	// Supervisor is systemd-nspawn, Leader the host's PID 1.
+	Supervisor process `json:"supervisor"`
+	Leader     process `json:"leader"`
+}
+
+const stateFile = "state.json"
+
+func labsDir(cache string) string { return filepath.Join(cache, "labs") }
+
+// save writes the state file atomically. Called with l.mu held.
+func (l *Lab) save() error {
+	s := l.state
+	s.Hosts = nil
+	for _, h := range l.hosts {
+		s.Hosts = append(s.Hosts, hostState{h.name, h.index, h.addr, h.networks, h.supervisor, h.leader})
+	}
+	b, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return fmt.Errorf("cannot save lab %q: %w", l.ID(), err)
+	}
+	path := filepath.Join(l.dir, stateFile)
+	if err := os.WriteFile(path+".new", b, 0o600); err != nil {
+		return fmt.Errorf("cannot save lab %q: %w", l.ID(), err)
+	}
+	return os.Rename(path+".new", path)
+}
+
+// load reads the lab in dir as it was last saved. A folder without a state
+// file (its maker was killed at once) gives a lab without hosts.
+func load(dir string) (*Lab, error) {
+	l := &Lab{dir: dir, state: state{ID: filepath.Base(dir)}}
+	b, err := os.ReadFile(filepath.Join(dir, stateFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return l, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot load lab %q: %w", l.ID(), err)
+	}
+	if err := json.Unmarshal(b, &l.state); err != nil {
+		return nil, fmt.Errorf("cannot load lab %q: %w", filepath.Base(dir), err)
+	}
+	l.state.ID = filepath.Base(dir)
+	for _, s := range l.state.Hosts {
+		l.hosts = append(l.hosts, &Host{lab: l, name: s.Name, index: s.Index, addr: s.Addr, networks: s.Networks,
+			supervisor: s.Supervisor, leader: s.Leader})
+	}
+	l.state.Hosts = nil
+	return l, nil
+}
+
+// elsewhere says whether the pids in the state mean nothing to this process:
+// the machine has booted since, or they are another container's.
+func (s *state) elsewhere() bool { return s.Boot != bootID() || s.PIDs != pidNamespace() }
+
+func bootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
+
+func pidNamespace() string {
+	s, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		return ""
+	}
+	return s
+}
+
+// List returns the detached labs in the cache, by id.
+func List(cache string) ([]*Lab, error) {
+	o, err := Options{Cache: cache}.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	all, err := loadAll(o.Cache)
+	return slices.DeleteFunc(all, func(l *Lab) bool { return !l.state.Detached || l.state.Boot != bootID() }), err
+}
+
+func loadAll(cache string) ([]*Lab, error) {
+	dirs, err := filepath.Glob(filepath.Join(labsDir(cache), "[^.]*"))
+	if err != nil {
+		return nil, err
+	}
+	var labs []*Lab
+	for _, dir := range dirs {
+		l, err := load(dir)
+		if err != nil {
+			return nil, err
+		}
+		labs = append(labs, l)
+	}
+	return labs, nil
+}
+
+// claim makes the folder of a new lab and takes the flock that says its owner lives.
+func claim(o Options) (dir string, lock *os.File, err error) {
+	gate, err := openGate(o.Cache)
+	if err != nil {
+		return "", nil, err
+	}
+	defer gate.Close()
+	dir = filepath.Join(labsDir(o.Cache), newID())
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", nil, fmt.Errorf("cannot make lab: %w", err)
+	}
+	lock, err = lockLab(dir, false)
+	return dir, lock, err
+}
+
+// lockLab takes the lab's own flock, held by its owner for life.
+func lockLab(dir string, wait bool) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock lab %q: %w", filepath.Base(dir), err)
+	}
+	if err := lockFile(f, wait); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("cannot lock lab %q: %w", filepath.Base(dir), err)
+	}
+	return f, nil
+}
+
+// openGate takes the flock under which labs are born and swept: a sweep must
+// not meet a lab between its folder and its lock.
+func openGate(cache string) (*os.File, error) {
+	dir := labsDir(cache)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("cannot make lab cache: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, ".gate"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock lab cache: %w", err)
+	}
+	if err := lockFile(f, true); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("cannot lock lab cache: %w", err)
+	}
+	return f, nil
+}
+
+// Sweep takes down what former runs left behind: labs whose owner is dead, and
+// detached ones of another boot. It ends only processes that the lab's own
+// state names, and only if they are still the same ones.
+func Sweep(ctx context.Context, cache string) error {
+	o, err := Options{Cache: cache}.withDefaults()
+	if err != nil {
+		return err
+	}
+	gate, err := openGate(o.Cache)
+	if err != nil {
+		return err
+	}
+	defer gate.Close()
+	labs, err := loadAll(o.Cache)
+	if err != nil {
+		return err
+	}
+	for _, l := range labs {
+		if l.state.Detached && l.state.Boot == bootID() {
+			continue
+		}
+		lock, err := lockLab(l.dir, false)
+		if err != nil {
+			continue // its owner lives
+		}
+		err = l.tearDown(ctx)
+		lock.Close()
+		if err != nil {
+			return fmt.Errorf("cannot clear away lab %q of a former run: %w", l.ID(), err)
+		}
+	}
+	return nil
+}
