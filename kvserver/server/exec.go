@@ -19,9 +19,9 @@ import (
 // that file descriptor, so that what it runs with is what was digested.
 const stageEnv = "QUORATE_SERVE_STAGE"
 
-// Second returns the settings that the first stage of this very process handed
+// second returns the settings that the first stage of this very process handed
 // over, or nil if this is the first stage.
-func Second(environ []string, pid int) ([]byte, error) {
+func second(environ []string, pid int) ([]byte, error) {
 	value := lookup(environ, stageEnv)
 	id, fd, ok := strings.Cut(value, ":")
 	if !ok || id != strconv.Itoa(pid) {
@@ -40,12 +40,12 @@ func Second(environ []string, pid int) ([]byte, error) {
 	return content, nil
 }
 
-// Become replaces this process by the one that serves: this binary again, or
+// become replaces this process by the one that serves: this binary again, or
 // the upstream etcd at path etcd, in either case with the digest in its
 // environment, so that /proc/PID/environ tells what runs. notify (lines of
 // sd_notify) is told as well, for where there is no /proc. It returns only on
 // failure.
-func Become(l Loaded, argv, environ []string, etcd string, notify func(string)) error {
+func become(l Loaded, argv, environ []string, etcd string, notify func(string)) error {
 	env := without(environ, kvserver.ConfigDigestEnv, stageEnv)
 	if l.Digest != "" {
 		env = append(env, kvserver.ConfigDigestEnv+"="+l.Digest)

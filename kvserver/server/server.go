@@ -116,9 +116,9 @@ func Serve(ctx context.Context, cfg *embed.Config, notify func(string)) error {
 	}
 }
 
-// Quiet switches gRPC's own tracing off, as the etcd command does. It sets a
+// quiet switches gRPC's own tracing off, as the etcd command does. It sets a
 // variable of gRPC's and belongs at the start of a process that serves.
-func Quiet() { grpc.EnableTracing = false }
+func quiet() { grpc.EnableTracing = false }
 
 // asPath makes bytes readable once through a path: /dev/fd/N of a pipe.
 func asPath(content []byte) (path string, done func(), err error) {

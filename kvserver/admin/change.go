@@ -1,0 +1,147 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"errors"
+
+	"quorate/kvserver"
+)
+
+// AddLearner adds a learner with these peer URLs and returns it with all
+// members as they are then. Asked through one voter.
+func (c *Client) AddLearner(ctx context.Context, via string, peerURLs []string) (kvserver.Member, []kvserver.Member, error) {
+	r, err := call(ctx, c, via, fmt.Sprintf("add learner %v", peerURLs), cluster, func(ctx context.Context, s pb.ClusterClient) (*pb.MemberAddResponse, error) {
+		return s.MemberAdd(ctx, &pb.MemberAddRequest{PeerURLs: peerURLs, IsLearner: true})
+	})
+	if err != nil {
+		return kvserver.Member{}, nil, err
+	}
+	return member(r.Member), memberList(r.Members), nil
+}
+
+// Promote makes a learner a voter; [ErrLearnerNotReady] until it has caught up.
+func (c *Client) Promote(ctx context.Context, via string, id uint64) ([]kvserver.Member, error) {
+	r, err := call(ctx, c, via, fmt.Sprintf("promote member %x", id), cluster, func(ctx context.Context, s pb.ClusterClient) (*pb.MemberPromoteResponse, error) {
+		return s.MemberPromote(ctx, &pb.MemberPromoteRequest{ID: id})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return memberList(r.Members), nil
+}
+
+// Remove takes a member out of the cluster for ever: it can only come back under another id with an empty data directory.
+func (c *Client) Remove(ctx context.Context, via string, id uint64) ([]kvserver.Member, error) {
+	r, err := call(ctx, c, via, fmt.Sprintf("remove member %x", id), cluster, func(ctx context.Context, s pb.ClusterClient) (*pb.MemberRemoveResponse, error) {
+		return s.MemberRemove(ctx, &pb.MemberRemoveRequest{ID: id})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return memberList(r.Members), nil
+}
+
+// Hash is a member's hash of its keys and values up to a revision.
+type Hash struct {
+	Hash            uint32
+	Revision        int64 // up to which
+	CompactRevision int64
+}
+
+// HashKV asks one member for the hash up to a revision; 0 is its newest one.
+// Two members agree if revision and compact revision are equal and the hashes are.
+func (c *Client) HashKV(ctx context.Context, name string, revision int64) (Hash, error) {
+	r, err := call(ctx, c, name, "hash the keys", maintenance, func(ctx context.Context, s pb.MaintenanceClient) (*pb.HashKVResponse, error) {
+		return s.HashKV(ctx, &pb.HashKVRequest{Revision: revision})
+	})
+	if err != nil {
+		return Hash{}, err
+	}
+	return Hash{Hash: r.Hash, Revision: r.HashRevision, CompactRevision: r.CompactRevision}, nil
+}
+
+// Alarm is raised by one member and stops writes until it is disarmed.
+type Alarm struct {
+	Member uint64
+	Kind   string // "NOSPACE", "CORRUPT"
+}
+
+// Alarms lists the alarms of the whole cluster, as a quorum sees them.
+func (c *Client) Alarms(ctx context.Context, via string) ([]Alarm, error) {
+	r, err := call(ctx, c, via, "list the alarms", maintenance, func(ctx context.Context, s pb.MaintenanceClient) (*pb.AlarmResponse, error) {
+		return s.Alarm(ctx, &pb.AlarmRequest{Action: pb.AlarmRequest_GET})
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []Alarm
+	for _, a := range r.Alarms {
+		out = append(out, Alarm{Member: a.MemberID, Kind: a.Alarm.String()})
+	}
+	return out, nil
+}
+
+// Put writes a key through one member and returns the revision.
+func (c *Client) Put(ctx context.Context, via, key, value string) (int64, error) {
+	r, err := call(ctx, c, via, fmt.Sprintf("put %q", key), kv, func(ctx context.Context, s pb.KVClient) (*pb.PutResponse, error) {
+		return s.Put(ctx, &pb.PutRequest{Key: []byte(key), Value: []byte(value)})
+	})
+	if err != nil {
+		return 0, err
+	}
+	return r.Header.Revision, nil
+}
+
+// Get reads a key through one member, linearizably; ok is false if there is no such key.
+func (c *Client) Get(ctx context.Context, via, key string) (value string, ok bool, err error) {
+	r, err := call(ctx, c, via, fmt.Sprintf("get %q", key), kv, func(ctx context.Context, s pb.KVClient) (*pb.RangeResponse, error) {
+		return s.Range(ctx, &pb.RangeRequest{Key: []byte(key)})
+	})
+	if err != nil || len(r.Kvs) == 0 {
+		return "", false, err
+	}
+	return string(r.Kvs[0].Value), true, nil
+}
+
+// alarmText is how a status names an alarm: the text form of an AlarmMember,
+// whose spacing protobuf varies on purpose.
+var alarmText = regexp.MustCompile(`^memberID:\s*(\d+)\s+alarm:\s*([A-Z]+)\s*$`)
+
+func statusOf(r *pb.StatusResponse) kvserver.Status {
+	s := kvserver.Status{
+		Version: r.Version, Leader: r.Leader, Learner: r.IsLearner,
+		RaftTerm: r.RaftTerm, RaftIndex: r.RaftIndex, RaftAppliedIndex: r.RaftAppliedIndex,
+		DBSize: r.DbSize, DBSizeInUse: r.DbSizeInUse, DBQuota: r.DbSizeQuota,
+	}
+	if h := r.Header; h != nil {
+		s.ClusterID, s.MemberID, s.Revision = h.ClusterId, h.MemberId, h.Revision
+	}
+	for _, e := range r.Errors {
+		if m := alarmText.FindStringSubmatch(e); m != nil {
+			if m[1] == strconv.FormatUint(s.MemberID, 10) {
+				s.Alarms = append(s.Alarms, m[2])
+			}
+			continue // another member's: it tells so itself
+		}
+		s.Errors = append(s.Errors, e)
+	}
+	slices.Sort(s.Alarms)
+	return s
+}
+
+// lacksRights: with authentication on, the operator's name may have no rights
+// on the key. The check comes after the linearizable read.
+func lacksRights(err error) bool {
+	var a *AnswerError
+	return errors.As(err, &a) && (a.Code == codes.PermissionDenied || a.Message == status.Convert(rpctypes.ErrGRPCUserEmpty).Message())
+}
