@@ -3,7 +3,9 @@ package lab
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -215,7 +217,30 @@ func (h *Host) PowerCut(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot cut the power of host %q: %w", h.name, err)
 	}
+	if err := h.dropLock(); err != nil {
+		return fmt.Errorf("cannot cut the power of host %q: %w", h.name, err)
+	}
 	return h.dropLinks(ctx)
+}
+
+// dropLock removes the lock file by which nspawn keeps others from the same
+// disk; the flock itself is gone, the name is left by a supervisor that was killed.
+func (h *Host) dropLock() error {
+	info, err := os.Stat(h.root())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return removeFile(filepath.Join("/run/systemd/nspawn/locks", inodeName(info)))
+}
+
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // dropLinks removes the host's links, which the kernel does by itself but not at once.

@@ -107,3 +107,9 @@ func tryNamespaces() error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS}
 	return cmd.Run()
 }
+
+// inodeName is how nspawn calls its lock on a folder.
+func inodeName(info os.FileInfo) string {
+	st := info.Sys().(*syscall.Stat_t)
+	return fmt.Sprintf("inode-%d:%d", st.Dev, st.Ino)
+}

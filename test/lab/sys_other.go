@@ -17,5 +17,6 @@ func unmount(string) error                                 { return errLinuxOnly
 func onOverlay(string) (bool, error)                       { return false, errLinuxOnly }
 func lockFile(*os.File, bool) error                        { return errLinuxOnly }
 func tryNamespaces() error                                 { return errLinuxOnly }
+func inodeName(os.FileInfo) string                         { return "" }
 func detach(*exec.Cmd)                                     {}
 func ownerOf(os.FileInfo) (uid, gid int)                   { return -1, -1 }
