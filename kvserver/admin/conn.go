@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -34,6 +35,7 @@ type conn struct {
 
 	turn   chan struct{} // holds one token: who has it may look at and replace what follows
 	http   *http2.ClientConn
+	ear    *ear // what http runs on
 	closed bool
 }
 
@@ -81,6 +83,22 @@ func (c *conn) connected(ctx context.Context) (*http2.ClientConn, error) {
 	if c.http != nil && c.http.CanTakeNewRequest() {
 		return c.http, nil
 	}
+	t, err := c.handshake(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h, err := (&http2.Transport{DisableCompression: true}).NewClientConn(t)
+	if err != nil {
+		t.Close()
+		return nil, &UnreachableError{Member: c.member, Address: c.address, Cause: err}
+	}
+	c.http, c.ear = h, t
+	return h, nil
+}
+
+// handshake dials and agrees on TLS. With TLS 1.3 our side is done before the
+// other has looked at our certificate; see [conn.broken].
+func (c *conn) handshake(ctx context.Context) (*ear, error) {
 	raw, err := c.dial(ctx, c.member, "tcp", c.address)
 	if err != nil {
 		return nil, &UnreachableError{Member: c.member, Address: c.address, Cause: err}
@@ -93,13 +111,21 @@ func (c *conn) connected(ctx context.Context) (*http2.ClientConn, error) {
 		}
 		return nil, &RejectedError{Member: c.member, Address: c.address, Cause: err}
 	}
-	h, err := (&http2.Transport{DisableCompression: true}).NewClientConn(t)
-	if err != nil {
-		t.Close()
-		return nil, &UnreachableError{Member: c.member, Address: c.address, Cause: err}
+	return &ear{Conn: t}, nil
+}
+
+// ear is a TLS connection that remembers whether anything was heard on it.
+type ear struct {
+	*tls.Conn
+	heard atomic.Bool
+}
+
+func (e *ear) Read(b []byte) (int, error) {
+	n, err := e.Conn.Read(b)
+	if n > 0 {
+		e.heard.Store(true)
 	}
-	c.http = h
-	return h, nil
+	return n, err
 }
 
 // largest bounds one answer; a member list or a page of keys is far below it.
@@ -127,7 +153,7 @@ func (c *conn) roundTrip(ctx context.Context, h *http2.ClientConn, method string
 	}
 	resp, err := h.RoundTrip(r)
 	if err != nil {
-		return nil, c.broken(ctx, err)
+		return nil, c.broken(ctx, h, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -135,7 +161,7 @@ func (c *conn) roundTrip(ctx context.Context, h *http2.ClientConn, method string
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, largest+1))
 	if err != nil {
-		return nil, c.broken(ctx, err)
+		return nil, c.broken(ctx, h, err)
 	}
 	if len(text) > largest {
 		return nil, fmt.Errorf("member %q: the answer is larger than %d bytes", c.member, largest)
@@ -158,16 +184,54 @@ func (c *conn) roundTrip(ctx context.Context, h *http2.ClientConn, method string
 	return unframe(c.member, text)
 }
 
-// broken tells what a failed exchange was: our own ctx, a certificate that the
-// server refused (with TLS 1.3 that arrives after the handshake), or the network.
-func (c *conn) broken(ctx context.Context, err error) error {
+// broken tells what a failed exchange was: our own ctx, a certificate of ours
+// that the server refused, or the network. A refusal arrives after our side's
+// handshake, and may get lost when our request crosses it: then what is left
+// is a connection that broke before a word was heard, and a second look, which
+// only listens, tells.
+func (c *conn) broken(ctx context.Context, h *http2.ClientConn, err error) error {
 	if ctx.Err() != nil {
 		return &UnreachableError{Member: c.member, Address: c.address, Cause: context.Cause(ctx), Sent: true}
 	}
 	if isTLS(err) {
 		return &RejectedError{Member: c.member, Address: c.address, Cause: err}
 	}
+	if c.deaf(ctx, h) {
+		if err := c.listen(ctx); err != nil {
+			return err
+		}
+	}
 	return &UnreachableError{Member: c.member, Address: c.address, Cause: err, Sent: true}
+}
+
+// deaf reports whether nothing was ever heard on h.
+func (c *conn) deaf(ctx context.Context, h *http2.ClientConn) bool {
+	select {
+	case <-c.turn:
+		defer func() { c.turn <- struct{}{} }()
+		return c.http == h && !c.ear.heard.Load()
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// listen connects and says nothing. A server that refuses our certificate
+// says so; one that takes it waits for us, which is nil here.
+func (c *conn) listen(ctx context.Context) error {
+	// Refusing takes the server no thought: it comes with its half of the handshake.
+	const patience = 2 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	t, err := c.handshake(ctx)
+	if err != nil {
+		return nil // what broke before is the story
+	}
+	defer t.Close()
+	defer context.AfterFunc(ctx, func() { t.Close() })()
+	if _, err := t.Read(make([]byte, 1)); isTLS(err) {
+		return &RejectedError{Member: c.member, Address: c.address, Cause: err}
+	}
+	return nil
 }
 
 // close ends the connection for good.
@@ -200,8 +264,8 @@ func unframe(member string, b []byte) ([]byte, error) {
 
 // isTLS reports whether an error is about certificates or the TLS protocol, on either side.
 func isTLS(err error) bool {
-	var alert tls.AlertError
+	var remote *net.OpError // crypto/tls gives the other side's alert this form
 	var verification *tls.CertificateVerificationError
 	var header tls.RecordHeaderError
-	return errors.As(err, &alert) || errors.As(err, &verification) || errors.As(err, &header)
+	return errors.As(err, &remote) && remote.Op == "remote error" || errors.As(err, &verification) || errors.As(err, &header)
 }

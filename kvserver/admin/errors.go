@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
@@ -94,6 +95,11 @@ var words = []struct {
 
 // Is matches the sentinels above by etcd's own words.
 func (e *AnswerError) Is(target error) bool {
+	// etcd bounds a request by itself (5 s and two election timeouts) and then
+	// answers with its own context's error: it found no quorum meanwhile.
+	if target == ErrNoLeader && e.Code == codes.DeadlineExceeded {
+		return true
+	}
 	for _, w := range words {
 		if w.is == target && e.Message == status.Convert(w.grpc).Message() {
 			return true
@@ -102,10 +108,12 @@ func (e *AnswerError) Is(target error) bool {
 	return false
 }
 
-// answered turns a status into an error; a deadline of ours that the server
-// noticed first is still ours.
+// answered turns a status into an error. A deadline of ours may be noticed by
+// the server first, since it travels with the request; it is ours all the same.
 func (c *conn) answered(ctx context.Context, code codes.Code, message string) error {
-	if code == codes.DeadlineExceeded && message == context.DeadlineExceeded.Error() || code == codes.Canceled {
+	const travel = 100 * time.Millisecond // how much earlier the server's clock may end it
+	deadline, bounded := ctx.Deadline()
+	if ctx.Err() != nil || bounded && code == codes.DeadlineExceeded && time.Until(deadline) < travel {
 		cause := context.Cause(ctx)
 		if cause == nil {
 			cause = context.DeadlineExceeded
