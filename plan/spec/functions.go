@@ -72,7 +72,9 @@ func (l *loader) envFunc() function.Function {
 				return cty.NilVal, fmt.Errorf("env takes a name and at most one default")
 			}
 			if v, ok := l.o.Env(name); ok {
-				return cty.StringVal(v).Mark(markHidden), nil
+				val := cty.StringVal(v)
+				l.keepQuiet(val)
+				return val.Mark(markHidden), nil
 			}
 			if len(args) == 2 {
 				return args[1], nil
@@ -104,7 +106,9 @@ func (l *loader) fileFunc() function.Function {
 			case !utf8.Valid(b):
 				return cty.NilVal, function.NewArgErrorf(0, "cannot use file %q: it is not UTF-8 text", name)
 			}
-			return cty.StringVal(string(b)).Mark(markHidden), nil
+			val := cty.StringVal(string(b))
+			l.keepQuiet(val)
+			return val.Mark(markHidden), nil
 		},
 	})
 }

@@ -84,6 +84,8 @@ type loader struct {
 	secrets, quiet []string
 	defaults       map[*attribute]value
 	places         map[place]hcl.Range
+	// secretNames are the locals and variables that secrets are made of.
+	secretNames names
 }
 
 // place names an attribute of a *Cluster, *Member or *Client whose position
@@ -103,6 +105,7 @@ func (l *loader) load(files []File) *Spec {
 		// What hcl makes of the rest of a file with a syntax error would only mislead.
 		return nil
 	}
+	l.secretNames = secretNames(files)
 	root := rootBlock()
 	var content []*hcl.BodyContent
 	for _, b := range bodies {

@@ -90,6 +90,9 @@ func (l *loader) evaluate(x *local, all map[string]*local, way []string) {
 	ctx := l.ctx.NewChild()
 	ctx.Variables = map[string]cty.Value{"local": cty.ObjectVal(needed)}
 	v, diags := x.attr.Expr.Value(ctx)
+	if l.secretNames.locals[x.name] {
+		quietly(diags)
+	}
 	l.diags = append(l.diags, diags...)
 	if !diags.HasErrors() {
 		x.value = v

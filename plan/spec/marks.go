@@ -3,6 +3,7 @@ package spec
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -61,13 +62,15 @@ func (l *loader) keepSecret(v cty.Value) {
 			l.secrets = append(l.secrets, t)
 		}
 	}
+	l.keepQuiet(v)
 }
 
-// keepQuiet remembers the texts in v: no diagnostic shows a variable that holds them.
+// keepQuiet remembers the texts in v: hcl's diagnostics show no variable that
+// holds one of them, or a piece of one.
 func (l *loader) keepQuiet(v cty.Value) {
 	for _, t := range texts(v) {
 		if t != "" {
-			l.quiet = append(l.quiet, t)
+			l.quiet = append(l.quiet, strings.ToLower(t))
 		}
 	}
 }
@@ -79,6 +82,7 @@ func (l *loader) withoutSecrets(d *hcl.Diagnostic) *hcl.Diagnostic {
 	c := *d
 	if c.Expression != nil && c.EvalContext != nil && l.shows(c.Expression, c.EvalContext) {
 		c.Expression, c.EvalContext = nil, nil
+		c.Detail = withoutQuotes(c.Detail)
 	}
 	for _, s := range l.secrets {
 		c.Detail = strings.ReplaceAll(c.Detail, s, sensitive)
@@ -87,7 +91,21 @@ func (l *loader) withoutSecrets(d *hcl.Diagnostic) *hcl.Diagnostic {
 	return &c
 }
 
-// shows reports whether a variable of e holds a secret.
+var quoted = regexp.MustCompile(`(?:function )?"(?:[^"\\]|\\.)*"(?: parameter)?`)
+
+// withoutQuotes takes out what a diagnostic of hcl quotes, except the names of
+// functions and parameters: it may be a piece of a secret that has lost its
+// mark, as the elements of a list do inside a for expression.
+func withoutQuotes(s string) string {
+	return quoted.ReplaceAllStringFunc(s, func(q string) string {
+		if strings.HasPrefix(q, "function ") || strings.HasSuffix(q, " parameter") {
+			return q
+		}
+		return sensitive
+	})
+}
+
+// shows reports whether a variable of e holds a secret, or a piece of one.
 func (l *loader) shows(e hcl.Expression, ctx *hcl.EvalContext) bool {
 	for _, t := range e.Variables() {
 		v, diags := t.TraverseAbs(ctx)
@@ -98,8 +116,9 @@ func (l *loader) shows(e hcl.Expression, ctx *hcl.EvalContext) bool {
 			return true
 		}
 		for _, text := range texts(v) {
-			for _, s := range append(l.quiet, l.secrets...) {
-				if strings.Contains(text, s) {
+			text = strings.ToLower(text)
+			for _, s := range l.quiet {
+				if text != "" && (strings.Contains(text, s) || strings.Contains(s, text)) {
 					return true
 				}
 			}
@@ -151,4 +170,4 @@ func discreet(f function.Function) function.Function {
 	})
 }
 
-func (l *loader) keepSecretText(s string) { l.secrets = append(l.secrets, s) }
+func (l *loader) keepSecretText(s string) { l.keepSecret(cty.StringVal(s)) }

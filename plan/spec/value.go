@@ -50,7 +50,10 @@ func (v value) element(i int) hcl.Range {
 func (l *loader) convert(a *attribute, e hcl.Expression, ctx *hcl.EvalContext) value {
 	v := value{given: true, bad: true, at: e.Range()}
 	raw, diags := e.Value(ctx)
-	l.diags = append(l.diags, l.quietly(a, diags)...)
+	if a.kind == kindSecret {
+		quietly(diags)
+	}
+	l.diags = append(l.diags, diags...)
 	if diags.HasErrors() {
 		return v
 	}
@@ -103,15 +106,19 @@ func (v *value) locateOptions(e hcl.Expression, ctx *hcl.EvalContext) {
 	}
 }
 
-// quietly takes the expression out of diagnostics about a secret, since hcl's
-// writer shows the values of an expression's variables.
-func (l *loader) quietly(a *attribute, diags hcl.Diagnostics) hcl.Diagnostics {
-	if a.kind == kindSecret {
-		for _, d := range diags {
-			d.Expression, d.EvalContext = nil, nil
+// quietly takes the expression and all that is quoted out of diagnostics about
+// a secret, since hcl's writer shows the values of an expression's variables,
+// and functions quote their arguments. What stays is which environment
+// variable or file there is not.
+func quietly(diags hcl.Diagnostics) {
+	for _, d := range diags {
+		call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d)
+		reads := ok && (call.CalledFunctionName() == "env" || call.CalledFunctionName() == "file")
+		if !reads || d.Expression == nil || len(d.Expression.Variables()) > 0 {
+			d.Detail = withoutQuotes(d.Detail)
 		}
+		d.Expression, d.EvalContext = nil, nil
 	}
-	return diags
 }
 
 // fill puts raw, which is known and not null, into v; false after a complaint.

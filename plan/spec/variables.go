@@ -87,7 +87,8 @@ func (l *loader) declare(b *hcl.Block) *variable {
 	}
 	if a := c.Attributes["default"]; a != nil {
 		val, diags := a.Expr.Value(&hcl.EvalContext{Functions: l.ctx.Functions})
-		l.diags = append(l.diags, l.quietly(&attribute{kind: kindSecret}, diags)...)
+		quietly(diags)
+		l.diags = append(l.diags, diags...)
 		if diags.HasErrors() {
 			v.broken = true
 		} else if val, ok := l.fit(v, val, a.Expr.Range(), "Its default"); ok {
@@ -150,7 +151,8 @@ func (l *loader) fromFiles(declared map[string]*variable) map[string]assignment 
 				continue
 			}
 			v, diags := a.Expr.Value(nil)
-			l.diags = append(l.diags, l.quietly(&attribute{kind: kindSecret}, diags)...)
+			quietly(diags)
+			l.diags = append(l.diags, diags...)
 			if diags.HasErrors() {
 				v = cty.DynamicVal
 			}

@@ -1,0 +1,13 @@
+locals {
+  pw = "hunter2hunter2"
+}
+
+cluster "lab" {
+  member "etcd1" { address = "192.168.7.101" }
+
+  connection {
+    password      = local.pw
+    sudo_password = local.pw.nope
+    user          = "${local.pw} x"
+  }
+}
