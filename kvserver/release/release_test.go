@@ -1,0 +1,235 @@
+package release
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// binary is the beginning of an executable: the 64 bytes of an ELF header
+// (man 5 elf), which is all that is looked at, and some body.
+func binary(machine byte) []byte {
+	b := make([]byte, 64+1000)
+	copy(b, "\x7fELF\x02\x01\x01") // 64 bit, little endian
+	b[16], b[18], b[20] = 2, machine, 1
+	b[52], b[54], b[58] = 64, 56, 64
+	for i := range 1000 {
+		b[64+i] = byte(i * 7)
+	}
+	return b
+}
+
+const (
+	amd64 = 0x3e
+	arm64 = 0xb7
+)
+
+type entry struct {
+	name, body string
+	kind       byte
+}
+
+func tarball(t *testing.T, entries ...entry) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	w := tar.NewWriter(z)
+	for _, e := range entries {
+		h := &tar.Header{Name: e.name, Mode: 0o755, Typeflag: e.kind, Size: int64(len(e.body))}
+		if e.kind == tar.TypeSymlink {
+			h.Linkname, h.Size, e.body = e.body, 0, ""
+		}
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		w.Write([]byte(e.body))
+	}
+	w.Close()
+	z.Close()
+	return b.Bytes()
+}
+
+func zipped(t *testing.T, name string, body []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	f, err := w.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Write(body)
+	w.Close()
+	return b.Bytes()
+}
+
+func sum(b []byte) string {
+	s := sha256.Sum256(b)
+	return hex.EncodeToString(s[:])
+}
+
+func TestFetch(t *testing.T) {
+	t.Parallel()
+	etcd := binary(amd64)
+	official := tarball(t,
+		entry{"etcd-v3.6.11-linux-amd64/", "", tar.TypeDir},
+		entry{"etcd-v3.6.11-linux-amd64/README.md", "# etcd", tar.TypeReg},
+		entry{"etcd-v3.6.11-linux-amd64/etcdctl", "not this", tar.TypeReg},
+		entry{"etcd-v3.6.11-linux-amd64/etcd", string(etcd), tar.TypeReg},
+	)
+	for name, tc := range map[string]struct {
+		file  []byte
+		sum   string
+		arch  string
+		serve http.HandlerFunc
+		want  string // of the error; "" is success
+		goos  string
+	}{
+		"official archive": {file: official},
+		"zip":              {file: zipped(t, "etcd-v3.6.11/etcd", etcd)},
+		"bare binary":      {file: etcd},
+		"sum in capitals":  {file: etcd, sum: strings.ToUpper(sum(etcd))},
+		"arm64":            {file: binary(arm64), arch: "arm64"},
+
+		"wrong sum":          {file: official, sum: strings.Repeat("0", 64), want: "its sha256 is " + sum(official)},
+		"sum is none":        {file: official, sum: "abc", want: `sha256 "abc" is not 64 hex digits`},
+		"other architecture": {file: official, arch: "arm64", want: "is for EM_X86_64, not for arm64"},
+		"unknown one":        {file: official, arch: "riscv64", want: `architecture "riscv64"`},
+		"other system":       {file: official, goos: "darwin", want: "no macOS executable"},
+		"no etcd in it":      {file: tarball(t, entry{"a/etcdctl", "x", tar.TypeReg}), want: "no file named etcd"},
+		"etcd is a link":     {file: tarball(t, entry{"a/etcd", "/bin/sh", tar.TypeSymlink}), want: "no file named etcd"},
+		"etcd is a script":   {file: tarball(t, entry{"etcd", "#!/bin/sh\n", tar.TypeReg}), want: "no Linux executable"},
+		"damaged archive":    {file: official[:len(official)-30], want: "unexpected EOF"},
+		"text":               {file: []byte("hello, world"), want: "neither a .tar.gz nor a .zip"},
+		"empty":              {file: nil, want: "not even four bytes"},
+		"climbing name":      {file: tarball(t, entry{"../../../etcd", string(etcd), tar.TypeReg})}, // taken, and goes nowhere else
+
+		"not found": {file: official, serve: http.NotFound, want: "404 Not Found"},
+		"a page in place of a file": {file: official, serve: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			fmt.Fprint(w, "<html>Sign in</html>")
+		}, want: "the server says that it is text/html"},
+		"truncated": {file: official, serve: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", fmt.Sprint(len(official)))
+			w.Write(official[:100])
+		}, want: "unexpected EOF"},
+		"oversized": {file: official, serve: func(w http.ResponseWriter, r *http.Request) {
+			zeros := make([]byte, 1<<20)
+			for range 600 {
+				if _, err := w.Write(zeros); err != nil {
+					return
+				}
+			}
+		}, want: "larger than 512 MB"},
+	} {
+		for _, way := range []string{"http", "path"} {
+			if tc.serve != nil && way == "path" {
+				continue
+			}
+			t.Run(name+"/"+way, func(t *testing.T) {
+				t.Parallel()
+				cache := filepath.Join(t.TempDir(), "cache")
+				f := &Fetcher{Cache: cache, Dir: t.TempDir()}
+				s := Source{URL: "release", SHA256: tc.sum}
+				if s.SHA256 == "" {
+					s.SHA256 = sum(tc.file)
+				}
+				var asked atomic.Int32
+				if way == "http" {
+					serve := tc.serve
+					if serve == nil {
+						serve = func(w http.ResponseWriter, _ *http.Request) { w.Write(tc.file) }
+					}
+					srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked.Add(1); serve(w, r) }))
+					t.Cleanup(srv.Close)
+					s.URL, f.Client = srv.URL, srv.Client()
+				} else if err := os.WriteFile(filepath.Join(f.Dir, "release"), tc.file, 0o644); err != nil {
+					t.Fatal(err)
+				}
+				goos, arch := "linux", "amd64"
+				if tc.arch != "" {
+					arch = tc.arch
+				}
+				if tc.goos != "" {
+					goos = tc.goos
+				}
+				path, err := f.Fetch(t.Context(), s, goos, arch, nil)
+				if tc.want != "" {
+					if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), s.URL) {
+						t.Errorf("got %v, want %q", err, tc.want)
+					}
+				} else {
+					if err != nil {
+						t.Fatal(err)
+					}
+					got, err := os.ReadFile(path)
+					if want := binary(map[string]byte{"amd64": amd64, "arm64": arm64}[arch]); err != nil || !bytes.Equal(got, want) {
+						t.Errorf("%d bytes, %v", len(got), err)
+					}
+					if info, _ := os.Stat(path); info.Mode().Perm() != 0o755 {
+						t.Errorf("mode %v", info.Mode())
+					}
+					// Again: out of the cache, also when the source is gone.
+					os.Remove(filepath.Join(f.Dir, "release"))
+					if again, err := f.Fetch(t.Context(), s, goos, arch, nil); err != nil || again != path || asked.Load() > 1 {
+						t.Errorf("%s %v, asked %d times", again, err, asked.Load())
+					}
+				}
+				// Whatever happened: nothing half-made, nothing outside.
+				filepath.WalkDir(filepath.Dir(cache), func(p string, d os.DirEntry, err error) error {
+					if err == nil && !d.IsDir() && filepath.Base(p) != "etcd" {
+						t.Errorf("left behind: %s", p)
+					}
+					return err
+				})
+			})
+		}
+	}
+}
+
+// Three hosts that want the same release at once share one download, and each hears of an end.
+func TestShared(t *testing.T) {
+	t.Parallel()
+	etcd := binary(amd64)
+	var asked atomic.Int32
+	release := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		<-release
+		w.Write(etcd)
+	}))
+	defer srv.Close()
+	f := &Fetcher{Cache: t.TempDir(), Client: srv.Client()}
+	s := Source{URL: srv.URL, SHA256: sum(etcd)}
+	var wg sync.WaitGroup
+	var heard atomic.Int64
+	for range 3 {
+		wg.Go(func() {
+			if _, err := f.Fetch(t.Context(), s, "linux", "amd64", func(got, all int64) { heard.Store(got) }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	close(release)
+	wg.Wait()
+	if asked.Load() != 1 || heard.Load() != int64(len(etcd)) {
+		t.Errorf("asked %d times, heard of %d bytes", asked.Load(), heard.Load())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := f.Fetch(ctx, Source{URL: srv.URL + "/other", SHA256: strings.Repeat("a", 64)}, "linux", "amd64", nil); err == nil || !strings.Contains(err.Error(), "context canceled") {
+		t.Errorf("%v", err)
+	}
+}
