@@ -27,6 +27,7 @@ type Session struct {
 	admin  Admin
 	unlock []func() error
 	wrap   func(member string, h host.Host) host.Host // the journal's ear, nil outside a run
+	lost   map[string]error                           // hosts whose connection has died since
 }
 
 // connection is a host that may not be connected yet.
@@ -40,7 +41,7 @@ type connection struct {
 
 // Open prepares a session; it connects nothing yet.
 func Open(w World, c *spec.Cluster) *Session {
-	s := &Session{world: w, cluster: c, layout: map[string]plan.Layout{}, hosts: map[string]*connection{}}
+	s := &Session{world: w, cluster: c, layout: map[string]plan.Layout{}, hosts: map[string]*connection{}, lost: map[string]error{}}
 	for _, m := range c.Members {
 		s.layout[m.Name] = plan.LayoutOf(c, m)
 		s.hosts[m.Name] = &connection{member: m, ready: make(chan struct{})}
@@ -110,7 +111,22 @@ func (s *Session) Dial(ctx context.Context, member, network, address string) (ne
 	if err != nil {
 		return nil, err
 	}
-	return h.DialContext(ctx, network, address)
+	conn, err := h.DialContext(ctx, network, address)
+	var dead *host.UnreachableError
+	if errors.As(err, &dead) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.lost[member] = err
+	}
+	return conn, err
+}
+
+// alive is nil as long as nobody has found the connection with a host dead. A
+// connection is not made twice in a session: its lock is gone with it.
+func (s *Session) alive(member string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lost[member]
 }
 
 // Lock takes the cluster's lock on every host that can be reached, in the

@@ -60,7 +60,7 @@ func (r *run) oneCluster(ctx context.Context, a *plan.Start) (uint64, error) {
 	errs := make([]error, len(a.Members))
 	parallel(len(a.Members), func(i int) {
 		name := a.Members[i].Member
-		errs[i] = until(ctx, func() error {
+		errs[i] = r.until(ctx, name, func() error {
 			st, err := r.healthy(ctx, admin, name, a.Voters)
 			answers[i] = st
 			return err
@@ -105,14 +105,17 @@ func (r *run) healthy(ctx context.Context, admin Admin, name string, voters int)
 	return st, nil
 }
 
-// until repeats f, a little later each time, until it works or ctx ends; then
-// the last error of f is the story.
-func until(ctx context.Context, f func() error) error {
+// until repeats f, a little later each time, until it works, ctx ends, or the
+// connection with the member's host is gone; then the last error of f is the story.
+func (r *run) until(ctx context.Context, member string, f func() error) error {
 	wait := 20 * time.Millisecond
 	for {
 		err := f()
 		if err == nil {
 			return nil
+		}
+		if gone := r.session.alive(member); gone != nil {
+			return gone
 		}
 		select {
 		case <-ctx.Done():

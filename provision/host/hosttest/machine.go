@@ -74,7 +74,7 @@ func NewMachine(name string) *Machine {
 			Manager: "systemd", ManagerVersion: "252", Root: true,
 		},
 	}
-	for _, dir := range []string{"/", "/etc", "/etc/systemd", unitDir, "/opt", "/run", "/tmp", "/usr/local/bin", "/var/lib", "/var/log"} {
+	for _, dir := range []string{"/", "/etc", "/etc/systemd", unitDir, "/opt", "/run", "/run/lock", "/tmp", "/usr/local/bin", "/var/lib", "/var/log"} {
 		m.mkdirAll(dir)
 	}
 	return m

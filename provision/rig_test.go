@@ -1,0 +1,451 @@
+package provision_test
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"quorate/kvserver"
+	"quorate/pki"
+	"quorate/plan"
+	"quorate/plan/spec"
+	"quorate/provision"
+	"quorate/provision/host"
+	"quorate/provision/host/hosttest"
+)
+
+// rig is a whole world in memory: machines with faults, an etcd that knows its
+// members, a CA, and an operator who runs quorate again and again.
+type rig struct {
+	t       testing.TB
+	cluster *spec.Cluster
+	world   *hosttest.World
+	etcd    *etcd
+	ca      *authority
+	runs    int
+	dir     string
+	binary  string
+}
+
+const threeMembers = `
+cluster "lab" {
+  member "etcd1" { address = "192.168.7.101" }
+  member "etcd2" { address = "192.168.7.102" }
+  member "etcd3" { address = "192.168.7.103" }
+  client "apiserver" {}
+}`
+
+func newRig(t testing.TB, hcl string) *rig {
+	t.Helper()
+	s, diags := spec.Load([]spec.File{{Name: "spec.hcl", Bytes: []byte(hcl)}}, spec.Options{Dir: "/work-dir"})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	r := &rig{t: t, cluster: s.Clusters[0], world: hosttest.NewWorld(), ca: &authority{}, binary: "kvserver binary 1"}
+	r.etcd = &etcd{members: map[string]*node{}, violations: map[string]bool{}}
+	for i, m := range r.cluster.Members {
+		machine := hosttest.NewMachine(m.Name)
+		machine.SetPatience(50 * time.Millisecond)
+		r.etcd.members[m.Name] = &node{id: uint64(i + 1), layout: plan.LayoutOf(r.cluster, m), addr: plan.HostPort(m.Address, m.ClientPort)}
+		machine.Program("", func(p *hosttest.Process) error { return r.etcd.start(m.Name, p) })
+		machine.Handle("kvserver", keys)
+		machine.SetDialer(func(_ context.Context, _, address string) (net.Conn, error) { return r.etcd.dial(m.Name, address) })
+		r.world.Add(machine)
+	}
+	return r
+}
+
+// keys is kvserver keys: makes what is missing, answers a request each.
+func keys(_ context.Context, m *hosttest.Machine, c host.Command) (host.Result, error) {
+	if len(c.Argv) != 2 || c.Argv[1] != "keys" {
+		return host.Result{}, hosttest.Exit(2, "usage")
+	}
+	var ask []kvserver.KeyRequest
+	if err := json.Unmarshal(c.Stdin, &ask); err != nil {
+		return host.Result{}, hosttest.Exit(1, err.Error())
+	}
+	var out []kvserver.KeyAnswer
+	for _, k := range ask {
+		a := kvserver.KeyAnswer{Path: k.Path, CSR: "csr for " + k.Path}
+		if _, err := m.ReadFile(k.Path); err != nil {
+			a.Created = true
+			if err := m.Place(host.File{Path: k.Path, Mode: 0o600, Owner: k.Owner, Content: []byte("PRIVATE KEY " + m.Name())}); err != nil {
+				return host.Result{}, hosttest.Exit(1, err.Error())
+			}
+		}
+		out = append(out, a)
+	}
+	b, err := json.Marshal(out)
+	return host.Result{Stdout: b}, err
+}
+
+// etcd is a model of etcd's static bootstrap and quorum.
+type etcd struct {
+	mu         sync.Mutex
+	members    map[string]*node
+	leader     string
+	moves      []string
+	least      int // fewest healthy voters seen since watch
+	watching   bool
+	violations map[string]bool
+}
+
+type node struct {
+	id     uint64
+	layout plan.Layout
+	addr   string
+	up     bool
+	deaf   bool // runs and answers nobody
+	joined bool // has been started: an empty disk would be a loss
+}
+
+func (e *etcd) start(name string, p *hosttest.Process) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := e.members[name]
+	m := p.Machine
+	config, err := m.ReadFile(n.layout.EtcdYAML)
+	if err != nil {
+		return err
+	}
+	unit, err := m.ReadFile(n.layout.UnitFile)
+	if err != nil {
+		return err
+	}
+	for _, f := range []string{n.layout.CA, n.layout.Key("server"), n.layout.Cert("server"), n.layout.Key("peer"), n.layout.Cert("peer")} {
+		if _, err := m.ReadFile(f); err != nil {
+			return fmt.Errorf("open %s: no such file", f)
+		}
+	}
+	wal := path.Join(n.layout.Data, "member/wal/0.wal")
+	if _, err := m.ReadFile(wal); err != nil {
+		if n.joined {
+			e.violations[name+" was started as new although it had been a member before"] = true
+		}
+		if _, err := m.ReadFile(n.layout.Bootstrap); err != nil {
+			return fmt.Errorf("no bootstrap file and no data")
+		}
+		m.WriteFile(wal, []byte("wal"), 0o600)
+	}
+	p.ConfigDigest = kvserver.ConfigDigest(config, unit)
+	p.Ready = func() bool { e.mu.Lock(); defer e.mu.Unlock(); return e.quorum() }
+	p.OnStop = func() { e.stop(name) }
+	n.up, n.joined = true, true
+	if e.quorum() {
+		if e.leader == "" {
+			e.leader = name
+		}
+	}
+	return nil
+}
+
+func (e *etcd) stop(name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.members[name].up = false
+	if e.leader == name {
+		e.leader = ""
+		for _, n := range slices.Sorted(keysOf(e.members)) {
+			if e.members[n].up && e.quorum() {
+				e.leader = n
+				break
+			}
+		}
+	}
+	if !e.quorum() {
+		e.leader = ""
+	}
+	if e.watching {
+		e.least = min(e.least, e.healthy())
+	}
+}
+
+func keysOf(m map[string]*node) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+func (e *etcd) healthy() (n int) {
+	for _, m := range e.members {
+		if m.up {
+			n++
+		}
+	}
+	return n
+}
+
+func (e *etcd) quorum() bool { return e.healthy() > len(e.members)/2 }
+
+func (e *etcd) dial(name, address string) (net.Conn, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if n := e.members[name]; !n.up || n.addr != address {
+		return nil, syscall.ECONNREFUSED
+	}
+	a, b := net.Pipe()
+	_ = b.Close()
+	return a, nil
+}
+
+// admin asks the model, through the machines' tunnels.
+type admin struct {
+	etcd      *etcd
+	endpoints []provision.Endpoint
+	dial      provision.Dial
+}
+
+func (a *admin) reach(ctx context.Context, name string) error {
+	for _, e := range a.endpoints {
+		if e.Name == name {
+			c, err := a.dial(ctx, name, "tcp", e.Address)
+			if err != nil {
+				return err
+			}
+			return c.Close()
+		}
+	}
+	return errors.New("no such endpoint")
+}
+
+func (a *admin) Members(ctx context.Context, via string) ([]kvserver.Member, error) {
+	if err := a.reach(ctx, via); err != nil {
+		return nil, err
+	}
+	a.etcd.mu.Lock()
+	defer a.etcd.mu.Unlock()
+	if !a.etcd.quorum() {
+		return nil, errors.New("etcdserver: no leader")
+	}
+	if a.etcd.members[via].deaf {
+		return nil, context.DeadlineExceeded
+	}
+	var out []kvserver.Member
+	for _, n := range slices.Sorted(keysOf(a.etcd.members)) {
+		m := a.etcd.members[n]
+		out = append(out, kvserver.Member{ID: m.id, Name: n, PeerURLs: []string{"https://" + strings.Replace(m.addr, ":2379", ":2380", 1)}})
+	}
+	return out, nil
+}
+
+func (a *admin) Status(ctx context.Context, name string) (kvserver.Status, error) {
+	if err := a.reach(ctx, name); err != nil {
+		return kvserver.Status{}, err
+	}
+	a.etcd.mu.Lock()
+	defer a.etcd.mu.Unlock()
+	m := a.etcd.members[name]
+	if m.deaf {
+		return kvserver.Status{}, context.DeadlineExceeded
+	}
+	st := kvserver.Status{ClusterID: 7, MemberID: m.id, Version: "3.7.3", Revision: 1, RaftAppliedIndex: 5}
+	if l := a.etcd.members[a.etcd.leader]; l != nil {
+		st.Leader = l.id
+	}
+	return st, nil
+}
+
+func (a *admin) MoveLeader(ctx context.Context, leader string, to uint64) error {
+	if err := a.reach(ctx, leader); err != nil {
+		return err
+	}
+	a.etcd.mu.Lock()
+	defer a.etcd.mu.Unlock()
+	if a.etcd.leader != leader {
+		return errors.New("etcdserver: not leader")
+	}
+	for n, m := range a.etcd.members {
+		if m.id == to && m.up {
+			a.etcd.leader = n
+			a.etcd.moves = append(a.etcd.moves, leader+">"+n)
+			return nil
+		}
+	}
+	return errors.New("etcdserver: bad leader transferee")
+}
+
+func (a *admin) Close() error { return nil }
+
+// authority is a CA whose certificates are JSON.
+type authority struct {
+	mu      sync.Mutex
+	ca      *pki.Certificate
+	clients map[string]pki.Certificate
+	serial  int
+}
+
+func encode(c pki.Certificate) []byte { b, _ := json.Marshal(c); return append(b, '\n') }
+
+func (a *authority) Look() (plan.CA, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ca == nil {
+		return plan.CA{}, nil
+	}
+	return plan.CA{Exists: true, PEM: string(encode(*a.ca)), Cert: *a.ca}, nil
+}
+
+func (a *authority) Create(c *plan.CreateCA) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.serial++
+	a.ca = &pki.Certificate{Subject: c.CommonName, IsCA: true, Fingerprint: fmt.Sprintf("ca-%d", a.serial), NotAfter: now.Add(c.Lifetime), KeyAlgorithm: c.Algorithm}
+	return nil
+}
+
+func (a *authority) sign(r pki.Request, algorithm string) pki.Certificate {
+	a.serial++
+	s, c := pki.Usages(r.Profile)
+	return pki.Certificate{Subject: r.CommonName, Organization: r.Organization, SANs: r.SANs, Profiles: pki.Profiles(s, c), KeyAlgorithm: algorithm,
+		NotBefore: now.Add(-pki.Backdate), NotAfter: now.Add(r.Lifetime), Fingerprint: fmt.Sprintf("cert-%d", a.serial), Issuer: a.ca.Fingerprint}
+}
+
+func (a *authority) Sign(csr []byte, r pki.Request) ([]byte, pki.Certificate, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !strings.HasPrefix(string(csr), "csr for ") {
+		return nil, pki.Certificate{}, errors.New("that is no request")
+	}
+	c := a.sign(r, "ecdsa-p256")
+	return encode(c), c, nil
+}
+
+func (a *authority) Parse(pem []byte) (c pki.Certificate, err error) {
+	return c, json.Unmarshal(pem, &c)
+}
+
+func (a *authority) Operator() (*tls.Config, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ca == nil {
+		return nil, errors.New("there is no CA")
+	}
+	return &tls.Config{}, nil
+}
+
+func (a *authority) LookClient(c *spec.Client) (plan.ClientFiles, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	cert, ok := a.clients[c.Name]
+	if !ok {
+		return plan.ClientFiles{}, nil
+	}
+	return plan.ClientFiles{Cert: &cert, Key: true, Bundle: cert.Issuer}, nil
+}
+
+func (a *authority) IssueClient(i *plan.IssueClient) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.clients == nil {
+		a.clients = map[string]pki.Certificate{}
+	}
+	a.clients[i.Name] = a.sign(i.Certificate.Request, i.Certificate.Algorithm)
+	return nil
+}
+
+func (a *authority) Forget(*plan.Forget) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ca, a.clients = nil, nil
+	return nil
+}
+
+var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// Find implements provision.Binaries.
+func (r *rig) Find(context.Context, string) (map[string]provision.Source, error) {
+	return map[string]provision.Source{"kvserver": {Blob: host.BytesBlob([]byte(r.binary)), Version: "3.7.3"}}, nil
+}
+
+// session is the operator sitting down once more.
+func (r *rig) session() *provision.Session {
+	for _, m := range r.world.Machines() {
+		m.SetClock(func() time.Time { return now })
+	}
+	return provision.Open(provision.World{
+		Connect: func(ctx context.Context, m *spec.Member) (host.Host, error) {
+			h, err := r.world.Dial(ctx, m.Name)
+			if err != nil {
+				return nil, err
+			}
+			return h, nil
+		},
+		Authority: r.ca, Binaries: r, Clock: func() time.Time { return now }, Holder: host.Holder{Who: "ana@desk", Run: "r"}, Runs: r.dir,
+		Admin: func(e []provision.Endpoint, _ *tls.Config, d provision.Dial) provision.Admin {
+			return &admin{etcd: r.etcd, endpoints: e, dial: d}
+		},
+	}, r.cluster)
+}
+
+// plan observes and plans, without a lock.
+func (r *rig) plan() (*plan.Plan, error) {
+	s := r.session()
+	defer s.Close()
+	return r.build(s, plan.Build)
+}
+
+type builder func(*spec.Cluster, *plan.Observed, plan.Options) (*plan.Plan, error)
+
+func (r *rig) build(s *provision.Session, b builder) (*plan.Plan, error) {
+	o, err := s.Observe(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	r.runs++
+	return b(r.cluster, o, plan.Options{Now: now, Token: fmt.Sprintf("token-%d", r.runs), SpecDigest: spec.Digest(r.cluster)})
+}
+
+// run is one whole run: lock, observe, plan, apply.
+func (r *rig) run(ctx context.Context, b builder, events func(provision.Event)) (*plan.Plan, *provision.Report, error) {
+	s := r.session()
+	defer s.Close()
+	if err := s.Lock(ctx, plan.Apply, 0); err != nil {
+		return nil, nil, err
+	}
+	p, err := r.build(s, b)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(p.Held) > 0 {
+		return p, nil, fmt.Errorf("held: %+v", p.Held)
+	}
+	rep, err := s.Apply(ctx, p, provision.RunOptions{ID: fmt.Sprintf("run-%d", r.runs), Events: events})
+	return p, rep, err
+}
+
+func (r *rig) apply() error {
+	_, _, err := r.run(context.Background(), plan.Build, nil)
+	return err
+}
+
+// settled sees that nothing is left to do and nothing went wrong on the way.
+func (r *rig) settled(t testing.TB) {
+	t.Helper()
+	p, err := r.plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !p.Empty() || len(p.Held) > 0 {
+		t.Errorf("something is left to do: %+v held %+v", p.Steps, p.Held)
+	}
+	for v := range r.etcd.violations {
+		t.Error(v)
+	}
+	if got := r.etcd.healthy(); got != len(r.cluster.Members) {
+		t.Errorf("%d members are up", got)
+	}
+}

@@ -1,0 +1,299 @@
+package provision_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"quorate/plan"
+	"quorate/plan/spec"
+	"quorate/provision"
+	"quorate/provision/host"
+)
+
+func TestFreshApplyThenNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, threeMembers)
+	if err := r.apply(); err != nil {
+		t.Fatal(err)
+	}
+	r.settled(t)
+	before := r.world.Dump()
+	r.world.ResetCalls()
+	if err := r.apply(); err != nil {
+		t.Fatal(err)
+	}
+	if after := r.world.Dump(); after != before {
+		t.Errorf("a second apply changed something:\n%s", after)
+	}
+	r.world.ResetCalls()
+	if _, err := r.plan(); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.world.Writes(); n != 0 {
+		t.Errorf("a plan made %d calls that write: %v", n, r.world.Calls())
+	}
+}
+
+// TestCutEverywhere: the tool dies at the first, second, … last call of a run:
+// before the call, half-way through it, or after it with the answer lost. Run
+// again it finishes, and nothing is lost: no member started twice as new, none left out.
+func TestCutEverywhere(t *testing.T) {
+	t.Parallel()
+	for name, story := range map[string]struct {
+		prepare func(t *testing.T, r *rig)
+		build   builder
+		after   func(t *testing.T, r *rig)
+	}{
+		"fresh": {},
+		"drift": {prepare: func(t *testing.T, r *rig) {
+			must(t, r.apply())
+			m := r.world.Machine("etcd2")
+			m.WriteFile("/etc/quorate/lab/etcd.yaml", []byte("edited"), 0o644)
+			m.RemoveAll("/etc/quorate/lab/pki/peer.pem")
+			m.Crash("quorate-lab.service")
+		}},
+		"roll": {prepare: func(t *testing.T, r *rig) { must(t, r.apply()); r.binary = "kvserver binary 2" }},
+		"cold start": {prepare: func(t *testing.T, r *rig) {
+			must(t, r.apply())
+			for _, m := range r.world.Machines() {
+				m.Crash("quorate-lab.service")
+			}
+		}},
+		"destroy": {prepare: func(t *testing.T, r *rig) { must(t, r.apply()) }, build: plan.BuildDestroy, after: func(t *testing.T, r *rig) {
+			for _, m := range r.world.Machines() {
+				for _, dir := range []string{"/etc/quorate", "/opt/quorate", "/var/lib/quorate"} {
+					if left := m.Paths(dir); len(left) > 0 {
+						t.Errorf("destroy left %v on %s", left, m.Name())
+					}
+				}
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, mode := range []string{"before", "midway", "reply lost"} {
+				for n := 0; ; n++ {
+					r := newRig(t, threeMembers)
+					if story.prepare != nil {
+						story.prepare(t, r)
+					}
+					build := builder(plan.Build)
+					if story.build != nil {
+						build = story.build
+					}
+					r.world.ResetCalls()
+					r.etcd.watching, r.etcd.least = name == "roll", 3
+					if mode == "midway" {
+						r.world.CutMidwayAfter(n)
+					} else {
+						r.world.CutAfter(n, mode == "reply lost")
+					}
+					_, _, err := r.run(context.Background(), build, nil)
+					cut := r.world.Cut()
+					if err == nil && !cut {
+						break // the run needs no more calls than n
+					}
+					r.world.Heal()
+					if _, _, err := r.run(context.Background(), build, nil); err != nil {
+						t.Fatalf("cut %s call %d: the second run failed: %v", mode, n+1, err)
+					}
+					if story.after != nil {
+						story.after(t, r)
+					} else {
+						r.settled(t)
+					}
+					if r.etcd.least < 2 {
+						t.Errorf("cut %s call %d: only %d of 3 voters were left", mode, n+1, r.etcd.least)
+					}
+					if t.Failed() {
+						t.Fatalf("cut %s call %d", mode, n+1)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestRollMovesLeadershipAndKeepsTheQuorum(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, threeMembers)
+	must(t, r.apply())
+	leader := r.etcd.leader
+	r.binary = "kvserver binary 2"
+	r.etcd.watching, r.etcd.least = true, 3
+	p, _, err := r.run(context.Background(), plan.Build, nil)
+	must(t, err)
+	var restarts []string
+	for _, s := range p.Steps {
+		if s.Kind == plan.KindRestart {
+			restarts = append(restarts, s.Member)
+		}
+	}
+	if len(restarts) != 3 || restarts[2] != leader {
+		t.Errorf("restarts %v, leader %s", restarts, leader)
+	}
+	if len(r.etcd.moves) != 1 || !strings.HasPrefix(r.etcd.moves[0], leader+">") {
+		t.Errorf("leadership moved %v", r.etcd.moves)
+	}
+	if r.etcd.least != 2 {
+		t.Errorf("at the worst moment %d voters were up", r.etcd.least)
+	}
+	r.settled(t)
+}
+
+// TestRestartRefusesAtExecution: the world gets worse between plan and step.
+func TestRestartRefusesAtExecution(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, threeMembers)
+	must(t, r.apply())
+	r.binary = "kvserver binary 2"
+	s := r.session()
+	defer s.Close()
+	p, err := r.build(s, plan.Build)
+	must(t, err)
+	r.world.Machine("etcd3").Crash("quorate-lab.service")
+	rep, err := s.Apply(context.Background(), p, provision.RunOptions{ID: "x"})
+	if err == nil || !strings.Contains(err.Error(), "2 of 3 voters are healthy") {
+		t.Errorf("error %v", err)
+	}
+	if r.etcd.healthy() != 2 {
+		t.Errorf("%d members up", r.etcd.healthy())
+	}
+	if rep.Counts[provision.Unreached] == 0 || rep.Counts[provision.Failed] != 1 {
+		t.Errorf("counts %v", rep.Counts)
+	}
+}
+
+func TestSecondOperatorIsToldWho(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, threeMembers)
+	a, b := r.session(), r.session()
+	defer a.Close()
+	defer b.Close()
+	must(t, a.Lock(context.Background(), plan.Apply, 0))
+	err := b.Lock(context.Background(), plan.Apply, 0)
+	var locked *host.LockedError
+	if !errors.As(err, &locked) || locked.Holder.Who != "ana@desk" || locked.Holder.Verb != "apply" || locked.Holder.Since.IsZero() {
+		t.Fatalf("got %v", err)
+	}
+	must(t, a.Close())
+	must(t, b.Lock(context.Background(), plan.Apply, 0))
+}
+
+func TestFailureLeavesTheRestUnreached(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, threeMembers)
+	r.dir = t.TempDir()
+	r.world.Machine("etcd2").Handle("kvserver", nil)
+	_, rep, err := r.run(context.Background(), plan.Build, nil)
+	if err == nil || !strings.Contains(err.Error(), "etcd2") {
+		t.Fatalf("error %v", err)
+	}
+	results := map[string]provision.Result{}
+	for _, s := range rep.Steps {
+		results[s.ID] = s.Result
+	}
+	if results["certificates etcd2"] != provision.Failed || results["start etcd1,etcd2,etcd3"] != provision.Unreached {
+		t.Errorf("results %v", results)
+	}
+	b, err := os.ReadFile(rep.Journal)
+	must(t, err)
+	for _, want := range []string{`"type":"call"`, `"type":"not-reached"`, `"type":"step-failed"`, `"call":"write /etc/quorate/lab`} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("the journal lacks %s", want)
+		}
+	}
+	if strings.Contains(string(b), "PRIVATE KEY") {
+		t.Error("the journal holds a key")
+	}
+	if m, _ := filepath.Glob(filepath.Join(r.dir, "*.jsonl")); len(m) != 1 {
+		t.Errorf("journals %v", m)
+	}
+}
+
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, threeMembers)
+	ctx, cancel := context.WithCancel(context.Background())
+	_, rep, err := r.run(ctx, plan.Build, func(e provision.Event) {
+		if e.Type == provision.StepDone && strings.HasPrefix(e.Step, "files") {
+			cancel()
+		}
+	})
+	var stopped *provision.InterruptedError
+	if !errors.As(err, &stopped) || stopped.Left == 0 {
+		t.Fatalf("error %v", err)
+	}
+	if rep.Counts[provision.Unreached] == 0 {
+		t.Errorf("counts %v", rep.Counts)
+	}
+	must(t, r.apply())
+	r.settled(t)
+}
+
+func TestUnreachableHostIsNamedAndNothingTouched(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, threeMembers)
+	r.world.Machine("etcd3").SetUnreachable(errors.New("no route to host"))
+	before := r.world.Dump()
+	p, _, err := r.run(context.Background(), plan.Build, nil)
+	if err == nil || len(p.Held) != 1 || p.Held[0].Reason != plan.HostUnreachable || p.Held[0].Subject != "etcd3" {
+		t.Fatalf("error %v, plan %+v", err, p)
+	}
+	if after := r.world.Dump(); after != before {
+		t.Errorf("something was touched\n%s\n---\n%s", before, after)
+	}
+}
+
+// TestEventsInOrder: each step tells of its start and its end, in an order that respects the needs.
+func TestEventsInOrder(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, threeMembers)
+	done := map[string]bool{}
+	started := map[string]bool{}
+	var needs map[string][]string
+	s := r.session()
+	defer s.Close()
+	p, err := r.build(s, plan.Build)
+	must(t, err)
+	needs = map[string][]string{}
+	for _, st := range p.Steps {
+		needs[st.ID] = st.Needs
+	}
+	_, err = s.Apply(context.Background(), p, provision.RunOptions{ID: "x", Parallelism: 2, Events: func(e provision.Event) {
+		switch e.Type {
+		case provision.StepStarted:
+			for _, n := range needs[e.Step] {
+				if !done[n] {
+					t.Errorf("%s began before %s was done", e.Step, n)
+				}
+			}
+			started[e.Step] = true
+			if len(started)-len(done) > 2 {
+				t.Errorf("%d steps in flight", len(started)-len(done))
+			}
+		case provision.StepDone, provision.StepSkipped:
+			if !started[e.Step] {
+				t.Errorf("%s ended before it began", e.Step)
+			}
+			done[e.Step] = true
+		}
+	}})
+	must(t, err)
+	if len(done) != len(p.Steps) {
+		t.Errorf("%d of %d steps told of their end", len(done), len(p.Steps))
+	}
+}
+
+var _ = spec.Digest
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
