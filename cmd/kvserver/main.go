@@ -26,7 +26,6 @@ func root() *cobra.Command {
 		Short:         "Serve etcd, and do the chores that a host of an etcd cluster needs",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
 	}
 	c.CompletionOptions.DisableDefaultCmd = true
 	c.AddCommand(serveCommand(), keysCommand(), superviseCommand(), versionCommand())

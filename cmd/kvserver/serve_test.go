@@ -18,9 +18,21 @@ import (
 	"quorate/kvserver/server"
 	"quorate/kvserver/servertest"
 	"quorate/templates"
+
+	"go.etcd.io/etcd/server/v3/etcdmain"
 )
 
-func TestMain(m *testing.M) { servertest.Main(m, main) }
+// This binary is kvserver in the processes that tests start, and upstream etcd
+// where it is called so.
+func TestMain(m *testing.M) {
+	servertest.Main(m, func() {
+		if filepath.Base(os.Args[0]) == "etcd" {
+			etcdmain.Main(os.Args)
+			return
+		}
+		main()
+	})
+}
 
 // environ of a process, as a look at the host reads it.
 func environ(t *testing.T, pid int, key string) string {
@@ -264,5 +276,148 @@ func TestInterruptedJoin(t *testing.T) {
 	})
 	if members, err := a.Members(t.Context(), "m2"); err != nil || len(members) != 2 || members[0].Learner || members[1].Learner {
 		t.Errorf("%+v %v", members, err)
+	}
+}
+
+// An upstream etcd in place of kvserver: the same files, the same digest in
+// the environment, the bootstrap file only at first; and back again, on the same data.
+func TestUpstreamEtcd(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("reads /proc")
+	}
+	c := servertest.New(t, 1)
+	m := c.Members[0]
+	m.Etcd = filepath.Join(c.Dir, "etcd")
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(exe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(m.Etcd, text, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for round, etcd := range []string{m.Etcd, m.Etcd, ""} {
+		m.Etcd = etcd
+		m.Start()
+		m.WaitReady()
+		if got := environ(t, m.PID(), kvserver.ConfigDigestEnv); got != digest(t, m) {
+			t.Errorf("round %d: runs with %q", round, got)
+		}
+		want := etcd
+		if etcd == "" {
+			want = exe
+		}
+		if got, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", m.PID())); err != nil || got != want {
+			t.Errorf("round %d: runs %s, want %s (%v)", round, got, want, err)
+		}
+		if !slices.Contains(m.Said(), "X_QUORATE_EXE="+want) {
+			t.Errorf("said %q", m.Said())
+		}
+		a := c.Admin()
+		if round == 0 {
+			if _, err := a.Put(t.Context(), "m1", "k", "v"); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Remove(m.BootstrapFile); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if v, _, err := a.Get(t.Context(), "m1", "k"); err != nil || v != "v" {
+			t.Errorf("round %d: %q %v", round, v, err)
+		}
+		m.Stop()
+		if entries, _ := os.ReadDir(m.DataDir); len(entries) != 1 {
+			t.Errorf("beside the member's data: %v", entries)
+		}
+	}
+}
+
+// What is wrong with the files is said before anything is started.
+func TestBadFiles(t *testing.T) {
+	t.Parallel()
+	c := servertest.New(t, 1)
+	m := c.Members[0]
+	good, err := os.ReadFile(m.ConfigFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, config := range map[string]string{
+		"names no data-dir":                 "name: x\n",
+		"cannot read the configuration":     "a: [\n",
+		"election-timeout[100ms] should be": string(good) + "election-timeout: 100\n",
+		"cannot start member":               string(good) + "cipher-suites: [NONSENSE]\n",
+	} {
+		config = strings.ReplaceAll(config, "election-timeout: 1000\n", "")
+		if err := os.WriteFile(m.ConfigFile, []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m.Start()
+		if err := m.Wait(); err == nil || !strings.Contains(m.Log(), want) {
+			t.Errorf("%s: %v\n%s", want, err, m.Log())
+		}
+	}
+	// A misspelt option and an unreadable unit are told, and serving goes on;
+	// what it runs with is then unknown.
+	if err := os.WriteFile(m.ConfigFile, append(good, "quota-backend-byte: 1\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(m.UnitFile); err != nil {
+		t.Fatal(err)
+	}
+	m.Start()
+	m.WaitReady()
+	for _, want := range []string{`"options":["quota-backend-byte"]`, "cannot read the unit file"} {
+		if !strings.Contains(m.Log(), want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	if runtime.GOOS == "linux" {
+		if got := environ(t, m.PID(), kvserver.ConfigDigestEnv); got != "" {
+			t.Errorf("claims to run with %q", got)
+		}
+	}
+}
+
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	run := func(in string, args ...string) (string, error) {
+		exe, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := exec.Command(exe, args...)
+		c.Env = append(os.Environ(), "QUORATE_SERVERTEST_MAIN=1")
+		c.Stdin = strings.NewReader(in)
+		out, err := c.CombinedOutput()
+		return string(out), err
+	}
+	dir := t.TempDir()
+	for _, tc := range []struct {
+		in   string
+		args []string
+		want string
+		fail bool
+	}{
+		{"", []string{"version"}, "kvserver dev (etcd 3.7.", false},
+		{"", []string{"version", "--json"}, `"etcd":"3.7.`, false},
+		{`[{"path":"` + dir + `/k.pem","algorithm":"ecdsa-p256","common_name":"x"}]`, []string{"keys"}, `"created":true,"csr":"-----BEGIN CERTIFICATE REQUEST`, false},
+		{"nonsense", []string{"keys"}, "kvserver: cannot read the requests for keys", true},
+		{"", []string{"serve"}, "serve wants --config-file FILE", true},
+		{"", []string{"serve", "--config-file", "/nowhere"}, "cannot read the configuration: open /nowhere", true},
+		{"", []string{"supervise"}, "supervise wants --unit FILE", true},
+		{"", []string{"nonsense"}, `unknown command "nonsense"`, true},
+		{"", []string{"--help"}, "supervise", false},
+	} {
+		out, err := run(tc.in, tc.args...)
+		if (err != nil) != tc.fail || !strings.Contains(out, tc.want) {
+			t.Errorf("%v: %v\n%s", tc.args, err, out)
+		}
+		if strings.Contains(out, "PRIVATE KEY") {
+			t.Errorf("%v prints a key", tc.args)
+		}
 	}
 }
