@@ -53,7 +53,7 @@ func unit() UnitParams {
 		Cluster: "lab", Member: "etcd1", Binary: "/usr/local/bin/kvserver",
 		ConfigFile: "/etc/quorate/lab/etcd.yaml", BootstrapFile: "/etc/quorate/lab/bootstrap.yaml",
 		UnitFile: "/etc/systemd/system/quorate-lab.service",
-		DataDir: "/var/lib/etcd/lab", User: "etcd",
+		DataDir:  "/var/lib/etcd/lab", User: "etcd",
 	}
 }
 

@@ -25,8 +25,8 @@ type UnitParams struct {
 	// UnitFile is where the rendered unit will lie: kvserver reads it at its
 	// start, so that the digest it runs with covers the unit too. May be empty.
 	UnitFile string
-	DataDir       string
-	WALDir        string // empty: inside DataDir
+	DataDir  string
+	WALDir   string // empty: inside DataDir
 	// User is the system account the member runs as; Unit only.
 	User string
 
