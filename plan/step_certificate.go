@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"strings"
 
 	"quorate/pki"
 	"quorate/plan/spec"
@@ -38,7 +39,7 @@ func (*Certificates) Kind() Kind { return KindCertificate }
 func (b *builder) certificates(m *spec.Member) {
 	h, l := b.obs.Hosts[m.Name], b.layout[m.Name]
 	a := &Certificates{CA: l.CA, Owner: b.userOwner(m), Helper: l.KVServer}
-	var why []string
+	var why, absent []string
 	if reason := b.drift(m, File{Mode: 0o644, Digest: digest(b.obs.CA.PEM)}, b.userOwner(m), h.Files[l.CA]); reason != "" {
 		why = append(why, l.CA+" "+reason)
 	}
@@ -51,9 +52,16 @@ func (b *builder) certificates(m *spec.Member) {
 			want.Have = &have
 		}
 		a.Issue = append(a.Issue, want)
+		if !h.Files[want.Key].Exists && !h.Files[want.Path].Exists {
+			absent = append(absent, string(want.Request.Profile))
+			continue
+		}
 		for _, r := range reasons {
 			why = append(why, want.Path+": "+r)
 		}
+	}
+	if len(absent) > 0 {
+		why = append(why, "not there yet: "+strings.Join(absent, ", "))
 	}
 	if len(why) == 0 {
 		return

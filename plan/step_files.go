@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"quorate/plan/spec"
 )
@@ -40,7 +41,7 @@ func (*Files) Kind() Kind { return KindFiles }
 func (b *builder) files(m *spec.Member) {
 	h, want := b.obs.Hosts[m.Name], b.want[m.Name]
 	a := &Files{Unit: b.layout[m.Name].Unit}
-	var why []string
+	var why, absent []string
 	if !h.Account && !local(m) {
 		a.Account = b.spec.Server.User
 		why = append(why, fmt.Sprintf("account %s is missing", a.Account))
@@ -68,10 +69,17 @@ func (b *builder) files(m *spec.Member) {
 			f.Diff = diff(f.Path, have.Content, f.Content, have.Exists)
 		}
 		a.Files = append(a.Files, f)
-		why = append(why, f.Path+" "+reason)
+		if reason == missing {
+			absent = append(absent, f.Path)
+		} else {
+			why = append(why, f.Path+" "+reason)
+		}
 		if f.Path == b.layout[m.Name].UnitFile {
 			a.Reload = true
 		}
+	}
+	if len(absent) > 0 {
+		why = append(why, "not there yet: "+strings.Join(absent, ", "))
 	}
 	if h.Unit.NeedReload && !a.Reload {
 		a.Reload = true
@@ -91,13 +99,15 @@ func (b *builder) files(m *spec.Member) {
 	})
 }
 
+const missing = "is missing"
+
 // drift says in words how what is there differs from what is wanted; "" if it
 // does not. On local hosts owners are the operator's own and do not count.
 func (b *builder) drift(m *spec.Member, want File, owner string, have File) string {
 	wantType := or(want.Type, "file")
 	switch {
 	case !have.Exists:
-		return "is missing"
+		return missing
 	case have.Type != wantType:
 		return fmt.Sprintf("is a %s, not a %s", have.Type, wantType)
 	case want.Digest != "" && have.Digest != want.Digest:
