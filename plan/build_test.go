@@ -184,6 +184,7 @@ func (w *world) edit(m string, path func(plan.Layout) string) {
 // quorum would not survive it (but for 1 and 2 voters, where the plan says so);
 // planning again completes; and then there is nothing left to do.
 func TestInvariants(t *testing.T) {
+	t.Parallel()
 	clusters := map[int]*spec.Cluster{}
 	for n := 1; n <= 5; n++ {
 		clusters[n] = cluster(t, n)
@@ -228,7 +229,7 @@ func TestInvariants(t *testing.T) {
 }
 
 // watched does a step and sees that the voters are as the plan said.
-func (w *world) watched(t *rapid.T, s plan.Step) {
+func (w *world) watched(t fataler, s plan.Step) {
 	before := len(w.up())
 	if e := s.Quorum; e.Before.Total > 0 && before != e.Before.Healthy {
 		t.Fatalf("%s: %d healthy voters, the plan said %d before it", s.ID, before, e.Before.Healthy)
@@ -240,7 +241,7 @@ func (w *world) watched(t *rapid.T, s plan.Step) {
 }
 
 // judge holds a plan against the invariants.
-func judge(t *rapid.T, w *world, p *plan.Plan) {
+func judge(t fataler, w *world, p *plan.Plan) {
 	for _, s := range p.Steps {
 		e := s.Quorum
 		if e.During.Healthy < e.Before.Healthy && p.Verb == plan.Apply {
@@ -275,14 +276,72 @@ func judge(t *rapid.T, w *world, p *plan.Plan) {
 	}
 }
 
-func build(t *rapid.T, w *world) *plan.Plan {
+func build(t fataler, w *world) *plan.Plan {
 	p, err := plan.Build(w.spec, w.obs, options())
 	must(t, err)
 	return p
 }
 
-func must(t *rapid.T, err error) {
+func must(t fataler, err error) {
+	t.Helper()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
+	}
+}
+
+type fataler interface {
+	Helper()
+	Fatalf(string, ...any)
+}
+
+// TestEveryCutAndOneDeath walks every bootstrap, roll and cold start of 1 to 5
+// members: cut after each step, one more member (or none) dying at that moment. Planning
+// again completes, within the invariants.
+func TestEveryCutAndOneDeath(t *testing.T) {
+	t.Parallel()
+	for n := 1; n <= 5; n++ {
+		c := cluster(t, n)
+		for name, prepare := range map[string]func(*world){
+			"bootstrap": func(*world) {},
+			"roll": func(w *world) {
+				must(t, w.settle())
+				w.obs.Binaries["linux/amd64"]["kvserver"] = plan.Binary{Digest: fake("newer"), Size: 1, Version: "3.7.4"}
+			},
+			"cold start": func(w *world) {
+				must(t, w.settle())
+				for _, m := range c.Members {
+					w.kill(m.Name)
+				}
+				w.elect()
+			},
+		} {
+			steps := 1
+			for cut := 0; cut <= steps; cut++ {
+				for victim := -1; victim < n; victim++ {
+					w := bare(c)
+					prepare(w)
+					p := build(t, w)
+					judge(t, w, p)
+					steps = len(p.Steps)
+					for _, s := range p.Steps[:cut] {
+						w.watched(t, s)
+					}
+					if victim >= 0 {
+						w.kill(c.Members[victim].Name)
+						w.elect()
+					}
+					for i := 0; i < 3; i++ {
+						p = build(t, w)
+						judge(t, w, p)
+						for _, s := range p.Steps {
+							w.watched(t, s)
+						}
+					}
+					if p = build(t, w); !p.Empty() || len(p.Held) > 0 || len(w.up()) != n {
+						t.Fatalf("%s of %d, cut after %d, victim %d: %d steps left, held %+v, up %v", name, n, cut, victim, len(p.Steps), p.Held, w.up())
+					}
+				}
+			}
+		}
 	}
 }
