@@ -169,3 +169,40 @@ func TestExamples(t *testing.T) {
 		})
 	}
 }
+
+// TestDeepSources: with a million of these, hcl's recursion would end the process.
+func TestDeepSources(t *testing.T) {
+	t.Parallel()
+	for name, expr := range map[string]string{
+		"sum":         strings.Repeat("1+", 5_000) + "1",
+		"not":         "(" + strings.Repeat("!\n", 5_000) + "true)",
+		"conditional": "(" + strings.Repeat("true?1\n:\n", 5_000) + "1)",
+		"index":       "[]" + strings.Repeat("[0]", 5_000),
+		"parentheses": strings.Repeat("(", 5_000) + "1" + strings.Repeat(")", 5_000),
+		"template":    strings.Repeat(`"${`, 5_000),
+		"splat":       "a" + strings.Repeat("[*]", 5_000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			src := []byte("locals {\n  x = " + expr + "\n}\n")
+			s, diags := Load([]File{{"main.hcl", src}}, Options{})
+			if s != nil || !strings.Contains(diags.Error(), "Expression too deep") {
+				t.Errorf("%v, %.200v", s, diags)
+			}
+		})
+	}
+	deep := []byte("x = " + strings.Repeat("[", 5_000) + "\n")
+	if !bytes.Equal(Format(deep), deep) {
+		t.Error("it was formatted")
+	}
+	good := []byte("cluster \"lab\" {\n  member \"a\" { address = \"192.168.7.1\" }\n}\n")
+	if s, diags := Load([]File{{"main.hcl", good}}, Options{VarFiles: []File{{"v.hclvars", deep}, {"v.json", deep}}}); s != nil || !strings.Contains(diags.Error(), "Expression too deep") {
+		t.Errorf("%v, %.200v", s, diags)
+	}
+	// The most that is allowed is not too much.
+	src := "locals {\n  x = " + strings.Repeat("(", 150) + strings.Repeat("1+", 800) + "1" + strings.Repeat(")", 150) + "\n}\n" +
+		"cluster \"lab\" {\n  member \"a\" { address = \"192.168.7.1\" }\n}\n"
+	if s, diags := Load([]File{{"main.hcl", []byte(src)}}, Options{}); s == nil {
+		t.Errorf("%.200v", diags)
+	}
+}

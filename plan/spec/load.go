@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path"
 	"sort"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/dynblock"
@@ -39,14 +38,6 @@ type Options struct {
 	// Home stands for "~" in paths. Empty leaves "~/" as it is.
 	Home string
 }
-
-// maxFileSize bounds one source file, in bytes. A spec of 300 hosts is about
-// 60 kB; the bound keeps the parser's recursion far from the stack's end.
-const maxFileSize = 4 << 20
-
-// maxNesting bounds how deep brackets, braces, parentheses and templates may
-// be nested, since hcl's parser recurses.
-const maxNesting = 200
 
 // Load decodes and validates files, which together are one spec. It returns
 // every complaint at once, sorted by position. When one of them is an error
@@ -156,43 +147,6 @@ func (l *loader) parse(files []File) []hcl.Body {
 		}
 	}
 	return bodies
-}
-
-// checkSource refuses what the parser could not bear.
-func (l *loader) checkSource(f File) bool {
-	start := hcl.Range{Filename: f.Name, Start: hcl.InitialPos, End: hcl.InitialPos}
-	if len(f.Bytes) > maxFileSize {
-		l.fail(start, "File too large", fmt.Sprintf("%s has %d bytes; at most %d are read.", f.Name, len(f.Bytes), maxFileSize),
-			"Split it into several files of one folder, or generate members with a dynamic block.")
-		return false
-	}
-	tokens, _ := hclsyntax.LexConfig(f.Bytes, f.Name, hcl.InitialPos)
-	depth, prefix := 0, 0
-	for _, t := range tokens {
-		switch t.Type {
-		case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
-			depth++
-		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenTemplateSeqEnd:
-			depth--
-		}
-		switch t.Type {
-		case hclsyntax.TokenBang, hclsyntax.TokenMinus, hclsyntax.TokenQuestion, hclsyntax.TokenColon:
-			prefix++ // these recurse without a bracket
-		case hclsyntax.TokenNewline:
-			prefix = 0
-		case hclsyntax.TokenNumberLit:
-			if _, exp, ok := strings.Cut(strings.ToLower(string(t.Bytes)), "e"); ok && len(strings.Trim(exp, "+-")) > 3 {
-				l.fail(t.Range, "Number out of range", "No number of a spec is that large or that small.", "Write it without an exponent.")
-				return false
-			}
-		}
-		if depth > maxNesting || prefix > 20*maxNesting {
-			l.fail(t.Range, "Nested too deeply", fmt.Sprintf("Expressions and blocks may be nested at most %d deep.", maxNesting),
-				"Move inner parts into locals.")
-			return false
-		}
-	}
-	return true
 }
 
 // dynamicHeader is the block that dynblock expands.
