@@ -70,7 +70,8 @@ func image(ctx context.Context, o Options) (string, error) {
 	}
 	dir := filepath.Join(o.Cache, "images")
 	root := filepath.Join(dir, r.digest())
-	if _, err := os.Stat(root); err == nil {
+	now := time.Now()
+	if err := os.Chtimes(root, now, now); err == nil { // it is there, and in use
 		return root, nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -93,7 +94,32 @@ func image(ctx context.Context, o Options) (string, error) {
 		return "", err
 	}
 	fmt.Fprintf(o.Log, "built %s in %.1fs\n", root, time.Since(begin).Seconds())
-	return root, nil
+	return root, prune(dir, root)
+}
+
+// keepUnused is how long a root stays that nobody asked for: switching between
+// branches with different recipes should not build anew each time.
+const keepUnused = 30 * 24 * time.Hour
+
+// prune removes old roots, other than the one just built. Called under the cache's lock.
+func prune(dir, keep string) error {
+	roots, err := filepath.Glob(filepath.Join(dir, "[^.]*"))
+	if err != nil {
+		return err
+	}
+	for _, r := range roots {
+		info, err := os.Lstat(r)
+		if err != nil || r == keep || !info.IsDir() || time.Since(info.ModTime()) < keepUnused {
+			continue
+		}
+		if used, err := lowerOfMount(r); used || err != nil {
+			continue // by a detached lab that is older still, or we cannot tell
+		}
+		if err := removeTree(r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // build makes the root under dir and renames it to target. Called under the cache's lock.

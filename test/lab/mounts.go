@@ -9,7 +9,7 @@ import (
 
 // mountsBelow lists the mount points at dir and below it, innermost last.
 func mountsBelow(dir string) ([]string, error) {
-	b, err := os.ReadFile("/proc/self/mountinfo")
+	b, err := os.ReadFile("/proc/thread-self/mountinfo")
 	if err != nil {
 		return nil, fmt.Errorf("cannot list mounts: %w", err)
 	}
@@ -42,4 +42,13 @@ func unmountBelow(dir string) error {
 		err = fmt.Errorf("cannot unmount %q: it is mounted again", list[0])
 	}
 	return err
+}
+
+// lowerOfMount says whether an overlay is mounted on top of dir.
+func lowerOfMount(dir string) (bool, error) {
+	b, err := os.ReadFile("/proc/thread-self/mountinfo")
+	if err != nil {
+		return false, fmt.Errorf("cannot list mounts: %w", err)
+	}
+	return strings.Contains(string(b), "lowerdir="+dir+","), nil
 }

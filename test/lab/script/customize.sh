@@ -20,3 +20,6 @@ done
 echo 'ops ALL=(ALL:ALL) NOPASSWD: ALL' >"$root/etc/sudoers.d/ops"
 echo 'opspw ALL=(ALL:ALL) ALL' >"$root/etc/sudoers.d/opspw"
 chmod 0440 "$root/etc/sudoers.d/ops" "$root/etc/sudoers.d/opspw"
+
+# Without it PAM complains at every login.
+[ -e "$root/etc/default/locale" ] || echo LANG=C.UTF-8 >"$root/etc/default/locale"

@@ -1,0 +1,101 @@
+package stories
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"quorate/provision/host"
+	"quorate/provision/host/hosttest"
+	"quorate/provision/host/ssh"
+	"quorate/test/lab"
+)
+
+// The suite that the fake host, the local one and the SSH adapter against an
+// in-process server pass, over OpenSSH with systemd: as root, with sudo, with
+// sudo that asks, and through a bastion.
+func TestHostsPassTheSuiteOverOpenSSH(t *testing.T) {
+	t.Parallel()
+	lab.Need(t)
+	for name, how := range map[string]struct {
+		user    string
+		bastion bool
+	}{
+		"root":               {user: "root"},
+		"sudo":               {user: lab.UserSudo},
+		"sudo with password": {user: lab.UserSudoPW},
+		"bastion":            {user: "root", bastion: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			// The suite's parts run in parallel and end after this function; the
+			// lab has to stay until then, so it belongs to a test around them.
+			l := lab.Start(t, lab.Options{Hosts: 1, Bastion: how.bastion})
+			op, err := l.Operator("ann")
+			if err != nil {
+				t.Fatal(err)
+			}
+			config := ssh.Config{
+				Name: "etcd1", Host: l.Host(0).Addr(), User: how.user, Home: op.Home(), SSHConfig: "none",
+				IdentityFile: []string{op.Key()}, Dialer: l.DialContext, KeepAlive: 5 * time.Second,
+			}
+			if how.user == lab.UserSudoPW {
+				config.SudoPassword = l.Password()
+			}
+			if how.bastion {
+				config.ProxyJump = []string{"root@" + l.Bastion().Addr()}
+			}
+			hosttest.Suite(t, func(t *testing.T) hosttest.Fixture { return fixture(t, l, config) })
+		})
+	}
+}
+
+// fixture gives each part of the suite a folder, an account and units of its own on the one host.
+func fixture(t *testing.T, l *lab.Lab, config ssh.Config) hosttest.Fixture {
+	t.Helper()
+	h := l.Host(0)
+	out, err := h.Exec(t.Context(), "mktemp", "-d", "/srv/suite.XXXXXX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := out[:len(out)-1]
+	id := dir[len(dir)-6:]
+	return hosttest.Fixture{
+		Open: func(t *testing.T) host.Host {
+			t.Helper()
+			// The suite also opens sessions to clean up, when the test's own context has ended.
+			c, err := ssh.Dial(context.WithoutCancel(t.Context()), config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ssh.New(c)
+		},
+		Dir: dir + "/here", Owner: "ops:ops", Account: "suite" + toLower(id),
+		Talker: "127.0.0.1:22", ListeningPort: 22,
+		Services: &hosttest.Services{
+			Systemd: true, Wait: 10 * time.Second,
+			Good: service("good-"+id, "ExecStart=/bin/sleep 1000\n"),
+			Bad:  service("bad-"+id, "ExecStart=/bin/sh -c 'echo bad luck >&2; exit 7'\n"),
+		},
+	}
+}
+
+func service(name, exec string) hosttest.Service {
+	file := host.File{Path: "/etc/systemd/system/" + name + ".service", Mode: 0o644, Owner: "root:root",
+		Content: []byte("[Service]\nType=exec\n" + exec + "\n[Install]\nWantedBy=multi-user.target\n")}
+	changed := file
+	changed.Content = append([]byte("# changed\n"), file.Content...)
+	return hosttest.Service{Unit: name + ".service", Files: []host.File{file}, Changed: changed}
+}
+
+// toLower, since account names are lower case and mktemp's letters are not; a
+// clash would need two folders that differ in nothing else.
+func toLower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}
