@@ -45,6 +45,9 @@ func (h *Host) upload(ctx context.Context, u host.Upload) (host.Change, error) {
 	}
 	defer stream.Close()
 
+	if p, ok := h.t.(interface{ Prepare() }); ok {
+		p.Prepare() // while the host compares
+	}
 	digest, known := u.Blob.Digest(), "-"
 	for stamp, d := range h.knownDigests() {
 		if d == digest {

@@ -1,0 +1,233 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
+
+	"quorate/provision/host"
+	"quorate/provision/host/posix"
+)
+
+// maxCommands run at once on one connection: sshd allows 10 sessions
+// (MaxSessions), of which one is for sftp and one kept in reserve.
+const maxCommands = 8
+
+// Conn is one login. It is a posix.Transport.
+type Conn struct {
+	c       Config
+	hop     hop
+	clients []*ssh.Client // outermost first; the last is the host's
+	slots   chan struct{} // one for each command that may run
+	sudo    sudo
+	silence time.Duration
+
+	lost     chan struct{} // closed when the connection is gone
+	lostOnce sync.Once
+	mu       sync.Mutex
+	cause    error // why it is gone
+	spare    *spare
+	sftp     *lazySFTP
+}
+
+var _ posix.Transport = (*Conn)(nil)
+
+func newConn(c Config, h hop, clients []*ssh.Client) *Conn {
+	k := &Conn{c: c, hop: h, clients: clients, slots: make(chan struct{}, maxCommands), lost: make(chan struct{}), silence: defaultSilence}
+	k.sudo = newSudo(c, h.user)
+	go func() { k.end(k.client().Wait()) }()
+	if c.KeepAlive > 0 {
+		go k.keepAlive()
+	}
+	k.reserve()
+	return k
+}
+
+func (k *Conn) client() *ssh.Client { return k.clients[len(k.clients)-1] }
+
+// end notes why the connection is gone, and closes what is left of it.
+func (k *Conn) end(cause error) {
+	k.lostOnce.Do(func() {
+		if cause == nil {
+			cause = errors.New("the connection was closed")
+		}
+		k.mu.Lock()
+		k.cause = cause
+		k.mu.Unlock()
+		close(k.lost)
+		for i := len(k.clients) - 1; i >= 0; i-- {
+			k.clients[i].Close()
+		}
+	})
+}
+
+// Close ends the session.
+func (k *Conn) Close() error {
+	k.end(net.ErrClosed)
+	return nil
+}
+
+// gone is the error of a call on a connection that was lost.
+func (k *Conn) gone() error {
+	k.mu.Lock()
+	cause := k.cause
+	k.mu.Unlock()
+	return &host.UnreachableError{
+		Host: k.c.Name, Address: k.hop.user + "@" + k.hop.address(), Cause: fmt.Errorf("the connection was lost: %w", cause),
+	}
+}
+
+// keepAlive gives the connection up when nothing comes back for some time.
+func (k *Conn) keepAlive() {
+	answered := make(chan struct{}, 1)
+	tick := time.NewTicker(k.c.KeepAlive)
+	defer tick.Stop()
+	missed, asking := 0, false
+	for {
+		if !asking {
+			asking = true
+			go func() {
+				// Any answer will do, also "unknown request".
+				if _, _, err := k.client().SendRequest("keepalive@openssh.com", true, nil); err == nil {
+					answered <- struct{}{}
+				}
+			}()
+		}
+		select {
+		case <-k.lost:
+			return
+		case <-answered:
+			missed = 0
+			select {
+			case <-k.lost:
+				return
+			case <-tick.C:
+			}
+			asking = false
+		case <-tick.C:
+			if missed++; missed >= missedKeepAlives {
+				k.end(fmt.Errorf("no answer to keepalives for %s", k.c.KeepAlive*missedKeepAlives))
+				return
+			}
+		}
+	}
+}
+
+// Dial opens a connection from the host.
+func (k *Conn) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := k.client().DialContext(ctx, network, address)
+	if err == nil {
+		return &tunnel{Conn: conn}, nil
+	}
+	select {
+	case <-k.lost:
+		return nil, k.gone()
+	default:
+	}
+	var refused *ssh.OpenChannelError
+	if errors.As(err, &refused) {
+		switch {
+		case refused.Reason == ssh.Prohibited:
+			return nil, fmt.Errorf("the host forbids forwarding: %w\n  Set AllowTcpForwarding yes in its sshd_config", err)
+		case strings.Contains(strings.ToLower(refused.Message), "refused"):
+			return nil, fmt.Errorf("%w (%w)", syscall.ECONNREFUSED, err)
+		}
+	}
+	return nil, err
+}
+
+// spare is a session channel opened ahead, so that a command costs one round trip.
+type spare struct {
+	done     chan struct{}
+	channel  ssh.Channel
+	requests <-chan *ssh.Request
+	err      error
+}
+
+// reserve opens the next channel in the background.
+func (k *Conn) reserve() {
+	s := &spare{done: make(chan struct{})}
+	k.mu.Lock()
+	k.spare = s
+	k.mu.Unlock()
+	go func() {
+		defer close(s.done)
+		s.channel, s.requests, s.err = k.client().OpenChannel("session", nil)
+	}()
+}
+
+// channel takes the spare one, or opens another.
+func (k *Conn) channel(ctx context.Context) (ssh.Channel, <-chan *ssh.Request, error) {
+	k.mu.Lock()
+	s := k.spare
+	k.spare = nil
+	k.mu.Unlock()
+	own := s == nil
+	if own {
+		s = &spare{done: make(chan struct{})}
+		go func() {
+			defer close(s.done)
+			s.channel, s.requests, s.err = k.client().OpenChannel("session", nil)
+		}()
+	}
+	select {
+	case <-s.done:
+	case <-ctx.Done():
+		go func() { // the channel that comes yet is not for us
+			if <-s.done; s.err == nil {
+				s.channel.Close()
+			}
+		}()
+		return nil, nil, ctx.Err()
+	case <-k.lost:
+		return nil, nil, k.gone()
+	}
+	if s.err == nil {
+		return s.channel, s.requests, nil
+	}
+	if !own {
+		return k.channel(ctx) // the reserve was refused; ask in earnest
+	}
+	return nil, nil, k.orGone(fmt.Errorf("the host opens no session (MaxSessions in its sshd_config?): %w", s.err))
+}
+
+// sessionWait bounds how long a command waits for others to leave a session to
+// it, on a host that allows fewer than usual.
+const sessionWait = 10 * time.Second
+
+// patient is channel, except that a host with too many sessions is asked again
+// while other commands run that may end.
+func (k *Conn) patient(ctx context.Context) (ssh.Channel, <-chan *ssh.Request, error) {
+	deadline := time.NewTimer(sessionWait)
+	defer deadline.Stop()
+	for {
+		channel, requests, err := k.channel(ctx)
+		var refused *ssh.OpenChannelError
+		if !errors.As(err, &refused) || len(k.slots) < 2 {
+			return channel, requests, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		case <-deadline.C:
+			return nil, nil, err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// lazySFTP is the sftp subsystem, begun when somebody says that it will be needed.
+type lazySFTP struct {
+	done   chan struct{}
+	client *sftp.Client
+	err    error
+	close  func()
+}

@@ -1,0 +1,124 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+
+	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
+
+	"quorate/provision/host/posix"
+)
+
+// inFlight is how many writes of 32 KiB wait for their answer: together the
+// 2 MiB that are OpenSSH's window, so the network and not the round trip limits.
+const inFlight = 64
+
+// Prepare begins the sftp subsystem in the background: it takes three round
+// trips that nothing needs to wait for.
+func (k *Conn) Prepare() { k.subsystem() }
+
+func (k *Conn) subsystem() *lazySFTP {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.sftp == nil {
+		k.sftp = &lazySFTP{done: make(chan struct{}), close: func() {}}
+		go k.begin(k.sftp)
+	}
+	return k.sftp
+}
+
+func (k *Conn) begin(s *lazySFTP) {
+	defer close(s.done)
+	channel, requests, err := k.client().OpenChannel("session", nil)
+	if err != nil {
+		s.err = err
+		return
+	}
+	go ssh.DiscardRequests(requests)
+	ok, err := channel.SendRequest("subsystem", true, ssh.Marshal(struct{ Name string }{"sftp"}))
+	if err == nil && !ok {
+		err = errors.New("the host has no sftp subsystem")
+	}
+	if err == nil {
+		s.client, err = sftp.NewClientPipe(channel, channel, sftp.MaxConcurrentRequestsPerFile(inFlight), sftp.UseConcurrentWrites(true))
+	}
+	if err != nil {
+		channel.Close()
+		s.err = err
+		return
+	}
+	s.close = func() { channel.Close(); s.client.Close() }
+}
+
+// drop forgets a subsystem that was interrupted; the next stage begins another.
+func (k *Conn) drop(s *lazySFTP) {
+	k.mu.Lock()
+	if k.sftp == s {
+		k.sftp = nil
+	}
+	k.mu.Unlock()
+	s.close()
+}
+
+// Stage writes r into a new file in dir as the login user, over sftp, or with
+// cat on a host without the subsystem.
+func (k *Conn) Stage(ctx context.Context, dir string, r io.Reader, progress func(int64)) (string, error) {
+	name := path.Join(dir, "stage")
+	counted := &posix.Counter{Ctx: ctx, R: r, Report: progress}
+	s := k.subsystem()
+	select {
+	case <-s.done:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case <-k.lost:
+		return "", k.gone()
+	}
+	if s.err != nil {
+		k.drop(s)
+		return name, k.stageByCat(ctx, name, counted)
+	}
+	stop := context.AfterFunc(ctx, func() { k.drop(s) })
+	defer stop()
+	err := writeFile(s.client, name, counted)
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case err == nil:
+		return name, nil
+	}
+	k.drop(s)
+	return "", k.orGone(fmt.Errorf("cannot stage to %s: %w", name, err))
+}
+
+func writeFile(c *sftp.Client, name string, r io.Reader) error {
+	f, err := c.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	_, err = f.ReadFromWithConcurrency(r, inFlight)
+	return errors.Join(err, f.Close())
+}
+
+func (k *Conn) stageByCat(ctx context.Context, name string, r io.Reader) error {
+	stderr := &keep{}
+	exit, err := k.exec(ctx, quote([]string{"sh", "-c", `set -C; umask 077; exec cat >"$1"`, "quorate-stage", name}), r, io.Discard, stderr)
+	if err == nil && exit != 0 {
+		err = fmt.Errorf("cannot stage to %s: %s", name, stderr.text)
+	}
+	return err
+}
+
+// keep holds the first words of an error.
+type keep struct{ text []byte }
+
+func (k *keep) Write(p []byte) (int, error) {
+	if room := 1024 - len(k.text); room > 0 {
+		k.text = append(k.text, p[:min(room, len(p))]...)
+	}
+	return len(p), nil
+}
