@@ -51,68 +51,6 @@ func (l *loader) checkAddresses(c *Cluster) {
 	}
 }
 
-// machine names the machine that m runs on, as far as the spec tells.
-func machine(m *Member) string {
-	if m.Connection.Type == "local" {
-		return "this machine"
-	}
-	return m.Address
-}
-
-// checkPorts: no two listeners of one machine on one port.
-func (l *loader) checkPorts(clusters []*Cluster) {
-	type listener struct {
-		what string
-		at   hcl.Range
-	}
-	used := map[string]listener{}
-	for _, c := range clusters {
-		seen := map[string]bool{}
-		for _, m := range c.Members {
-			if m.Address == "" || seen[m.Name] {
-				continue // reported
-			}
-			seen[m.Name] = true
-			for _, p := range []struct {
-				name string
-				port int
-			}{{"client_port", m.ClientPort}, {"peer_port", m.PeerPort}, {"metrics_port", m.MetricsPort}} {
-				if p.port == 0 {
-					continue
-				}
-				key := fmt.Sprintf("%s port %d", machine(m), p.port)
-				at := l.places[place{m, p.name}]
-				how := p.name
-				if at == m.Range {
-					how = "by default " + p.name
-				}
-				if had, ok := used[key]; ok {
-					if !l.sameAddressReported(c, m) {
-						l.fail(at, "Port clash", fmt.Sprintf("Port %d of %s would be %s of member %q in cluster %q, and is %s, at %s.", p.port, machine(m), how, m.Name, c.Name, had.what, had.at),
-							"Write another port for one of them.")
-					}
-					continue
-				}
-				used[key] = listener{fmt.Sprintf("%s of member %q in cluster %q", how, m.Name, c.Name), at}
-			}
-		}
-	}
-}
-
-// sameAddressReported: m shares its address with an earlier member of its own
-// cluster; that is the complaint to make, not the ports that follow from it.
-func (l *loader) sameAddressReported(c *Cluster, m *Member) bool {
-	for _, o := range c.Members {
-		if o == m {
-			return false
-		}
-		if o.Address == m.Address && m.Connection.Type == "ssh" && o.Connection.Type == "ssh" {
-			return true
-		}
-	}
-	return false
-}
-
 // checkDataDirs: no two clusters' folders on one machine in one another. Local
 // hosts have a root each.
 func (l *loader) checkDataDirs(clusters []*Cluster) {

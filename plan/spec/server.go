@@ -115,7 +115,7 @@ var userName = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,30}$`)
 
 func (l *loader) checkUser(v value) {
 	if v.text == "root" {
-		l.warn(v.at, "Members as root", "A member that runs as root can read and change everything on its host.", "Leave user out: a system account of its own is made.")
+		l.fail(v.at, "Members as root", "A member that runs as root could read and change everything on its host.", "Leave user out: a system account of its own is made.")
 	} else if !userName.MatchString(v.text) {
 		l.fail(v.at, "Bad user", fmt.Sprintf("%q is no name of a system account: those have 1 to 31 lower-case letters, digits, _ and -, with a letter or _ first.", v.text), `For example: user = "etcd"`)
 	}
@@ -194,6 +194,8 @@ func (l *loader) checkOption(o option, r *Release) {
 			wayOut = fmt.Sprintf("Use %s instead.", word)
 		}
 		l.fail(o.at, "Option is set by quorate", fmt.Sprintf("extra_options cannot set %q: quorate decides it from the rest of the spec.", o.name), wayOut)
+	case etcdoption.Harmful:
+		l.fail(o.at, "Harmful option", fmt.Sprintf("extra_options cannot set %q: %s.", o.name, word), "Remove it.")
 	case etcdoption.Gone:
 		l.fail(o.at, "Option is gone", fmt.Sprintf("etcd 3.%d does not know %q any more, and a member with it does not start as asked.", series, o.name), word)
 	case etcdoption.Misspelled:

@@ -18,6 +18,7 @@ type Verdict int
 const (
 	Fine       Verdict = iota
 	Managed            // set by quorate; the spec's own words for it, or ""
+	Harmful            // would cost data or the cluster; how
 	Gone               // removed in or before this version; what to do
 	Misspelled         // the right spelling
 	Unknown
@@ -27,6 +28,12 @@ const (
 func Judge(name string, minor int) (Verdict, string) {
 	if word, ok := managed[name]; ok {
 		return Managed, word
+	}
+	switch name {
+	case "unsafe-no-fsync":
+		return Harmful, "it loses acknowledged writes when a host stops"
+	case "force-new-cluster":
+		return Harmful, "it makes a new cluster out of one member at every start"
 	}
 	if managedByPrefix(name) {
 		return Managed, ""
@@ -96,7 +103,6 @@ var managed = map[string]string{
 	"initial-cluster":                "",
 	"initial-cluster-state":          "",
 	"initial-cluster-token":          "",
-	"force-new-cluster":              "",
 	"client-transport-security":      "the tls block",
 	"peer-transport-security":        "the tls block",
 	"self-signed-cert-validity":      "the tls block",
@@ -149,7 +155,7 @@ var known = set(
 	"enable-distributed-tracing", "distributed-tracing-address", "distributed-tracing-service-name",
 	"distributed-tracing-instance-id", "distributed-tracing-sampling-rate",
 	"log-format", "enable-log-rotation", "log-rotation-config-json",
-	"enable-grpc-gateway", "unsafe-no-fsync", "downgrade-check-time", "memory-mlock", "v2-deprecation",
+	"enable-grpc-gateway", "downgrade-check-time", "memory-mlock", "v2-deprecation",
 	"cors", "host-whitelist", "feature-gates",
 )
 

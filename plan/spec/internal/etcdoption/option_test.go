@@ -8,6 +8,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/version"
 	"go.etcd.io/etcd/server/v3/embed"
+
+	"quorate/templates"
 )
 
 // TestKnownIsWhatEtcdKnows compares our names with embed.Config's own.
@@ -41,6 +43,28 @@ func TestKnownIsWhatEtcdKnows(t *testing.T) {
 	}
 }
 
+// TestRefusesWhatTemplatesRefuse: a spec that loads can be rendered.
+func TestRefusesWhatTemplatesRefuse(t *testing.T) {
+	t.Parallel()
+	names := append(Names(), "unsafe-no-fsync", "force-new-cluster", "discovery", "discovery-srv", "discovery-endpoints")
+	for n := range managed {
+		names = append(names, n)
+	}
+	refused := 0
+	for _, n := range names {
+		if templates.Reserved(n) == "" {
+			continue
+		}
+		refused++
+		if v, _ := Judge(n, Builtin); v != Managed && v != Harmful {
+			t.Errorf("templates refuses %q, and Judge says %v", n, v)
+		}
+	}
+	if refused < 10 {
+		t.Errorf("templates refuses only %d of these", refused)
+	}
+}
+
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -51,6 +75,7 @@ func TestJudge(t *testing.T) {
 		{"name", 7, Managed}, {"initial-cluster", 7, Managed}, {"initial-anything", 7, Managed}, {"discovery-token", 7, Managed},
 		{"initial-election-tick-advance", 7, Fine}, {"max-txn-ops", 7, Fine},
 		{"experimental-warning-apply-duration", 6, Fine}, {"experimental-warning-apply-duration", 7, Gone},
+		{"unsafe-no-fsync", 7, Harmful}, {"force-new-cluster", 5, Harmful},
 		{"enable-v2", 5, Fine}, {"enable-v2", 6, Gone}, {"debug", 5, Gone},
 		{"max_txn_ops", 7, Misspelled}, {"--max-txn-ops", 7, Misspelled}, {"data_dir", 7, Misspelled},
 		{"max-txn-opps", 7, Unknown},

@@ -5,7 +5,6 @@ cluster "warned" {
   }
 
   server {
-    user                = "root"
     quota_backend_bytes = "100GiB"
     max_request_bytes   = "64MiB"
 
