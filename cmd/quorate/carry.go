@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"quorate/cmd/quorate/internal/view"
+	"quorate/plan"
+	"quorate/provision"
+)
+
+// carrying shows plans, asks once, and carries them out one cluster after another.
+type carrying struct {
+	p        *process
+	run      runOptions
+	json     bool
+	parallel int
+	v        view.Options
+	hint     string
+	// confirm is what must be typed; "" asks for yes.
+	confirm string
+}
+
+// line is one line of --json output.
+type line struct {
+	Type    string            `json:"type"`
+	Cluster string            `json:"cluster"`
+	Plan    *plan.Plan        `json:"plan,omitempty"`
+	Event   *provision.Event  `json:"event,omitempty"`
+	Report  *provision.Report `json:"report,omitempty"`
+}
+
+func (c *carrying) emit(l line) {
+	b, err := json.Marshal(l)
+	if err == nil {
+		_, _ = c.p.out.Write(append(b, '\n')) // a closed pipe does not stop a run
+	}
+}
+
+func (c *carrying) all(ctx context.Context, jobs []*job) error {
+	var worst error
+	steps := 0
+	for i, j := range jobs {
+		steps += len(j.plan.Steps)
+		if len(j.plan.Held) > 0 {
+			worst = said(exitHeld)
+		}
+		if c.json {
+			c.emit(line{Type: "plan", Cluster: j.cluster.Name, Plan: j.plan})
+		} else if err := showPlan(c.p, j, i > 0, false, c.v); err != nil {
+			return err
+		}
+	}
+	if steps == 0 {
+		return worst
+	}
+	if err := c.approve(ctx); err != nil {
+		return err
+	}
+	for i, j := range jobs {
+		if j.plan.Empty() {
+			continue
+		}
+		err := c.one(ctx, j)
+		worst = worse(worst, err)
+		if err != nil && i+1 < len(jobs) {
+			var left []string
+			for _, k := range jobs[i+1:] {
+				if !k.plan.Empty() {
+					left = append(left, k.cluster.Name)
+				}
+			}
+			if len(left) > 0 {
+				fmt.Fprintf(c.p.err, "not begun: %s\n", view.List(left))
+			}
+			break
+		}
+	}
+	return worst
+}
+
+// approve asks before anything is touched.
+func (c *carrying) approve(ctx context.Context) error {
+	if c.run.AutoApprove {
+		return nil
+	}
+	if !c.p.inTerminal || c.json {
+		return badUsage("this needs a yes, and nobody is there to ask; nothing was touched\n  review the plan and run again with -y")
+	}
+	question, want := "\nApply? Only yes goes on: ", "yes"
+	if c.confirm != "" {
+		question, want = fmt.Sprintf("\nThis cannot be undone. Type the cluster's name (%s) to go on: ", c.confirm), c.confirm
+	}
+	got, err := c.p.ask(ctx, question)
+	if err != nil {
+		return fmt.Errorf("cannot read the answer: %w", err)
+	}
+	if got != want {
+		return &exitError{code: exitFailed, message: "not approved; nothing was touched"}
+	}
+	return nil
+}
+
+// one carries out the plan of one cluster.
+func (c *carrying) one(ctx context.Context, j *job) error {
+	progress := c.progress(j)
+	report, err := j.session.Apply(ctx, j.plan, provision.RunOptions{ID: j.run, Parallelism: c.parallel, Events: progress.Event})
+	progress.Close()
+	switch {
+	case report == nil:
+		return err
+	case c.json:
+		c.emit(line{Type: "report", Cluster: j.cluster.Name, Report: report})
+		return outcome(err, j.plan)
+	}
+	if err := view.Report(c.p.out, report, c.v); err != nil {
+		return err
+	}
+	if err == nil && j.plan.Verb == plan.Apply {
+		if err := c.reach(j); err != nil {
+			return err
+		}
+	}
+	if err == nil && len(j.plan.Held) > 0 {
+		if err := view.StillHeld(c.p.out, j.plan, c.v); err != nil {
+			return err
+		}
+	}
+	if err != nil && !interrupted(err) {
+		return said(exitFailed) // the report has said why
+	}
+	return outcome(err, j.plan)
+}
+
+// outcome of a run whose plan may have held something back.
+func outcome(err error, p *plan.Plan) error {
+	if err == nil && len(p.Held) > 0 {
+		return said(exitHeld)
+	}
+	return err
+}
+
+func (c *carrying) progress(j *job) view.Progress {
+	switch {
+	case c.json:
+		return jsonEvents{c, j.cluster.Name}
+	case c.p.outTerminal:
+		return view.Bars(c.p.out, c.v)
+	}
+	return view.Lines(c.p.out, c.v)
+}
+
+// jsonEvents prints each event as a line. Events come one after another.
+type jsonEvents struct {
+	c       *carrying
+	cluster string
+}
+
+func (e jsonEvents) Event(ev provision.Event) {
+	e.c.emit(line{Type: "event", Cluster: e.cluster, Event: &ev})
+}
+
+func (jsonEvents) Close() {}

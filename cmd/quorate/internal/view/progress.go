@@ -1,0 +1,132 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"quorate/provision"
+)
+
+// Progress shows a run while it goes on. Event may be called from many
+// goroutines; Close before anything else is printed.
+type Progress interface {
+	Event(provision.Event)
+	Close()
+}
+
+// Lines is a line per step, for pipes and logs.
+func Lines(w io.Writer, o Options) Progress { return &lines{p: paper{w: w, o: o}} }
+
+type lines struct {
+	mu sync.Mutex
+	p  paper
+}
+
+func (l *lines) Event(e provision.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if text := l.p.ended(e); text != "" {
+		l.p.line("%s", text)
+	}
+}
+
+func (l *lines) Close() {}
+
+// ended is the line about a step that ended, "" for other events.
+func (p *paper) ended(e provision.Event) string {
+	text := e.Title
+	if e.Detail != "" {
+		text += ": " + e.Detail
+	}
+	took := p.paint(dim, " ("+Seconds(e.Seconds)+")")
+	switch e.Type {
+	case provision.StepDone:
+		return p.paint(green, "done     ") + text + took
+	case provision.StepSkipped:
+		return p.paint(dim, "as it is ") + text + took
+	case provision.StepFailed:
+		return p.paint(red, "failed   ") + e.Title + took
+	case provision.NotReached:
+		return p.paint(yellow, "not begun ") + text
+	}
+	return ""
+}
+
+// Bars is a terminal's view: what is in flight at the bottom (a bar for each
+// transfer, a clock for each other step), a line above for what ended.
+func Bars(w io.Writer, o Options) Progress {
+	return &bars{
+		p:    paper{w: w, o: o},
+		c:    mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh(), mpb.WithWidth(32), mpb.WithRefreshRate(100*time.Millisecond)),
+		live: map[string]*mpb.Bar{},
+	}
+}
+
+type bars struct {
+	p    paper
+	c    *mpb.Progress
+	mu   sync.Mutex
+	live map[string]*mpb.Bar // by step
+	sent map[string]bool     // steps that turned out to be transfers
+}
+
+func (b *bars) Event(e provision.Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch e.Type {
+	case provision.StepStarted:
+		b.live[e.Step] = b.c.New(0, mpb.NopStyle(),
+			mpb.PrependDecorators(decor.Spinner(nil, decor.WC{W: 2}), decor.Name(e.Title+" ")),
+			mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_GO)),
+			mpb.BarRemoveOnComplete())
+	case provision.Progress:
+		b.transfer(e)
+	default:
+		b.end(e)
+	}
+}
+
+// transfer turns the clock of a step into a bar once bytes move.
+func (b *bars) transfer(e provision.Event) {
+	if !b.sent[e.Step] {
+		if old := b.live[e.Step]; old != nil {
+			old.Abort(true)
+		}
+		if b.sent == nil {
+			b.sent = map[string]bool{}
+		}
+		b.sent[e.Step] = true
+		b.live[e.Step] = b.c.New(e.Total, mpb.BarStyle().Lbound("").Rbound("").Filler("█").Tip("█").Padding("░"),
+			mpb.PrependDecorators(decor.Name("  "+e.Title+" ", decor.WCSyncSpaceR)),
+			mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f")),
+			mpb.BarRemoveOnComplete())
+	}
+	b.live[e.Step].SetTotal(e.Total, false)
+	b.live[e.Step].SetCurrent(e.Sent)
+}
+
+func (b *bars) end(e provision.Event) {
+	text := b.p.ended(e)
+	if text == "" {
+		return
+	}
+	if bar := b.live[e.Step]; bar != nil {
+		bar.Abort(true)
+		delete(b.live, e.Step)
+	}
+	fmt.Fprintln(b.c, text)
+}
+
+func (b *bars) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, bar := range b.live {
+		bar.Abort(true)
+	}
+	b.c.Wait()
+}

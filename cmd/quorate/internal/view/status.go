@@ -1,0 +1,197 @@
+package view
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"quorate/kvserver"
+	"quorate/pki"
+	"quorate/plan"
+	"quorate/plan/spec"
+)
+
+// Status is what a look at a cluster tells its operator. It is also the JSON
+// of `status --json`: names there do not change their meaning.
+type Status struct {
+	Cluster string `json:"cluster"`
+	// Healthy: every member of the spec answers a linearizable read, votes, and has no alarm.
+	Healthy bool `json:"healthy"`
+	// Voters as far as they can be told: without a member list, the spec's.
+	Voters    int `json:"voters"`
+	VotersUp  int `json:"voters_healthy"`
+	Tolerance int `json:"tolerance"` // -1: no quorum
+	// Leader's name, "" if none is known.
+	Leader  string         `json:"leader,omitempty"`
+	Members []MemberStatus `json:"members"`
+	// Strangers are members that the cluster lists and the spec does not.
+	Strangers []kvserver.Member `json:"strangers,omitempty"`
+	CA        *Expiry           `json:"ca,omitempty"`
+	Clients   []Expiry          `json:"clients,omitempty"`
+	Problems  []string          `json:"problems,omitempty"`
+}
+
+// MemberStatus is one member of the spec.
+type MemberStatus struct {
+	Name     string `json:"name"`
+	Endpoint string `json:"endpoint"` // https://…
+	Healthy  bool   `json:"healthy"`
+	Leader   bool   `json:"leader"`
+	// Listed: the cluster has it as a member. Nil: no member list could be had.
+	Listed   *bool    `json:"listed"`
+	PeerURLs []string `json:"peer_urls,omitempty"`
+	// Unit is the service manager's word; "unknown" if the host could not be seen.
+	Unit    string `json:"unit"`
+	Enabled bool   `json:"enabled"`
+	// Manager of the unit: systemd, or supervise for processes without root.
+	Manager string `json:"manager,omitempty"`
+	// Status is the member's own word, nil if it gave none.
+	Status       *kvserver.Status `json:"status,omitempty"`
+	Certificates []Expiry         `json:"certificates"`
+	// HostProblem says why the host could not be seen; Problem why the member is not healthy.
+	HostProblem string `json:"host_problem,omitempty"`
+	Problem     string `json:"problem,omitempty"`
+}
+
+// Expiry is a certificate and when it ends.
+type Expiry struct {
+	Holder   string    `json:"holder"`
+	Profile  string    `json:"profile"`
+	NotAfter time.Time `json:"not_after"`
+	// State is ok, due (inside its renewal window), expired or missing.
+	State string `json:"state"`
+}
+
+// StatusOf puts an observation into the operator's words.
+func StatusOf(c *spec.Cluster, o *plan.Observed, now time.Time) Status {
+	s := Status{Cluster: c.Name, Healthy: true}
+	listed := map[string]kvserver.Member{}
+	for _, m := range o.Cluster.Members {
+		if !m.Learner {
+			s.Voters++
+		}
+		if name := nameOf(c, m); name != "" {
+			listed[name] = m
+		} else {
+			s.Strangers = append(s.Strangers, m)
+		}
+	}
+	known := o.Cluster.Members != nil
+	if !known {
+		s.Voters = len(c.Members)
+	}
+	leader := o.Cluster.Leader()
+	for _, m := range c.Members {
+		ms := member(c, m, o, now)
+		if known {
+			in, ok := listed[m.Name]
+			ms.Listed, ms.PeerURLs = &ok, in.PeerURLs
+			if !ok && ms.Problem == "" {
+				ms.Problem = "the cluster does not list it as a member"
+			}
+			ms.Healthy = ms.Healthy && ok && !in.Learner
+		}
+		if ms.Status != nil {
+			ms.Leader = leader != 0 && ms.Status.MemberID == leader
+			if ms.Leader {
+				s.Leader = m.Name
+			}
+			if ms.Healthy && !ms.Status.Learner {
+				s.VotersUp++
+			}
+			if len(ms.Status.Alarms) > 0 {
+				ms.Healthy = false
+			}
+		}
+		s.Healthy = s.Healthy && ms.Healthy
+		s.Members = append(s.Members, ms)
+	}
+	s.Tolerance = plan.Voters{Total: s.Voters, Healthy: s.VotersUp}.Tolerance()
+	switch {
+	case o.CA.Problem != "":
+		s.Problems = append(s.Problems, o.CA.Problem)
+	case !o.CA.Exists:
+		s.Problems = append(s.Problems, "there is no CA in "+c.TLS.Dir+", so no member could be asked")
+	}
+	if o.CA.Exists {
+		e := expiry("CA", "ca", o.CA.Cert, true, c.TLS, o.CA.Cert, now)
+		s.CA = &e
+	}
+	for _, cl := range c.Clients {
+		f := o.Clients[cl.Name]
+		var cert pki.Certificate
+		if f.Cert != nil {
+			cert = *f.Cert
+		}
+		s.Clients = append(s.Clients, expiry(cl.Name, string(pki.Client), cert, f.Cert != nil, c.TLS, o.CA.Cert, now))
+	}
+	return s
+}
+
+func member(c *spec.Cluster, m *spec.Member, o *plan.Observed, now time.Time) MemberStatus {
+	h, l := o.Hosts[m.Name], plan.LayoutOf(c, m)
+	ms := MemberStatus{
+		Name: m.Name, Endpoint: plan.URL("https", m.Address, m.ClientPort), Healthy: o.Cluster.Healthy[m.Name],
+		Unit: "unknown", Problem: o.Cluster.Problems[m.Name], HostProblem: h.Problem, Certificates: []Expiry{},
+	}
+	if st, ok := o.Cluster.Status[m.Name]; ok {
+		ms.Status = &st
+	}
+	if h.Problem != "" {
+		ms.Healthy = false
+		return ms
+	}
+	ms.Enabled, ms.Manager = h.Unit.Enabled, h.Manager
+	if ms.Unit = h.Unit.Active; !h.Unit.Loaded {
+		ms.Unit = "absent"
+	}
+	for _, p := range []pki.Profile{pki.Server, pki.Peer, pki.Client} {
+		cert, ok := h.Certificates[l.Cert(string(p))]
+		ms.Certificates = append(ms.Certificates, expiry(m.Name, string(p), cert, ok, c.TLS, o.CA.Cert, now))
+	}
+	return ms
+}
+
+func expiry(holder, profile string, c pki.Certificate, there bool, t spec.TLS, ca pki.Certificate, now time.Time) Expiry {
+	e := Expiry{Holder: holder, Profile: profile, NotAfter: c.NotAfter, State: "ok"}
+	switch {
+	case !there:
+		e.State = "missing"
+	case !now.Before(c.NotAfter):
+		e.State = "expired"
+	case !c.IsCA && pki.Due(c, pki.Want{Request: pki.Request{Lifetime: t.LeafLifetime}, CA: ca, Now: now, RenewBefore: t.RenewBefore}):
+		e.State = "due"
+	}
+	return e
+}
+
+// nameOf finds the spec's name of a listed member; one that never started is
+// listed without a name and known by its peer URL.
+func nameOf(c *spec.Cluster, in kvserver.Member) string {
+	for _, m := range c.Members {
+		if m.Name == in.Name || in.Name == "" && slices.Contains(in.PeerURLs, plan.URL("https", m.Address, m.PeerPort)) {
+			return m.Name
+		}
+	}
+	return ""
+}
+
+// headline is the one line to read when there is time for one.
+func (s Status) headline() string {
+	v := plan.Voters{Total: s.Voters, Healthy: s.VotersUp}
+	text := fmt.Sprintf("cluster %s: %s", s.Cluster, v)
+	if s.Leader != "" {
+		text += ", leader " + s.Leader
+	}
+	var bad []string
+	for _, m := range s.Members {
+		if !m.Healthy {
+			bad = append(bad, m.Name)
+		}
+	}
+	if len(bad) > 0 {
+		text += "; not healthy: " + strings.Join(bad, ", ")
+	}
+	return text
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"quorate/plan/spec"
+)
+
+// loaded is a spec that was read, with what its diagnostics need.
+type loaded struct {
+	spec  *spec.Spec // nil if it is not usable
+	dir   string     // absolute folder that its relative paths start from
+	files []spec.File
+	diags hcl.Diagnostics
+}
+
+// readSpec reads and judges the spec. What is wrong inside it is in diags;
+// the error is about the command line and the files themselves.
+func readSpec(p *process, o specOptions) (*loaded, error) {
+	dir, files, err := specFiles(o.File)
+	if err != nil {
+		return nil, err
+	}
+	l := &loaded{files: files}
+	if l.dir, err = filepath.Abs(dir); err != nil {
+		return nil, err
+	}
+	vars, err := variables(o.Vars)
+	if err != nil {
+		return nil, err
+	}
+	opt := spec.Options{
+		Dir: filepath.ToSlash(l.dir), Vars: vars, Env: p.lookup, ReadFile: os.ReadFile, Home: p.env("HOME"),
+	}
+	for _, name := range o.VarFiles {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return nil, badUsage("cannot read variable file %q: %w", name, plain(err))
+		}
+		opt.VarFiles = append(opt.VarFiles, spec.File{Name: name, Bytes: b})
+	}
+	l.spec, l.diags = spec.Load(files, opt)
+	l.files = append(l.files, opt.VarFiles...)
+	return l, nil
+}
+
+// loadSpec is readSpec for verbs that need a usable spec: complaints are
+// printed, errors end the verb.
+func loadSpec(p *process, o specOptions, asJSON bool) (*loaded, error) {
+	l, err := readSpec(p, o)
+	if err != nil {
+		return nil, err
+	}
+	if l.diags.HasErrors() && asJSON {
+		if err := writeJSON(p.out, map[string]any{"diagnostics": spec.DiagnosticsJSON(l.diags)}); err != nil {
+			return nil, err
+		}
+		return nil, said(exitUsage)
+	}
+	if len(l.diags) > 0 {
+		if err := l.writeDiagnostics(p, p.err, p.errTerminal); err != nil {
+			return nil, err
+		}
+	}
+	if l.diags.HasErrors() {
+		return nil, said(exitUsage)
+	}
+	return l, nil
+}
+
+func (l *loaded) writeDiagnostics(p *process, w io.Writer, terminal bool) error {
+	width := 0
+	if terminal {
+		width = p.width
+	}
+	color := terminal && p.env("NO_COLOR") == "" && !slices.Contains(p.args, "--no-color")
+	return spec.WriteDiagnostics(w, l.diags, l.files, width, color)
+}
+
+// specFiles reads the file, or the *.hcl files of the folder in the order of their names.
+func specFiles(path string) (dir string, files []spec.File, err error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return "", nil, badUsage("cannot read spec %q: %w", path, plain(err))
+	}
+	names := []string{path}
+	dir = filepath.Dir(path)
+	if st.IsDir() {
+		dir = path
+		if names, err = filepath.Glob(filepath.Join(globSafe(path), "*.hcl")); err != nil {
+			return "", nil, err
+		}
+		if len(names) == 0 {
+			return "", nil, badUsage("cannot find a spec: there is no *.hcl file in folder %q\n  name a file or folder with --file, or write one with `quorate init --host ADDRESS …`", path)
+		}
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return "", nil, badUsage("cannot read spec %q: %w", name, plain(err))
+		}
+		files = append(files, spec.File{Name: name, Bytes: b})
+	}
+	return dir, files, nil
+}
+
+// globSafe escapes what Glob would take for a pattern.
+func globSafe(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+// variables parses --var NAME=VALUE.
+func variables(args []string) (map[string]string, error) {
+	vars := map[string]string{}
+	for _, a := range args {
+		name, value, ok := strings.Cut(a, "=")
+		if !ok || name == "" {
+			// Not quoted whole: what was meant as a value may be a secret.
+			return nil, badUsage("--var wants NAME=VALUE")
+		}
+		vars[name] = value
+	}
+	return vars, nil
+}
+
+// pick selects the clusters to work on: the one named, or all.
+func (l *loaded) pick(name string) ([]*spec.Cluster, error) {
+	if name == "" {
+		return l.spec.Clusters, nil
+	}
+	c := l.spec.Cluster(name)
+	if c == nil {
+		return nil, badUsage("the spec has no cluster %q; it has %s", name, l.names())
+	}
+	return []*spec.Cluster{c}, nil
+}
+
+// one selects a single cluster; with several the name must be given.
+func (l *loaded) one(name string) (*spec.Cluster, error) {
+	cs, err := l.pick(name)
+	if err != nil {
+		return nil, err
+	}
+	if len(cs) != 1 {
+		return nil, badUsage("the spec has several clusters (%s): say which with --cluster", l.names())
+	}
+	return cs[0], nil
+}
+
+func (l *loaded) names() string {
+	var out []string
+	for _, c := range l.spec.Clusters {
+		out = append(out, c.Name)
+	}
+	return strings.Join(out, ", ")
+}
+
+// clusterNames serves the shell's completion; a bad spec completes to nothing.
+func clusterNames(p *process, o specOptions) []string {
+	l, err := readSpec(p, o)
+	if err != nil || l.spec == nil {
+		return nil
+	}
+	var out []string
+	for _, c := range l.spec.Clusters {
+		out = append(out, c.Name)
+	}
+	return out
+}
+
+// plain takes the operation and the path, which the message has already, off a file error.
+func plain(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// writeJSON prints one indented document.
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("cannot write the output: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,47 @@
+// Command quorate is the operator's side: it reads a spec, looks at the hosts,
+// makes a plan, shows it and applies it. Each verb has a file here with its
+// texts, its options and one call; what commands have to say is drawn by
+// package view. Only this package reads arguments, the environment and the clock.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	p := realProcess()
+	if len(p.args) > 1 && p.args[1] == etcdctlArgument {
+		runEtcdctl(p.args[2:]) // does not return
+	}
+	os.Exit(run(context.Background(), p))
+}
+
+// run is the whole program: from arguments to exit code.
+func run(ctx context.Context, p *process) int {
+	// etcdctl's package lets any prefix of a verb pass for it; here "de" must not mean destroy.
+	cobra.EnablePrefixMatching = false
+	root := newRootCommand(p)
+	root.SetArgs(p.args[1:])
+	root.SetIn(p.in)
+	root.SetOut(p.out)
+	root.SetErr(p.err)
+	ctx, stop := p.interruptible(ctx)
+	defer stop()
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitDone
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(p.err, "Error: "+text)
+	}
+	var usage *usageError
+	if errors.As(err, &usage) && usage.hint {
+		fmt.Fprintf(p.err, "See: %s --help\n", cmd.CommandPath())
+	}
+	return exitCode(err)
+}

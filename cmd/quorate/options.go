@@ -1,0 +1,96 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"quorate/cmd/quorate/internal/view"
+)
+
+// specOptions say which spec, and which cluster of it.
+type specOptions struct {
+	File     string
+	Cluster  string
+	Vars     []string
+	VarFiles []string
+}
+
+func (o *specOptions) AddFlags(p *process, cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&o.File, "file", "f", ".", "spec: an HCL file, or a folder whose *.hcl files are read")
+	f.StringVar(&o.Cluster, "cluster", "", "name of the cluster, where the spec has several")
+	o.addVariables(f)
+	_ = cmd.RegisterFlagCompletionFunc("cluster", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return clusterNames(p, *o), cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+func (o *specOptions) addVariables(f *pflag.FlagSet) {
+	f.StringArrayVar(&o.Vars, "var", nil, "value of a variable, `NAME=VALUE`; wins over QUORATE_VAR_NAME and --var-file")
+	f.StringArrayVar(&o.VarFiles, "var-file", nil, "file with values of variables; a later one wins")
+}
+
+// hostOptions say how hosts are dealt with.
+type hostOptions struct {
+	Parallelism     int
+	SkipUnreachable bool
+}
+
+func (o *hostOptions) AddFlags(f *pflag.FlagSet) {
+	f.IntVar(&o.Parallelism, "parallelism", 10, "how many steps, and clusters looked at, at a time; 0 is no bound")
+	f.BoolVar(&o.SkipUnreachable, "skip-unreachable", false, "go on with the hosts that answer and hold what belongs to the others")
+}
+
+func (o *hostOptions) check() error {
+	if o.Parallelism < 0 {
+		return badUsage("--parallelism cannot be negative")
+	}
+	return nil
+}
+
+// runOptions belong to the verbs that change things.
+type runOptions struct {
+	AutoApprove bool
+	LockTimeout time.Duration
+}
+
+func (o *runOptions) AddFlags(f *pflag.FlagSet) {
+	f.BoolVarP(&o.AutoApprove, "auto-approve", "y", false, "do not ask")
+	f.DurationVar(&o.LockTimeout, "lock-timeout", 0, "how long to wait for another run's lock")
+}
+
+// outputOptions say how to print.
+type outputOptions struct {
+	JSON bool
+	Diff string
+}
+
+func (o *outputOptions) addJSON(f *pflag.FlagSet, text string) {
+	f.BoolVar(&o.JSON, "json", false, text)
+}
+
+func (o *outputOptions) addDiff(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.Diff, "diff", string(view.DiffChanged), "file contents to show: changed (of files that are there), all (new ones too), none")
+	_ = cmd.RegisterFlagCompletionFunc("diff", cobra.FixedCompletions([]string{"changed", "all", "none"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func (o *outputOptions) check() error {
+	switch view.Diff(o.Diff) {
+	case "", view.DiffChanged, view.DiffAll, view.DiffNone:
+		return nil
+	}
+	return badUsage("--diff cannot be %q: choose changed, all or none", o.Diff)
+}
+
+// viewOptions are how to draw on standard output.
+func viewOptions(p *process, cmd *cobra.Command, o outputOptions) view.Options {
+	off, _ := cmd.Flags().GetBool("no-color")
+	_, no := p.lookup("NO_COLOR")
+	v := view.Options{Color: p.outTerminal && !off && (!no || p.env("NO_COLOR") == "") && p.env("TERM") != "dumb", Now: p.now(), Diff: view.Diff(o.Diff)}
+	if p.outTerminal {
+		v.Width = p.width
+	}
+	return v
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"quorate/cmd/quorate/internal/view"
+)
+
+// StatusOptions of the verb status.
+type StatusOptions struct {
+	specOptions
+	hostOptions
+	outputOptions
+}
+
+func newStatusCommand(p *process) *cobra.Command {
+	var o StatusOptions
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show health, members, endpoints and certificates",
+		Long: `Look at the hosts and ask every member: health (a linearizable read, as
+etcdctl endpoint health), the member list, each endpoint's status, the units, and
+when certificates expire. Nothing is changed and no lock is taken.
+
+The exit code is 1 if any member of the spec is not healthy.`,
+		Example: `  quorate status
+  quorate status --cluster lab --json | jq .healthy`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runStatus(cmd.Context(), p, o, viewOptions(p, cmd, o.outputOptions))
+		},
+	}
+	o.specOptions.AddFlags(p, cmd)
+	cmd.Flags().IntVar(&o.Parallelism, "parallelism", 10, "how many clusters are looked at at a time; 0 is no bound")
+	o.addJSON(cmd.Flags(), "print it as JSON, one document for each cluster")
+	return cmd
+}
+
+func runStatus(ctx context.Context, p *process, o StatusOptions, v view.Options) error {
+	if err := o.hostOptions.check(); err != nil {
+		return err
+	}
+	l, err := loadSpec(p, o.specOptions, o.JSON)
+	if err != nil {
+		return err
+	}
+	clusters, err := l.pick(o.Cluster)
+	if err != nil {
+		return err
+	}
+	jobs := prepare(ctx, p, l, clusters, look{hostOptions: o.hostOptions})
+	defer closeAll(jobs)
+	worst := worstError(p, jobs)
+	for i, j := range jobs {
+		if j.err != nil {
+			continue
+		}
+		s := view.StatusOf(j.cluster, j.observed, p.now())
+		if !s.Healthy {
+			worst = worse(worst, said(exitFailed))
+		}
+		if o.JSON {
+			err = writeJSON(p.out, s)
+		} else {
+			if i > 0 {
+				fmt.Fprintln(p.out)
+			}
+			err = view.StatusText(p.out, s, v)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return worst
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"quorate/provision/world"
+)
+
+// world gathers what the adapters to the outside want to know.
+func (p *process) world(run string) (world.Environment, error) {
+	cache, err := p.cacheDir()
+	if err != nil {
+		return world.Environment{}, err
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return world.Environment{}, fmt.Errorf("cannot find out where quorate itself is: %w", err)
+	}
+	if real, err := filepath.EvalSymlinks(exe); err == nil {
+		exe = real
+	}
+	e := world.Environment{
+		Home: p.env("HOME"), User: p.user(), Hostname: hostname(), AuthSock: p.env("SSH_AUTH_SOCK"),
+		CacheDir: cache, Executable: exe, Run: run, Clock: p.now, HTTP: &http.Client{Timeout: 30 * time.Minute},
+	}
+	if p.askSecret != nil {
+		e.Prompt = p.prompt
+	}
+	return e, nil
+}
+
+// cacheDir is where things are kept that can be had again.
+func (p *process) cacheDir() (string, error) {
+	base := p.env("XDG_CACHE_HOME")
+	home := p.env("HOME")
+	switch {
+	case base != "" && filepath.IsAbs(base):
+	case home == "":
+		return "", errors.New("cannot find a folder for the cache: set HOME or XDG_CACHE_HOME")
+	case runtime.GOOS == "darwin":
+		base = filepath.Join(home, "Library", "Caches")
+	default:
+		base = filepath.Join(home, ".cache")
+	}
+	return filepath.Join(base, "quorate"), nil
+}
+
+func (p *process) user() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return p.env("USER")
+}
+
+func hostname() string {
+	h, err := os.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.ToLower(h)
+}
+
+// runID names a run: sortable by time, and unique.
+func (p *process) runID() (string, error) {
+	r, err := p.random(3)
+	return p.now().UTC().Format("20060102T150405Z") + "-" + r, err
+}
+
+// random is n random bytes, hex.
+func (*process) random(n int) (string, error) {
+	b := make([]byte, n)
+	if _, err := rand.Read(b); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(b), nil
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"quorate/cmd/quorate/internal/view"
+	"quorate/plan"
+	"quorate/plan/spec"
+	"quorate/provision"
+	"quorate/provision/world"
+)
+
+// job is one cluster being worked on: opened, looked at, planned for.
+type job struct {
+	cluster  *spec.Cluster
+	dir      string // of the spec
+	run      string // id of the run
+	world    provision.World
+	session  *provision.Session
+	observed *plan.Observed
+	plan     *plan.Plan
+	err      error
+}
+
+// builder makes a plan from what was observed; nil is for verbs without one.
+type builder func(*spec.Cluster, *plan.Observed, plan.Options) (*plan.Plan, error)
+
+// look says how jobs are prepared.
+type look struct {
+	hostOptions
+	// verb to lock for; "" takes no lock.
+	lock     plan.Verb
+	wait     time.Duration
+	build    builder
+	keepData bool
+}
+
+// prepare opens, locks, observes and plans every cluster, several at a time.
+// Each job has an error or is ready. The caller closes them all.
+func prepare(ctx context.Context, p *process, l *loaded, clusters []*spec.Cluster, how look) []*job {
+	done := p.waiting(clusters)
+	defer done()
+	jobs := make([]*job, len(clusters))
+	slots := make(chan struct{}, max(how.Parallelism, 1))
+	if how.Parallelism == 0 {
+		slots = make(chan struct{}, len(clusters))
+	}
+	var wg sync.WaitGroup
+	for i, c := range clusters {
+		jobs[i] = &job{cluster: c, dir: l.dir}
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			jobs[i].err = jobs[i].prepare(ctx, p, how)
+		})
+	}
+	wg.Wait()
+	return jobs
+}
+
+func (j *job) prepare(ctx context.Context, p *process, how look) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err := j.open(p); err != nil {
+		return err
+	}
+	if how.lock != "" {
+		if err := j.session.Lock(ctx, how.lock, how.wait); err != nil {
+			return err
+		}
+	}
+	var err error
+	if j.observed, err = j.session.Observe(ctx); err != nil || how.build == nil {
+		return err
+	}
+	token, err := p.random(16)
+	if err != nil {
+		return err
+	}
+	j.plan, err = how.build(j.cluster, j.observed, plan.Options{
+		Now: p.now(), Token: token, SpecDigest: spec.Digest(j.cluster),
+		SkipUnreachable: how.SkipUnreachable, KeepData: how.keepData,
+	})
+	if err != nil {
+		return fmt.Errorf("cannot plan cluster %q: %w", j.cluster.Name, err)
+	}
+	return nil
+}
+
+// open connects nothing yet.
+func (j *job) open(p *process) error {
+	var err error
+	if j.run, err = p.runID(); err != nil {
+		return err
+	}
+	e, err := p.world(j.run)
+	if err != nil {
+		return err
+	}
+	e.Runs = filepath.Join(j.dir, ".quorate", j.cluster.Name, "runs")
+	if j.world, err = world.New(j.cluster, e); err != nil {
+		return err
+	}
+	j.session = provision.Open(j.world, j.cluster)
+	return nil
+}
+
+func closeAll(jobs []*job) {
+	for _, j := range jobs {
+		if j.session != nil {
+			_ = j.session.Close() // the work is done; a connection that ends badly changes nothing of it
+		}
+	}
+}
+
+// worstError prints all errors of jobs but the worst, which it returns.
+func worstError(p *process, jobs []*job) error {
+	var worst error
+	for _, j := range jobs {
+		worst = worse(worst, j.err)
+	}
+	for _, j := range jobs {
+		if j.err != nil && !errors.Is(worst, j.err) && exitCode(j.err) != exitInterrupted {
+			fmt.Fprintln(p.err, "Error: "+j.err.Error())
+		}
+	}
+	return worst
+}
+
+// waiting tells a person that hosts are being looked at, until done is called.
+func (p *process) waiting(clusters []*spec.Cluster) (done func()) {
+	if !p.errTerminal {
+		return func() {}
+	}
+	n := 0
+	for _, c := range clusters {
+		n += len(c.Members)
+	}
+	fmt.Fprintf(p.err, "looking at %s…", view.Plural(n, "host", "hosts"))
+	return func() { fmt.Fprint(p.err, "\r\x1b[K") }
+}
+
+// planView are the options to draw a job's plan with.
+func (j *job) planView(v view.Options) view.Options {
+	if j.observed != nil && j.observed.CA.Exists {
+		v.CAEnds = j.observed.CA.Cert.NotAfter
+	}
+	return v
+}
+
+// blocked reports whether nothing at all may be done.
+func blocked(p *plan.Plan) bool {
+	for _, h := range p.Held {
+		if h.Blocks {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,180 @@
+package world
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"quorate/pki"
+	"quorate/pki/authority"
+	"quorate/plan"
+	"quorate/plan/spec"
+)
+
+// operatorLifetime is how long the certificate of a run is valid: a working
+// day, since a watch through ctl shows it again whenever it reconnects.
+const operatorLifetime = 8 * time.Hour
+
+// operator is provision.Authority on a folder of the operator's.
+type operator struct {
+	cluster *spec.Cluster
+	store   authority.Store
+	clock   func() time.Time
+
+	mu   sync.Mutex
+	open *authority.Authority
+}
+
+func newAuthority(c *spec.Cluster, e Environment) *operator {
+	t := c.TLS
+	s := authority.Store{
+		Dir: within(c, t.Dir), KeyAlgorithm: t.KeyAlgorithm, Lifetime: t.CALifetime,
+		Cert: within(c, t.CACert), Key: within(c, t.CAKey),
+		Encryption: authority.Encryption{Prompt: e.Prompt},
+	}
+	if enc := t.Encryption; enc != nil {
+		s.Encryption = authority.Encryption{
+			Wanted: true, Passphrase: enc.Passphrase.Reveal(), Prompt: e.Prompt,
+			Recipients: enc.Recipients, IdentityFile: within(c, enc.IdentityFile),
+		}
+	}
+	return &operator{cluster: c, store: s, clock: e.Clock}
+}
+
+// Look implements provision.Authority.
+func (o *operator) Look() (plan.CA, error) {
+	st, err := o.store.Look(o.clock())
+	if err != nil {
+		return plan.CA{}, err
+	}
+	return plan.CA{
+		Exists: st.Exists, PEM: string(st.Bundle), Cert: st.Certificate, Encrypted: st.Encrypted,
+		Own: o.store.Cert != "", Problem: st.Problem,
+	}, nil
+}
+
+// Create implements provision.Authority.
+func (o *operator) Create(a *plan.CreateCA) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s := o.store
+	s.Dir, s.Name, s.KeyAlgorithm, s.Lifetime = within(o.cluster, a.Dir), a.CommonName, a.Algorithm, a.Lifetime
+	var err error
+	o.open, _, err = s.Open(o.clock())
+	return err
+}
+
+// authority opens the CA with its key, once. One that is not there is an
+// error: only Create makes it.
+func (o *operator) authority() (*authority.Authority, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.open != nil {
+		return o.open, nil
+	}
+	now := o.clock()
+	st, err := o.store.Look(now)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Exists && st.Problem == "" {
+		return nil, fmt.Errorf("there is no CA in %s", o.store.Dir)
+	}
+	o.open, _, err = o.store.Open(now)
+	return o.open, err
+}
+
+// Sign implements provision.Authority.
+func (o *operator) Sign(csr []byte, r pki.Request) ([]byte, pki.Certificate, error) {
+	a, err := o.authority()
+	if err != nil {
+		return nil, pki.Certificate{}, err
+	}
+	return a.Sign(csr, r, o.clock())
+}
+
+// Parse implements provision.Authority.
+func (o *operator) Parse(text []byte) (pki.Certificate, error) {
+	st, err := o.store.Look(o.clock())
+	if err != nil {
+		return pki.Certificate{}, err
+	}
+	return authority.Parse(text, st.Bundle)
+}
+
+// Operator implements provision.Authority.
+func (o *operator) Operator() (*tls.Config, error) {
+	a, err := o.authority()
+	if err != nil {
+		return nil, err
+	}
+	cert, roots, err := a.Operator(o.clock(), operatorLifetime)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
+}
+
+// LookClient implements provision.Authority.
+func (o *operator) LookClient(c *spec.Client) (plan.ClientFiles, error) {
+	var out plan.ClientFiles
+	ca, err := o.store.Look(o.clock())
+	if err != nil {
+		return out, err
+	}
+	dir := within(o.cluster, c.Dir)
+	st, err := authority.LookClient(dir, c.Name, ca.Bundle)
+	if err != nil || !st.Exists {
+		return out, err
+	}
+	out.Cert = &st.Certificate
+	beside, err := os.ReadFile(authority.ClientFiles(dir, c.Name).CA)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return out, err
+	}
+	if said, err := authority.Parse(beside, nil); err == nil {
+		out.Bundle = said.Fingerprint
+	}
+	if st.Problem != "" {
+		// Held against the CA file that lies there, only the key is left to complain about.
+		if st, err = authority.LookClient(dir, c.Name, beside); err != nil {
+			return out, err
+		}
+	}
+	out.Key = st.Problem == ""
+	return out, nil
+}
+
+// IssueClient implements provision.Authority.
+func (o *operator) IssueClient(c *plan.IssueClient) error {
+	a, err := o.authority()
+	if err != nil {
+		return err
+	}
+	_, err = a.IssueClient(within(o.cluster, c.Dir), c.Name, c.Certificate.Algorithm, c.Certificate.Request, o.clock())
+	return err
+}
+
+// Forget implements provision.Authority.
+func (o *operator) Forget(a *plan.Forget) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.open = nil
+	for _, f := range a.Files {
+		if err := os.Remove(within(o.cluster, f)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot remove %s: %w", f, err)
+		}
+	}
+	for _, d := range a.Dirs {
+		err := os.Remove(within(o.cluster, d))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, syscall.EEXIST) {
+			return fmt.Errorf("cannot remove folder %s: %w", d, err)
+		}
+	}
+	return nil
+}
