@@ -75,16 +75,22 @@ func become(l Loaded, argv, environ []string, etcd string, notify func(string)) 
 	return fmt.Errorf("cannot run %s: %w", target, err)
 }
 
-// selfOr names the running binary's own inode where the system can: the file
-// at exe may have been replaced since this process started.
+// selfOr names the binary to run: target, or, where that is this binary and
+// the file at its path was replaced since this process started, the inode that
+// runs. (Always the latter would do too, but the process would be called "exe".)
 func selfOr(target, exe string) string {
 	const self = "/proc/self/exe"
-	if target == exe {
-		if _, err := os.Stat(self); err == nil {
-			return self
-		}
+	if target != exe {
+		return target
 	}
-	return target
+	running, err := os.Stat(self)
+	if err != nil {
+		return target
+	}
+	if there, err := os.Stat(target); err == nil && os.SameFile(running, there) {
+		return target
+	}
+	return self
 }
 
 func lookup(environ []string, key string) string {

@@ -26,15 +26,21 @@ import (
 )
 
 // Config turns settings (etcd's YAML) into etcd's configuration, as the etcd
-// command does it for --config-file.
-func Config(settings []byte) (*embed.Config, error) {
+// command does it for --config-file. Where etcd panics at a value (a bad cors),
+// this is an error; at a bad listen URL etcd ends the process itself.
+func Config(settings []byte) (cfg *embed.Config, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			cfg, err = nil, fmt.Errorf("cannot use the configuration: %v", r)
+		}
+	}()
 	// embed reads a path; the path of a pipe leaves nothing behind.
 	path, done, err := asPath(settings)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	cfg, err := embed.ConfigFromFile(path)
+	cfg, err = embed.ConfigFromFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the configuration: %s", strings.ReplaceAll(err.Error(), path, "configuration file"))
 	}

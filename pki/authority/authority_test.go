@@ -73,7 +73,7 @@ func TestHandshake(t *testing.T) {
 			}, said); d != "" {
 				t.Error(d)
 			}
-			client, _ := leaf(t, a, algorithm, pki.Request{Profile: pki.Client, CommonName: "kube-apiserver", Lifetime: 90 * days})
+			client, _ := leaf(t, a, "ecdsa-p256", pki.Request{Profile: pki.Client, CommonName: "kube-apiserver", Lifetime: 90 * days})
 			for _, name := range append(sans, "etcd2.example.org") {
 				err := handshake(t, &tls.Config{Certificates: []tls.Certificate{server}, ClientCAs: pool(a), ClientAuth: tls.RequireAndVerifyClientCert},
 					&tls.Config{Certificates: []tls.Certificate{client}, RootCAs: pool(a), ServerName: name})
@@ -85,7 +85,7 @@ func TestHandshake(t *testing.T) {
 			if err := handshake(t, &tls.Config{Certificates: []tls.Certificate{client}}, &tls.Config{RootCAs: pool(a), ServerName: "localhost"}); err == nil {
 				t.Error("a client certificate passed for a server")
 			}
-			stranger, _ := leaf(t, open(t, "ecdsa-p256"), algorithm, pki.Request{Profile: pki.Client, CommonName: "x", Lifetime: days})
+			stranger, _ := leaf(t, open(t, "ecdsa-p256"), "ecdsa-p256", pki.Request{Profile: pki.Client, CommonName: "x", Lifetime: days})
 			if err := handshake(t, &tls.Config{Certificates: []tls.Certificate{server}, ClientCAs: pool(a), ClientAuth: tls.RequireAndVerifyClientCert},
 				&tls.Config{Certificates: []tls.Certificate{stranger}, RootCAs: pool(a), ServerName: "localhost"}); err == nil {
 				t.Error("another CA's client was let in")

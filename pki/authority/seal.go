@@ -27,6 +27,9 @@ type Encryption struct {
 	Recipients []string
 	// IdentityFile opens what is encrypted to Recipients.
 	IdentityFile string
+
+	// work is scrypt's factor (a power of two); 0 is age's own, about a second of computing.
+	work int
 }
 
 func (e Encryption) passphrase(path string, fresh bool) (string, error) {
@@ -66,6 +69,9 @@ func (e Encryption) seal(path string, plain []byte) (sealed []byte, err error) {
 		r, err := age.NewScryptRecipient(p)
 		if err != nil {
 			return nil, err
+		}
+		if e.work > 0 {
+			r.SetWorkFactor(e.work)
 		}
 		recipients = []age.Recipient{r}
 	}

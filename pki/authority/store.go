@@ -80,7 +80,12 @@ func (s Store) Look(now time.Time) (State, error) {
 		st.Problem = fmt.Sprintf("your own CA certificate %s does not exist", s.Cert)
 		return st, nil
 	case errors.Is(err, fs.ErrNotExist):
-		return st, nil // with or without a key: Open makes what lacks
+		// With or without a key: Open makes what lacks, if it may use the key.
+		if !haveKey {
+			return st, nil
+		}
+		st.Encrypted, st.Problem, err = lookKey(keyPath)
+		return st, err
 	case err != nil:
 		return st, fmt.Errorf("cannot read the CA certificate: %w", err)
 	}
@@ -94,14 +99,8 @@ func (s Store) Look(now time.Time) (State, error) {
 		st.Problem = fmt.Sprintf("the CA certificate %s is there but its key %s is not: put the key back from where you keep it, or move the certificate away to have a new CA (every certificate is then issued anew)", s.certPath(), keyPath)
 		return st, nil
 	}
-	if st.Encrypted, err = encrypted(keyPath); err != nil {
-		return st, fmt.Errorf("cannot look at the CA key: %w", err)
-	}
-	if !st.Encrypted {
-		if _, err := readPrivate(keyPath); err != nil {
-			st.Problem = fmt.Sprintf("cannot use the CA key %s: %v", keyPath, err)
-			return st, nil
-		}
+	if st.Encrypted, st.Problem, err = lookKey(keyPath); err != nil || st.Problem != "" {
+		return st, err
 	}
 	if err := usable(ca, now); err != nil {
 		st.Problem = fmt.Sprintf("CA certificate %s: %v", s.certPath(), err)
@@ -150,6 +149,19 @@ func (s Store) Open(now time.Time) (a *Authority, created bool, err error) {
 	return a, false, nil
 }
 
+// lookKey says what can be said about a key without opening it.
+func lookKey(path string) (sealed bool, problem string, err error) {
+	if sealed, err = encrypted(path); err != nil {
+		return false, "", fmt.Errorf("cannot look at the CA key: %w", err)
+	}
+	if !sealed {
+		if _, err := readPrivate(path); err != nil {
+			problem = fmt.Sprintf("cannot use the CA key %s: %v", path, err)
+		}
+	}
+	return sealed, problem, nil
+}
+
 // usable judges a CA certificate.
 func usable(ca *x509.Certificate, now time.Time) error {
 	switch {
@@ -165,21 +177,23 @@ func usable(ca *x509.Certificate, now time.Time) error {
 	return nil
 }
 
-// findKey returns the path of the key and whether it is there; of two, the encrypted one.
+// findKey returns the path of the key and whether it is there. Of a plain and
+// an encrypted one, the one that the spec asks for counts.
 func (s Store) findKey() (string, bool, error) {
 	if s.own() {
 		there, err := exists(s.Key)
 		return s.Key, there, err
 	}
-	if there, err := exists(s.sealed()); there || err != nil {
-		return s.sealed(), there, err
+	first, second := s.plain(), s.sealed()
+	if s.Encryption.Wanted {
+		first, second = second, first
 	}
-	there, err := exists(s.plain())
-	path := s.plain()
-	if !there && s.Encryption.Wanted {
-		path = s.sealed()
+	for _, path := range []string{first, second} {
+		if there, err := exists(path); there || err != nil {
+			return path, there, err
+		}
 	}
-	return path, there, err
+	return first, false, nil
 }
 
 // key reads the key, and encrypts it at rest if that is wanted and not done yet.
@@ -203,6 +217,11 @@ func (s Store) key() (crypto.Signer, error) {
 		plain, err := s.Encryption.open(path, text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if path == s.sealed() && s.Encryption.Wanted && !s.own() {
+			if err := s.removePlain(plain); err != nil {
+				return nil, err
+			}
 		}
 		return decode(path, plain)
 	}
@@ -253,6 +272,23 @@ func (s Store) sealPlain(plain []byte) error {
 	}
 	if err := put(s.sealed(), sealed, 0o600, true); err != nil {
 		return err
+	}
+	return s.removePlain(plain)
+}
+
+// removePlain removes ca-key.pem beside its encrypted form: the end of
+// [Store.sealPlain], taken up again where it was interrupted. One that holds
+// something else stays, and is an error.
+func (s Store) removePlain(same []byte) error {
+	there, err := os.ReadFile(s.plain())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(there, same) {
+		return fmt.Errorf("%s and %s hold different keys: move away the one that does not belong to the CA", s.plain(), s.sealed())
 	}
 	if err := os.Remove(s.plain()); err != nil {
 		return err

@@ -99,6 +99,21 @@ func TestHalfMade(t *testing.T) {
 	if err != nil || !created || b.CA().PublicKey != a.CA().PublicKey {
 		t.Errorf("created %v, %v, same key %v", created, err, b != nil && b.CA().PublicKey == a.CA().PublicKey)
 	}
+	if err := os.Remove(s.certPath()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(s.plain(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := s.Look(now); err != nil || st.Exists || !strings.Contains(st.Problem, "chmod 600") {
+		t.Errorf("a lax key without certificate: %+v %v", st, err)
+	}
+	if err := os.Chmod(s.plain(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Open(now); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Remove(s.plain()); err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +244,7 @@ func TestPassphrase(t *testing.T) {
 	s := store(t)
 	asked := 0
 	answer := "correct horse"
-	s.Encryption = Encryption{Wanted: true, Prompt: func(q string, fresh bool) (string, error) {
+	s.Encryption = Encryption{Wanted: true, work: 10, Prompt: func(q string, fresh bool) (string, error) {
 		asked++
 		if fresh != (asked == 1) || !strings.Contains(q, "ca-key.pem.age") {
 			t.Errorf("asked %q, fresh %v", q, fresh)
@@ -320,6 +335,50 @@ func TestSealing(t *testing.T) {
 	s.Encryption.IdentityFile = bad
 	if _, _, err := s.Open(now); err == nil || strings.Contains(err.Error(), "OOPS") {
 		t.Errorf("bad identity file: %v", err)
+	}
+}
+
+// Cut between writing the encrypted key and removing the plain one.
+func TestSealingInterrupted(t *testing.T) {
+	t.Parallel()
+	s := store(t)
+	a, _, err := s.Open(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := os.ReadFile(s.plain())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine, file := identity(t)
+	sealed := s
+	sealed.Encryption = Encryption{Wanted: true, Recipients: []string{mine}, IdentityFile: file}
+	if _, _, err := sealed.Open(now); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.plain(), plain, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if b, _, err := sealed.Open(now); err != nil || b.CA().Fingerprint != a.CA().Fingerprint {
+		t.Errorf("%v", err)
+	}
+	same(t, names(t, s.Dir), []string{"ca-key.pem.age", "ca.pem"})
+
+	key, _ := keypair.Generate("ecdsa-p256")
+	other, _ := keypair.Encode(key)
+	if err := os.WriteFile(s.plain(), other, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := sealed.Open(now); err == nil || !strings.Contains(err.Error(), "hold different keys") {
+		t.Errorf("another key beside it: %v", err)
+	}
+	same(t, names(t, s.Dir), []string{"ca-key.pem", "ca-key.pem.age", "ca.pem"})
+	// Decrypted by hand, and no encryption asked for any more: the plain one counts.
+	if err := os.WriteFile(s.plain(), plain, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Open(now); err != nil {
+		t.Errorf("%v", err)
 	}
 }
 
