@@ -196,7 +196,7 @@ func TestFileBlobMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Truncate(256 << 20); err != nil {
+	if err := f.Truncate(64 << 20); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()
@@ -213,6 +213,6 @@ func TestFileBlobMemory(t *testing.T) {
 	r.Close()
 	runtime.ReadMemStats(&after)
 	if used := after.TotalAlloc - before.TotalAlloc; used > 16<<20 {
-		t.Fatalf("a file of 256 MiB took %d MiB of memory", used>>20)
+		t.Fatalf("a file of 64 MiB took %d MiB of memory", used>>20)
 	}
 }

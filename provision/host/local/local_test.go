@@ -1,23 +1,106 @@
 package local
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"net"
+	"os"
+	"os/signal"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"quorate/kvserver"
+	"quorate/kvserver/supervise"
 	"quorate/provision/host"
 	"quorate/provision/host/hosttest"
 )
 
+// TestMain also plays the programs that the tests start: kvserver's supervise
+// command, and its children.
+func TestMain(m *testing.M) {
+	if len(os.Args) < 2 {
+		os.Exit(m.Run())
+	}
+	switch os.Args[1] {
+	case "supervise":
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		defer stop()
+		u, err := supervise.Load(os.Args[3])
+		if err == nil {
+			err = supervise.Run(ctx, u, time.Now)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	case "good":
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		defer stop()
+		c, err := net.Dial("unixgram", os.Getenv("NOTIFY_SOCKET"))
+		if err == nil {
+			_, err = c.Write([]byte("READY=1"))
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		<-ctx.Done()
+	case "mute":
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		defer stop()
+		fmt.Fprintln(os.Stderr, "waiting for a quorum")
+		<-ctx.Done()
+	case "bad":
+		fmt.Fprintln(os.Stderr, "bad luck")
+		os.Exit(1)
+	default:
+		os.Exit(m.Run())
+	}
+	os.Exit(0)
+}
+
+// unit is a service file whose process is this test's binary.
+func unit(t *testing.T, dir, name string) hosttest.Service {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := func(suffix string) string { return filepath.Join(dir, name+suffix) }
+	text, err := json.Marshal(map[string]any{
+		"argv": []string{exe, name}, "env": map[string]string{kvserver.ConfigDigestEnv: "c0ffee"}, "dir": "/",
+		"log_file": p(".log"), "pid_file": p(".pid"), "state_file": p(".state"), "restart_delay_ms": 20, "stop_timeout_ms": 10000,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hosttest.Service{
+		Unit:  p(".json"),
+		Files: []host.File{{Path: dir, Dir: true, Mode: 0o755}, {Path: p(".json"), Mode: 0o600, Content: text}},
+	}
+}
+
+func newHost(t *testing.T) (h host.Host, root string) {
+	root = filepath.Join(t.TempDir(), "etcd1")
+	h = New(Config{Name: "etcd1", Root: root, Now: time.Now})
+	t.Cleanup(func() { h.Close() })
+	return h, root
+}
+
 func TestSuite(t *testing.T) {
 	hosttest.Suite(t, func(t *testing.T) hosttest.Fixture {
 		root := filepath.Join(t.TempDir(), "etcd1")
+		dir := filepath.Join(root, "suite")
 		address, port := talker(t)
 		return hosttest.Fixture{
 			Open: func(t *testing.T) host.Host { return New(Config{Name: "etcd1", Root: root, Now: time.Now}) },
-			Dir:  filepath.Join(root, "suite"), Talker: address, ListeningPort: port,
-			NoServices: "todo",
+			Dir:  dir, Talker: address, ListeningPort: port,
+			Services: &hosttest.Services{Good: unit(t, dir, "good"), Bad: unit(t, dir, "bad"), Wait: 5 * time.Second},
 		}
 	})
 }
@@ -40,4 +123,167 @@ func talker(t *testing.T) (address string, port int) {
 		}
 	}()
 	return l.Addr().String(), l.Addr().(*net.TCPAddr).Port
+}
+
+// running starts a unit and stops it when the test is over.
+func running(t *testing.T, h host.Host, s hosttest.Service, wait time.Duration) (host.UnitState, error) {
+	t.Helper()
+	if _, err := h.Write(t.Context(), host.WriteRequest{Files: s.Files}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		// The test's context is over when cleanups run.
+		if _, err := h.Service(context.WithoutCancel(t.Context()), host.ServiceRequest{Unit: s.Unit, Verb: "stop", Wait: time.Minute}); err != nil {
+			t.Error(err)
+		}
+	})
+	return h.Service(t.Context(), host.ServiceRequest{Unit: s.Unit, Verb: "start", Wait: wait})
+}
+
+func stateOf(t *testing.T, h host.Host, unit string) host.UnitState {
+	t.Helper()
+	l, err := h.Look(t.Context(), host.Query{Units: []string{unit}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.Units[unit]
+}
+
+func TestWhatAProcessRunsWith(t *testing.T) {
+	t.Parallel()
+	h, root := newHost(t)
+	s := unit(t, root, "good")
+	u, err := running(t, h, s, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := h.Look(t.Context(), host.Query{Files: []host.FileQuery{{Path: exe}}, Units: []string{s.Unit}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := l.Files[exe].Digest; u.ExeDigest != want || l.Units[s.Unit].ExeDigest != want || u.Exe != exe {
+		t.Errorf("the process runs %s %s, the file is %s %s", u.Exe, u.ExeDigest, exe, want)
+	}
+	if u.ConfigDigest != "c0ffee" {
+		t.Errorf("configuration digest %q", u.ConfigDigest)
+	}
+}
+
+func TestTheStampIsThatOfTheScripts(t *testing.T) {
+	t.Parallel()
+	h, root := newHost(t)
+	f := host.File{Path: filepath.Join(root, "f"), Mode: 0o755, Content: []byte("x")}
+	c, err := h.Write(t.Context(), host.WriteRequest{Files: []host.File{f}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(f.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := stamp(info); got != c[0].Stamp {
+		t.Fatalf("%q, by the scripts %q", got, c[0].Stamp)
+	}
+}
+
+func TestAUnitThatIsNotReady(t *testing.T) {
+	t.Parallel()
+	h, root := newHost(t)
+	s := unit(t, root, "mute")
+	_, err := running(t, h, s, 300*time.Millisecond)
+	var failed *host.ServiceError
+	if !errors.As(err, &failed) || failed.State.Active != "activating" || !strings.Contains(failed.Cause, "timed out after 300ms") {
+		t.Fatalf("got %v", err)
+	}
+	if !strings.Contains(failed.State.Log, "waiting for a quorum") {
+		t.Errorf("the log reads %q", failed.State.Log)
+	}
+	if u, err := h.Service(t.Context(), host.ServiceRequest{Unit: s.Unit, Verb: "start"}); err != nil || u.Active != "activating" {
+		t.Errorf("without waiting: %+v, %v", u, err)
+	}
+	if u, err := h.Service(t.Context(), host.ServiceRequest{Unit: s.Unit, Verb: "stop", Wait: time.Minute}); err != nil || u.Active != "inactive" {
+		t.Errorf("stopped: %+v, %v", u, err)
+	}
+}
+
+func TestAKilledSupervisor(t *testing.T) {
+	t.Parallel()
+	h, root := newHost(t)
+	s := unit(t, root, "good")
+	before, err := running(t, h, s, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(root, "good.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	if _, err := fmt.Sscan(string(text), &pid); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for alive(pid) {
+		time.Sleep(time.Millisecond)
+	}
+	if u := stateOf(t, h, s.Unit); u.Active == "active" || u.PID != 0 {
+		t.Errorf("without its supervisor: %+v", u)
+	}
+	u, err := h.Service(t.Context(), host.ServiceRequest{Unit: s.Unit, Verb: "start", Wait: time.Minute})
+	if err != nil || u.Active != "active" || u.PID == before.PID {
+		t.Errorf("started again: %+v, %v", u, err)
+	}
+}
+
+func TestBrokenServiceFiles(t *testing.T) {
+	t.Parallel()
+	h, root := newHost(t)
+	for name, text := range map[string]string{"json": "{", "empty": "{}"} {
+		p := filepath.Join(root, name)
+		if _, err := h.Write(t.Context(), host.WriteRequest{Files: []host.File{{Path: p, Mode: 0o600, Content: []byte(text)}}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Look(t.Context(), host.Query{Units: []string{p}}); err == nil || !strings.Contains(err.Error(), p) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := h.Service(t.Context(), host.ServiceRequest{Unit: p, Verb: "start", Wait: time.Second}); err == nil {
+			t.Errorf("%s was started", name)
+		}
+	}
+}
+
+// A lock taken by flock(1), as over SSH, and one taken here know one another.
+func TestLocksMeetFlock(t *testing.T) {
+	t.Parallel()
+	h, root := newHost(t)
+	path := filepath.Join(root, "lock")
+	unlock, err := h.Lock(t.Context(), host.LockRequest{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	try := host.Command{Argv: []string{"flock", "-n", path, "true"}}
+	if _, err := h.Run(t.Context(), try); err == nil {
+		t.Error("flock(1) took the lock as well")
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Run(t.Context(), try); err != nil {
+		t.Errorf("after Unlock: %v", err)
+	}
+}
+
+func TestTheEnvironmentIsTheOneGiven(t *testing.T) {
+	t.Setenv("QUORATE_VAR_password", "secret")
+	h, _ := newHost(t)
+	r, err := h.Run(t.Context(), host.Command{Argv: []string{"env"}})
+	if err != nil || strings.Contains(string(r.Stdout), "secret") || !strings.Contains(string(r.Stdout), "PATH=") {
+		t.Fatalf("%q, %v", r.Stdout, err)
+	}
 }

@@ -106,13 +106,17 @@ func look(unit string) (view, string, error) {
 			return v, "", fmt.Errorf("the state file %s: %w", v.StateFile, err)
 		}
 	}
+	pid := v.SupervisorPID
 	if text, err := os.ReadFile(v.PIDFile); err == nil {
-		if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
-			v.SupervisorPID = pid // newer than the state file while a supervisor starts
+		if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+			pid = n
 		}
 	}
-	if v.held, err = held(v.PIDFile, v.SupervisorPID); err != nil {
+	if v.held, err = held(v.PIDFile, pid); err != nil {
 		return v, "", err
+	}
+	if v.held && pid != v.SupervisorPID {
+		v.state = state{SupervisorPID: pid} // it has just begun: the state is its predecessor's
 	}
 	v.orphan = !v.held && alive(v.PID) && startedAt(v.PID, v.StartedAt)
 	return v, v.active(), nil
