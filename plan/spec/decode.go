@@ -117,10 +117,9 @@ func (n *node) withNames(names map[string]string) *node {
 	return &c
 }
 
-func (n *node) text(name string) string      { return n.value(name).text }
-func (n *node) texts(name string) []string   { return n.value(name).texts }
-func (n *node) number(name string) int64     { return n.value(name).number }
-func (n *node) flag(name string) bool        { return n.value(name).flag }
-func (n *node) secret(name string) Secret    { return n.value(name).secret }
-func (n *node) where(name string) hcl.Range  { return n.value(name).at }
-func (n *node) options(name string) []option { return n.value(name).options }
+func (n *node) text(name string) string     { return n.value(name).text }
+func (n *node) texts(name string) []string  { return n.value(name).texts }
+func (n *node) number(name string) int64    { return n.value(name).number }
+func (n *node) flag(name string) bool       { return n.value(name).flag }
+func (n *node) secret(name string) Secret   { return n.value(name).secret }
+func (n *node) where(name string) hcl.Range { return n.value(name).at }

@@ -1,8 +1,6 @@
 package spec
 
 import (
-	"errors"
-	"fmt"
 	"math/big"
 	"net/netip"
 
@@ -73,7 +71,7 @@ func cidrSubnetFunc() function.Function {
 func prefixArg(v cty.Value) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(v.AsString())
 	if err != nil {
-		return p, function.NewArgError(0, errors.New(fmt.Sprintf("%q is no prefix in CIDR notation, for example \"192.168.7.0/24\"", v.AsString())))
+		return p, function.NewArgErrorf(0, "%q is no prefix in CIDR notation, for example \"192.168.7.0/24\"", v.AsString())
 	}
 	return p.Masked(), nil
 }
