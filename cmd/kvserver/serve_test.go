@@ -196,6 +196,26 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// Stopped while it waits for a quorum that does not come: at once, and with success.
+func TestStopBeforeReady(t *testing.T) {
+	t.Parallel()
+	c := servertest.New(t, 3)
+	m := c.Members[0]
+	m.Start()
+	servertest.Until(t, "an election without a quorum", func(context.Context) error {
+		if !strings.Contains(m.Log(), "became pre-candidate") {
+			return errors.New("none yet")
+		}
+		return nil
+	})
+	if err := m.Stop(); err != nil {
+		t.Errorf("%v", err)
+	}
+	if said := m.Said(); slices.Contains(said, "READY=1") || !slices.Contains(said, "STOPPING=1") {
+		t.Errorf("said %q", said)
+	}
+}
+
 func TestNoSecondCluster(t *testing.T) {
 	t.Parallel()
 	c := servertest.New(t, 1)

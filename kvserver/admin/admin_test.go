@@ -159,9 +159,13 @@ func TestCluster(t *testing.T) {
 		t.Errorf("a learner answered: %v", err)
 	}
 	servertest.Until(t, "promote", func(ctx context.Context) error { _, err := a.Promote(ctx, "m1", id); return err })
-	if all, err := b.Members(ctx, "m4"); err != nil || len(all) != 4 {
-		t.Errorf("%+v %v", all, err)
-	}
+	servertest.Until(t, "m4 hearing of its promotion", func(ctx context.Context) error {
+		all, err := b.Members(ctx, "m4")
+		if err == nil && len(all) != 4 {
+			t.Errorf("%+v", all)
+		}
+		return err
+	})
 
 	// The quorum of four is three: with two left there is no leader.
 	c.Members[1].Kill()

@@ -15,7 +15,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -34,7 +33,7 @@ type conn struct {
 	dial            func(ctx context.Context, member, network, address string) (net.Conn, error)
 
 	turn   chan struct{} // holds one token: who has it may look at and replace what follows
-	http   *http2.ClientConn
+	http   *http.ClientConn
 	ear    *ear // what http runs on
 	closed bool
 }
@@ -70,7 +69,7 @@ func (c *conn) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.Call
 }
 
 // connected gives the connection, making it if there is none that works.
-func (c *conn) connected(ctx context.Context) (*http2.ClientConn, error) {
+func (c *conn) connected(ctx context.Context) (*http.ClientConn, error) {
 	select {
 	case <-c.turn:
 		defer func() { c.turn <- struct{}{} }()
@@ -80,14 +79,25 @@ func (c *conn) connected(ctx context.Context) (*http2.ClientConn, error) {
 	if c.closed {
 		return nil, &UnreachableError{Member: c.member, Address: c.address, Cause: net.ErrClosed}
 	}
-	if c.http != nil && c.http.CanTakeNewRequest() {
-		return c.http, nil
+	if c.http != nil {
+		if c.http.Err() == nil {
+			return c.http, nil
+		}
+		c.http.Close()
+		c.http = nil
 	}
 	t, err := c.handshake(ctx)
 	if err != nil {
 		return nil, err
 	}
-	h, err := (&http2.Transport{DisableCompression: true}).NewClientConn(t)
+	// HTTP/2 at once, without a look at what runs below it: that is TLS already.
+	var h2 http.Protocols
+	h2.SetUnencryptedHTTP2(true)
+	h, err := (&http.Transport{
+		DisableCompression: true,
+		Protocols:          &h2,
+		DialContext:        func(context.Context, string, string) (net.Conn, error) { return t, nil },
+	}).NewClientConn(ctx, "http", c.address)
 	if err != nil {
 		t.Close()
 		return nil, &UnreachableError{Member: c.member, Address: c.address, Cause: err}
@@ -132,10 +142,10 @@ func (e *ear) Read(b []byte) (int, error) {
 const largest = 64 << 20
 
 // roundTrip sends one framed message and gives the message that came back.
-func (c *conn) roundTrip(ctx context.Context, h *http2.ClientConn, method string, body []byte) ([]byte, error) {
+func (c *conn) roundTrip(ctx context.Context, h *http.ClientConn, method string, body []byte) ([]byte, error) {
 	r := (&http.Request{
 		Method: http.MethodPost,
-		URL:    &url.URL{Scheme: "https", Host: c.address, Path: method},
+		URL:    &url.URL{Scheme: "http", Host: c.address, Path: method},
 		Host:   c.address,
 		Header: http.Header{
 			"Content-Type": {"application/grpc"},
@@ -189,7 +199,7 @@ func (c *conn) roundTrip(ctx context.Context, h *http2.ClientConn, method string
 // handshake, and may get lost when our request crosses it: then what is left
 // is a connection that broke before a word was heard, and a second look, which
 // only listens, tells.
-func (c *conn) broken(ctx context.Context, h *http2.ClientConn, err error) error {
+func (c *conn) broken(ctx context.Context, h *http.ClientConn, err error) error {
 	if ctx.Err() != nil {
 		return &UnreachableError{Member: c.member, Address: c.address, Cause: context.Cause(ctx), Sent: true}
 	}
@@ -205,7 +215,7 @@ func (c *conn) broken(ctx context.Context, h *http2.ClientConn, err error) error
 }
 
 // deaf reports whether nothing was ever heard on h.
-func (c *conn) deaf(ctx context.Context, h *http2.ClientConn) bool {
+func (c *conn) deaf(ctx context.Context, h *http.ClientConn) bool {
 	select {
 	case <-c.turn:
 		defer func() { c.turn <- struct{}{} }()

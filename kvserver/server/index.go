@@ -9,6 +9,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // consistentIndex is the raft index that a database has been applied up to; 0
@@ -23,7 +24,7 @@ func consistentIndex(path string) (uint64, error) {
 	}
 	// A second: whoever holds the file does not let go of it.
 	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: time.Second})
-	if errors.Is(err, bolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return 0, fmt.Errorf("database %s is in use by another process", path)
 	} else if err != nil {
 		return 0, fmt.Errorf("cannot read database %s: %w", path, err)

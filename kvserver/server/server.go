@@ -99,6 +99,12 @@ func Serve(ctx context.Context, cfg *embed.Config, notify func(string)) error {
 	select {
 	case <-ctx.Done():
 		notify("STOPPING=1\nSTATUS=handing over and stopping")
+		select {
+		case <-e.Server.ReadyNotify():
+		default:
+			// Close waits for the client listeners, which wait for ready or this.
+			e.Server.HardStop()
+		}
 		if err := e.Server.TryTransferLeadershipOnShutdown(); err != nil {
 			lg.Warn("leadership was not handed over", zap.Error(err))
 		}
