@@ -49,20 +49,25 @@ func (s *Session) Observe(ctx context.Context) (*plan.Observed, error) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, m := range s.cluster.Members {
+		asking, enough := context.WithCancel(ctx)
 		wg.Go(func() {
 			h := s.look(ctx, m)
+			if h.Unit.Active != "active" {
+				enough() // a member that is not ready answers nobody, or never: etcd opens its port before it has a leader
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			o.Hosts[m.Name] = h
 		})
 		if admin != nil {
 			wg.Go(func() {
-				a := s.ask(ctx, admin, m.Name)
+				a := s.ask(asking, admin, m.Name)
 				mu.Lock()
 				defer mu.Unlock()
 				a.into(&o.Cluster, m.Name)
 			})
 		}
+		defer enough()
 	}
 	wg.Wait()
 	if ctx.Err() != nil {
