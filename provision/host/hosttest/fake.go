@@ -2,11 +2,8 @@ package hosttest
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"path"
 	"slices"
@@ -14,8 +11,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/klauspost/compress/gzip"
 
 	"quorate/provision/host"
 )
@@ -287,154 +282,6 @@ func (m *Machine) write(w host.WriteRequest) ([]host.Change, error) {
 		out = append(out, c)
 	}
 	return out, nil
-}
-
-// Upload implements host.Host.
-func (h *Fake) Upload(ctx context.Context, u host.Upload) (host.Change, error) {
-	var out host.Change
-	err := h.call(ctx, Call{Method: "Upload", Writes: true, Detail: u.Path}, nil, func() (err error) {
-		out, err = h.m.upload(ctx, u)
-		if err != nil {
-			err = fmt.Errorf("cannot upload %q to host %q: %w", u.Path, h.m.name, err)
-		}
-		return err
-	})
-	return out, err
-}
-
-func (m *Machine) upload(ctx context.Context, u host.Upload) (host.Change, error) {
-	file := host.File{Path: u.Path, Mode: u.Mode, Owner: u.Owner}
-	m.mu.Lock()
-	n := m.files[path.Clean(u.Path)]
-	same := n != nil && n.digest() == u.Blob.Digest()
-	if same {
-		file.Content = n.content
-	}
-	m.mu.Unlock()
-	if !same {
-		content, err := receive(ctx, u)
-		if err != nil {
-			return host.Change{}, err
-		}
-		if sum := sha256.Sum256(content); hex.EncodeToString(sum[:]) != u.Blob.Digest() {
-			return host.Change{}, fmt.Errorf("what arrived has digest %x, not %s", sum, u.Blob.Digest())
-		}
-		file.Content = content
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.place(file)
-}
-
-func receive(ctx context.Context, u host.Upload) ([]byte, error) {
-	stream, total, err := u.Blob.Compressed()
-	if err != nil {
-		return nil, err
-	}
-	defer stream.Close()
-	counted := &progress{ctx: ctx, r: stream, total: total, report: u.Progress}
-	z, err := gzip.NewReader(counted)
-	if err != nil {
-		return nil, err
-	}
-	content, err := io.ReadAll(z)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := io.Copy(io.Discard, counted); err != nil {
-		return nil, err
-	}
-	return content, nil
-}
-
-type progress struct {
-	ctx         context.Context
-	r           io.Reader
-	sent, total int64
-	report      func(sent, total int64)
-}
-
-func (p *progress) Read(b []byte) (int, error) {
-	if err := p.ctx.Err(); err != nil {
-		return 0, err
-	}
-	n, err := p.r.Read(b)
-	p.sent += int64(n)
-	if n > 0 && p.report != nil {
-		p.report(p.sent, p.total)
-	}
-	return n, err
-}
-
-// Service implements host.Host.
-func (h *Fake) Service(ctx context.Context, r host.ServiceRequest) (host.UnitState, error) {
-	var out host.UnitState
-	err := h.call(ctx, Call{Method: "Service", Writes: true, Detail: strings.TrimSpace(r.Verb + " " + r.Unit)},
-		func() { half := r; half.Verb = ""; _, _ = h.m.service(ctx, half) },
-		func() (err error) { out, err = h.m.service(ctx, r); return err })
-	return out, err
-}
-
-func (m *Machine) service(ctx context.Context, r host.ServiceRequest) (host.UnitState, error) {
-	m.mu.Lock()
-	fail := func(cause string) (host.UnitState, error) {
-		s := m.Unit(r.Unit)
-		m.mu.Lock()
-		if u := m.units[r.Unit]; u != nil {
-			s.Log = strings.Join(u.log[max(0, len(u.log)-20):], "\n")
-		}
-		m.mu.Unlock()
-		verb := r.Verb
-		if verb == "" {
-			verb = "enable"
-		}
-		return s, &host.ServiceError{Host: m.name, Unit: r.Unit, Verb: verb, State: s, Cause: cause}
-	}
-	if m.facts.Manager == "" {
-		m.mu.Unlock()
-		return fail("there is no service manager that this tool knows")
-	}
-	if r.Reload {
-		m.reload()
-	}
-	if r.Enable || r.Verb == "start" || r.Verb == "restart" {
-		if err := m.load(r.Unit); err != nil {
-			m.mu.Unlock()
-			return fail(err.Error())
-		}
-	}
-	if r.Enable {
-		m.unit(r.Unit).enabled = true
-	}
-	if u := m.units[r.Unit]; r.Disable && u != nil {
-		u.enabled = false
-	}
-	m.mu.Unlock()
-
-	if r.Verb == "stop" || r.Verb == "restart" {
-		m.end(r.Unit, false)
-	}
-	switch r.Verb {
-	case "", "stop":
-	case "start", "restart":
-		if err := m.start(r.Unit); err != nil {
-			return fail(err.Error())
-		}
-		timedOut, err := m.await(ctx, r.Unit, r.Wait)
-		if err != nil {
-			return m.Unit(r.Unit), fmt.Errorf("host %q: %s %s: %w", m.name, r.Verb, r.Unit, err)
-		}
-		s := m.Unit(r.Unit)
-		switch {
-		case s.Active == "failed":
-			return fail("failed")
-		case timedOut && r.Wait > 0:
-			return fail(fmt.Sprintf("timed out after %s", r.Wait))
-		}
-	default:
-		return fail(fmt.Sprintf("unknown verb %q", r.Verb))
-	}
-	return m.Unit(r.Unit), nil
 }
 
 // Run implements host.Host: see [Machine.Handle].

@@ -189,7 +189,7 @@ func (m *Machine) load(name string) error {
 		return nil
 	}
 	if file == nil || file.dir {
-		return fmt.Errorf("Unit %s not found.", name) //nolint:staticcheck // systemd's words
+		return fmt.Errorf("unit %s not found", name)
 	}
 	u.loaded, u.stamp = slices.Clone(file.content), file.stamp()
 	return nil

@@ -214,7 +214,7 @@ func (s *supervised) Service(ctx context.Context, r host.ServiceRequest, known m
 
 // start runs a supervisor unless one runs, and waits until the unit is ready.
 func (s *supervised) start(ctx context.Context, unit string, wait time.Duration) (logFrom int64, cause string, err error) {
-	v, active, err := look(unit)
+	v, _, err := look(unit)
 	if err != nil {
 		return 0, "", err
 	}
@@ -237,7 +237,7 @@ func (s *supervised) start(ctx context.Context, unit string, wait time.Duration)
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	for {
-		if _, active, err = look(unit); err != nil || active == "active" {
+		if _, active, err := look(unit); err != nil || active == "active" {
 			return logFrom, "", err
 		}
 		select {

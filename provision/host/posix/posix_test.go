@@ -28,7 +28,6 @@ type shell struct {
 	alter func([]byte) []byte
 	// cutRequest, if not 0, ends standard input after so many bytes.
 	cutRequest int64
-	ran        *[]string
 }
 
 func (s *shell) Exec(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
@@ -261,6 +260,27 @@ func TestUploadSaysWhereSpaceIsMissing(t *testing.T) {
 type hugeBlob struct{ host.Blob }
 
 func (hugeBlob) Size() int64 { return 1 << 60 }
+
+func TestWhoListens(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Logf("not on this machine: %v", err)
+			continue
+		}
+		t.Cleanup(func() { l.Close() })
+		each(t, func(t *testing.T, s shell, root string) {
+			port := l.Addr().(*net.TCPAddr).Port
+			look, err := New(&s, options(root)).Look(t.Context(), host.Query{Ports: []int{port}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p := look.Ports[port]; !p.Listening || p.PID != os.Getpid() || p.Process != "posix.test" {
+				t.Errorf("%+v, want pid %d", p, os.Getpid())
+			}
+		})
+	}
+}
 
 func TestLeftoversOfAKilledRunGo(t *testing.T) {
 	each(t, func(t *testing.T, s shell, root string) {

@@ -34,6 +34,9 @@ func New(c *Conn) *posix.Host {
 // repeating that locks accounts. The error is a *host.UnreachableError.
 func Dial(ctx context.Context, c Config) (*Conn, error) {
 	c = c.withDefaults()
+	if c.Host == "" {
+		return nil, &host.UnreachableError{Host: c.Name, Cause: errors.New("the connection names no host")}
+	}
 	hops, err := route(c)
 	if err != nil {
 		return nil, &host.UnreachableError{Host: c.Name, Address: c.Host, Cause: err}

@@ -33,7 +33,12 @@ type hop struct {
 func (h hop) address() string { return net.JoinHostPort(h.host, strconv.Itoa(h.port)) }
 
 // knownName is the address known_hosts is asked for: the final host's, also behind bastions.
-func (h hop) knownName() string { return net.JoinHostPort(h.keyName, strconv.Itoa(h.port)) }
+func (h hop) knownName() string {
+	if h.keyName != h.host {
+		return net.JoinHostPort(h.keyName, "22") // OpenSSH takes a HostKeyAlias as it is, without the port
+	}
+	return net.JoinHostPort(h.host, strconv.Itoa(h.port))
+}
 
 // settings reads one ssh_config; a nil file has nothing to say.
 type settings struct{ file *ssh_config.Config }
@@ -231,7 +236,8 @@ func (h *hop) trust(c Config, s settings, expand func(string) string) error {
 	case c.KnownHostsFile != "":
 		h.knownHosts = []string{expandHome(c.KnownHostsFile, c.Home)}
 	case s.one(h.alias, "UserKnownHostsFile") != "":
-		for _, f := range strings.Fields(s.one(h.alias, "UserKnownHostsFile")) {
+		raw, _ := s.file.Get(h.alias, "UserKnownHostsFile")
+		for _, f := range words(raw) {
 			h.knownHosts = append(h.knownHosts, expand(f))
 		}
 	case c.Home != "":
@@ -255,6 +261,21 @@ func (h *hop) trust(c Config, s settings, expand func(string) string) error {
 		return fmt.Errorf("strict_host_key_checking is %q; want \"yes\" or \"accept-new\"", policy)
 	}
 	return nil
+}
+
+// words splits a value at spaces, except within double quotes.
+func words(v string) []string {
+	quoted := false
+	fields := strings.FieldsFunc(v, func(r rune) bool {
+		if r == '"' {
+			quoted = !quoted
+		}
+		return !quoted && (r == ' ' || r == '\t')
+	})
+	for i := range fields {
+		fields[i] = strings.Trim(fields[i], `"`)
+	}
+	return fields
 }
 
 func expandHome(p, home string) string {

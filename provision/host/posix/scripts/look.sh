@@ -195,10 +195,20 @@ fi
 for a in $accounts; do
   if id -u "$a" >/dev/null 2>&1; then echo "account${tab}yes$tab$a"; else echo "account${tab}no$tab$a"; fi
 done
-for p in $spaces; do
-  free_bytes "$p"
-  printf 'space\t%s\t%s\n' "$free" "$p"
-done
+if [ -n "$spaces" ]; then
+  nears=''
+  for p in $spaces; do
+    nearest "$p"
+    nears=$nears$near$nl
+  done
+  out=$(df -Pk $nears 2>&1) || die "$out"
+  set -- $spaces
+  for line in ${out#*$nl}; do
+    available "$line"
+    printf 'space\t%s\t%s\n' "$free" "$1"
+    shift
+  done
+fi
 printf 'clock\t%s\n' "$(date +%s.%N)"
 for p in $raw; do printf 'content\t%s\n' "$p"; done
 printf 'raw\n'

@@ -57,6 +57,7 @@ Darwin)
   ident="$stamp$tab%n"
   device=%d
   unbase64() { base64 -d; }
+  [ "$os" = Linux ] || stat -c %n / >/dev/null 2>&1 || die "it runs $os; hosts have to run Linux"
   ;;
 esac
 
@@ -67,15 +68,20 @@ nearest() {
   near=${near:-/}
 }
 
+# available sets free to the bytes that a line of df -Pk calls available: the
+# field before the last percentage; names may hold spaces on either side.
+available() {
+  line=${1%\%*}
+  line=${line% *}
+  while case $line in *' ') ;; *) false ;; esac; do line=${line% }; done
+  free=$((${line##* } * 1024))
+}
+
 # free_bytes sets free to the bytes available where $1 is or would be.
 free_bytes() {
   nearest "$1"
   line=$(df -Pk "$near" 2>&1) || die "$line"
-  line=${line##*$nl}
-  line=${line%\%*} # "… available capacity", before the first % from the right
-  line=${line% *}
-  while case $line in *' ') ;; *) false ;; esac; do line=${line% }; done
-  free=$((${line##* } * 1024))
+  available "${line##*$nl}"
 }
 
 # flush makes files and folders durable. coreutils' sync takes names since

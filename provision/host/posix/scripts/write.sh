@@ -1,6 +1,7 @@
 # Write: folders and small files. Request lines:
 #   o (owners do not matter), a ACCOUNT, d MODE OWNER PATH, f MODE OWNER DIGEST PATH
-# and after an f the content in base64 on a line of its own. "-" stands for nothing. Answers: "changed PATH" for what was changed, "stat …" for every path.
+# and after an f the content in base64 on a line of its own. "-" stands for nothing.
+# Answers: "changed PATH" for what was changed, "stat STAMP PATH" for every path.
 set -- $(cat)
 whole "$@"
 set -C # a temporary file must be new
@@ -73,6 +74,11 @@ clean() { [ -z "$temps" ] || rm -f $temps; }
 trap clean EXIT
 trap 'exit 1' HUP INT TERM PIPE
 
+# parent notes a folder whose entries changed.
+parent() {
+  case $nl$parents in *"$nl${1:-/}$nl"*) ;; *) parents=$parents${1:-/}$nl ;; esac
+}
+
 # folder makes or mends one folder from its request line.
 folder() {
   IFS=$tab
@@ -87,7 +93,8 @@ folder() {
       wanted_owner "$3"
       out=$(chown "$want" "$4" 2>&1) || die "$out"
     fi
-    touched=$touched$4$nl parents=$parents${4%/*}/$nl
+    touched=$touched$4$nl
+    parent "${4%/*}"
     ;;
   4*)
     if [ "$mode" != "$2" ]; then
@@ -148,7 +155,8 @@ stage() {
     out=$(chmod "$2" "$temp" 2>&1) || die "$out"
   fi
   expect=$expect$4$tab$temp$nl
-  renames=$renames$path$nl parents=$parents${dir:-/}$nl
+  renames=$renames$path$nl
+  parent "$dir"
 }
 
 for r do

@@ -1,0 +1,80 @@
+package hosttest
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"quorate/provision/host"
+)
+
+// Service implements host.Host.
+func (h *Fake) Service(ctx context.Context, r host.ServiceRequest) (host.UnitState, error) {
+	var out host.UnitState
+	err := h.call(ctx, Call{Method: "Service", Writes: true, Detail: strings.TrimSpace(r.Verb + " " + r.Unit)},
+		func() { half := r; half.Verb = ""; _, _ = h.m.service(ctx, half) },
+		func() (err error) { out, err = h.m.service(ctx, r); return err })
+	return out, err
+}
+
+func (m *Machine) service(ctx context.Context, r host.ServiceRequest) (host.UnitState, error) {
+	m.mu.Lock()
+	fail := func(cause string) (host.UnitState, error) {
+		s := m.Unit(r.Unit)
+		m.mu.Lock()
+		if u := m.units[r.Unit]; u != nil {
+			s.Log = strings.Join(u.log[max(0, len(u.log)-20):], "\n")
+		}
+		m.mu.Unlock()
+		verb := r.Verb
+		if verb == "" {
+			verb = "enable"
+		}
+		return s, &host.ServiceError{Host: m.name, Unit: r.Unit, Verb: verb, State: s, Cause: cause}
+	}
+	if m.facts.Manager == "" {
+		m.mu.Unlock()
+		return fail("there is no service manager that this tool knows")
+	}
+	if r.Reload {
+		m.reload()
+	}
+	if r.Enable || r.Verb == "start" || r.Verb == "restart" {
+		if err := m.load(r.Unit); err != nil {
+			m.mu.Unlock()
+			return fail(err.Error())
+		}
+	}
+	if r.Enable {
+		m.unit(r.Unit).enabled = true
+	}
+	if u := m.units[r.Unit]; r.Disable && u != nil {
+		u.enabled = false
+	}
+	m.mu.Unlock()
+
+	if r.Verb == "stop" || r.Verb == "restart" {
+		m.end(r.Unit, false)
+	}
+	switch r.Verb {
+	case "", "stop":
+	case "start", "restart":
+		if err := m.start(r.Unit); err != nil {
+			return fail(err.Error())
+		}
+		timedOut, err := m.await(ctx, r.Unit, r.Wait)
+		if err != nil {
+			return m.Unit(r.Unit), fmt.Errorf("host %q: %s %s: %w", m.name, r.Verb, r.Unit, err)
+		}
+		s := m.Unit(r.Unit)
+		switch {
+		case s.Active == "failed":
+			return fail("failed")
+		case timedOut && r.Wait > 0:
+			return fail(fmt.Sprintf("timed out after %s", r.Wait))
+		}
+	default:
+		return fail(fmt.Sprintf("unknown verb %q", r.Verb))
+	}
+	return m.Unit(r.Unit), nil
+}

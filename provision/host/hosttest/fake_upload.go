@@ -1,0 +1,91 @@
+package hosttest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"path"
+
+	"github.com/klauspost/compress/gzip"
+
+	"quorate/provision/host"
+)
+
+// Upload implements host.Host.
+func (h *Fake) Upload(ctx context.Context, u host.Upload) (host.Change, error) {
+	var out host.Change
+	err := h.call(ctx, Call{Method: "Upload", Writes: true, Detail: u.Path}, nil, func() (err error) {
+		out, err = h.m.upload(ctx, u)
+		if err != nil {
+			err = fmt.Errorf("cannot upload %q to host %q: %w", u.Path, h.m.name, err)
+		}
+		return err
+	})
+	return out, err
+}
+
+func (m *Machine) upload(ctx context.Context, u host.Upload) (host.Change, error) {
+	file := host.File{Path: u.Path, Mode: u.Mode, Owner: u.Owner}
+	m.mu.Lock()
+	n := m.files[path.Clean(u.Path)]
+	same := n != nil && n.digest() == u.Blob.Digest()
+	if same {
+		file.Content = n.content
+	}
+	m.mu.Unlock()
+	if !same {
+		content, err := receive(ctx, u)
+		if err != nil {
+			return host.Change{}, err
+		}
+		if sum := sha256.Sum256(content); hex.EncodeToString(sum[:]) != u.Blob.Digest() {
+			return host.Change{}, fmt.Errorf("what arrived has digest %x, not %s", sum, u.Blob.Digest())
+		}
+		file.Content = content
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.place(file)
+}
+
+func receive(ctx context.Context, u host.Upload) ([]byte, error) {
+	stream, total, err := u.Blob.Compressed()
+	if err != nil {
+		return nil, err
+	}
+	defer stream.Close()
+	counted := &progress{ctx: ctx, r: stream, total: total, report: u.Progress}
+	z, err := gzip.NewReader(counted)
+	if err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(z)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.Copy(io.Discard, counted); err != nil {
+		return nil, err
+	}
+	return content, nil
+}
+
+type progress struct {
+	ctx         context.Context
+	r           io.Reader
+	sent, total int64
+	report      func(sent, total int64)
+}
+
+func (p *progress) Read(b []byte) (int, error) {
+	if err := p.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := p.r.Read(b)
+	p.sent += int64(n)
+	if n > 0 && p.report != nil {
+		p.report(p.sent, p.total)
+	}
+	return n, err
+}
