@@ -74,15 +74,16 @@ func fixture(t *testing.T, l *lab.Lab, config ssh.Config) hosttest.Fixture {
 		Talker: "127.0.0.1:22", ListeningPort: 22,
 		Services: &hosttest.Services{
 			Systemd: true, Wait: 10 * time.Second,
-			Good: service("good-"+id, "ExecStart=/bin/sleep 1000\n"),
-			Bad:  service("bad-"+id, "ExecStart=/bin/sh -c 'echo bad luck >&2; exit 7'\n"),
+			Good: service("good-"+id, "exec", "ExecStart=/bin/sleep 1000\n"),
+			// It ends before it is ready; with another type systemd may say for a moment that it runs.
+			Bad: service("bad-"+id, "notify", "ExecStart=/bin/sh -c 'echo bad luck >&2; exit 7'\n"),
 		},
 	}
 }
 
-func service(name, exec string) hosttest.Service {
+func service(name, kind, exec string) hosttest.Service {
 	file := host.File{Path: "/etc/systemd/system/" + name + ".service", Mode: 0o644, Owner: "root:root",
-		Content: []byte("[Service]\nType=exec\n" + exec + "\n[Install]\nWantedBy=multi-user.target\n")}
+		Content: []byte("[Service]\nType=" + kind + "\n" + exec + "\n[Install]\nWantedBy=multi-user.target\n")}
 	changed := file
 	changed.Content = append([]byte("# changed\n"), file.Content...)
 	return hosttest.Service{Unit: name + ".service", Files: []host.File{file}, Changed: changed}

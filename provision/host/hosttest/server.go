@@ -64,6 +64,7 @@ type Server struct {
 	commands []string
 	accepted int
 	attempts int
+	refused  int
 	freeze   chan struct{} // not nil: frozen, closed to go on
 	procs    sync.WaitGroup
 }
@@ -160,7 +161,10 @@ func (s *Server) Commands() []string {
 	return slices.Clone(s.commands)
 }
 
-// Connections counts the connections so far, Attempts the passwords and keys that were tried in earnest.
+// Refused counts the sessions that were refused for MaxSessions.
+func (s *Server) Refused() int { s.mu.Lock(); defer s.mu.Unlock(); return s.refused }
+
+// Connections counts the connections so far.
 func (s *Server) Connections() int { s.mu.Lock(); defer s.mu.Unlock(); return s.accepted }
 
 // Attempts counts the passwords that were tried.
@@ -292,6 +296,9 @@ func (s *Server) connection(c *gated) {
 			select {
 			case sessions <- struct{}{}:
 			default:
+				s.mu.Lock()
+				s.refused++
+				s.mu.Unlock()
 				_ = n.Reject(ssh.ConnectionFailed, "open failed")
 				continue
 			}
@@ -300,8 +307,7 @@ func (s *Server) connection(c *gated) {
 				return
 			}
 			go func() {
-				s.session(channel, reqs, c.RemoteAddr(), gone)
-				<-sessions
+				s.session(channel, reqs, c.RemoteAddr(), gone, func() { <-sessions })
 			}()
 		case "direct-tcpip":
 			go s.forward(n)
@@ -349,9 +355,10 @@ func (s *Server) forward(n ssh.NewChannel) {
 	_, _ = io.Copy(channel, out)
 }
 
-// session serves one channel: a command or the sftp subsystem.
-func (s *Server) session(channel ssh.Channel, reqs <-chan *ssh.Request, remote net.Addr, gone <-chan struct{}) {
+// session serves one channel: a command or the sftp subsystem; free gives its place to another.
+func (s *Server) session(channel ssh.Channel, reqs <-chan *ssh.Request, remote net.Addr, gone <-chan struct{}, free func()) {
 	defer channel.Close()
+	defer free() // before the client learns that it is over
 	busy := false
 	over := make(chan struct{})
 	for {

@@ -152,16 +152,22 @@ type spare struct {
 	err      error
 }
 
-// reserve opens the next channel in the background.
+// reserve opens the next channel in the background, unless there is one.
 func (k *Conn) reserve() {
-	s := &spare{done: make(chan struct{})}
 	k.mu.Lock()
-	k.spare = s
-	k.mu.Unlock()
+	defer k.mu.Unlock()
+	if k.spare == nil {
+		k.spare = k.open()
+	}
+}
+
+func (k *Conn) open() *spare {
+	s := &spare{done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		s.channel, s.requests, s.err = k.client().OpenChannel("session", nil)
 	}()
+	return s
 }
 
 // channel takes the spare one, or opens another.
@@ -172,11 +178,7 @@ func (k *Conn) channel(ctx context.Context) (ssh.Channel, <-chan *ssh.Request, e
 	k.mu.Unlock()
 	own := s == nil
 	if own {
-		s = &spare{done: make(chan struct{})}
-		go func() {
-			defer close(s.done)
-			s.channel, s.requests, s.err = k.client().OpenChannel("session", nil)
-		}()
+		s = k.open()
 	}
 	select {
 	case <-s.done:

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -170,4 +171,23 @@ func (h *halfDeaf) Read(p []byte) (int, error) {
 		<-h.release
 	}
 	return n, err
+}
+
+func TestSessionsAreNotLeaked(t *testing.T) {
+	t.Parallel()
+	// One for each command that may run, one in reserve.
+	s := hosttest.NewServer(t, hosttest.ServerOptions{Users: users(), MaxSessions: maxCommands + 1})
+	h := New(newBox(t, s, "root").mustDial(t))
+	var all sync.WaitGroup
+	for range 200 {
+		all.Go(func() {
+			if _, err := h.Run(t.Context(), host.Command{Argv: []string{"true"}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if n := s.Refused(); n > 0 {
+		t.Errorf("%d sessions too many were asked for", n)
+	}
 }

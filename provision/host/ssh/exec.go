@@ -47,7 +47,7 @@ func (k *Conn) exec(ctx context.Context, line string, stdin io.Reader, stdout, s
 	if err != nil {
 		return -1, err
 	}
-	k.reserveIfNone()
+	k.reserve()
 	p := &process{channel: channel, exit: -1, done: make(chan struct{}), heard: make(chan struct{}), answered: make(chan struct{})}
 	defer channel.Close()
 	if _, err := channel.SendRequest("exec", false, ssh.Marshal(struct{ Command string }{line})); err != nil {
@@ -87,15 +87,6 @@ func (k *Conn) exec(ctx context.Context, line string, stdin io.Reader, stdout, s
 			p.probed.Store(true)
 			go p.probe()
 		}
-	}
-}
-
-func (k *Conn) reserveIfNone() {
-	k.mu.Lock()
-	none := k.spare == nil
-	k.mu.Unlock()
-	if none {
-		k.reserve()
 	}
 }
 
