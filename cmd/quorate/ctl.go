@@ -136,10 +136,37 @@ func endpointsFor(ctx context.Context, members []*spec.Member, t *tunnel) ([]str
 	return out, nil
 }
 
-// oneEndpoint reports whether etcdctl takes one endpoint only for this command.
+// oneEndpoint reports whether one member is enough for a command. With many,
+// etcdctl's client balances over them; but behind a proxy gRPC forgets which
+// server name belongs to which address and holds every member against the name
+// of the first. The commands that take the endpoints one by one, a client each,
+// get all of them.
 func oneEndpoint(args []string) bool {
-	i := slices.Index(args, "snapshot")
-	return i >= 0 && i+1 < len(args) && args[i+1] == "save" && !given(args, "endpoints")
+	if given(args, "endpoints") {
+		return false
+	}
+	switch etcdctlCommand(args) {
+	case "endpoint", "defrag", "move-leader", "help", "version", "completion", "":
+		return false
+	}
+	return !slices.Contains(args, "--help") && !slices.Contains(args, "-h")
+}
+
+// etcdctlCommand is the first word that is neither a global flag of etcdctl nor its value.
+func etcdctlCommand(args []string) string {
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		switch {
+		case a == "--":
+		case !strings.HasPrefix(a, "-"):
+			return a
+		case strings.Contains(a, "="), strings.HasPrefix(a, "-w") && len(a) > 2:
+		case slices.Contains([]string{"--debug", "--hex", "--help", "-h", "--insecure-transport", "--insecure-discovery", "--insecure-skip-tls-verify"}, a):
+		default:
+			i++ // the flag's value
+		}
+	}
+	return ""
 }
 
 // anyHealthy picks a member that serves: a follower if there is one, so that
