@@ -47,25 +47,21 @@ func (h *Host) FakeClock(ctx context.Context, offset time.Duration) error {
 	return h.fakeProgram(ctx, fakeDate, script)
 }
 
-// FakeUname makes uname(1) on the host claim another system ("FreeBSD",
-// "x86_64") until its answer for that option is faked back with "".
+// FakeUname makes uname(1) on the host answer with another system ("FreeBSD")
+// or machine ("riscv64") in place of its own; both empty end it.
 func (h *Host) FakeUname(ctx context.Context, system, machine string) error {
 	const path = "/usr/local/bin/uname"
 	if system == "" && machine == "" {
 		_, err := h.Exec(ctx, "rm", "-f", path)
 		return err
 	}
-	script := fmt.Sprintf(`#!/bin/sh
-system='%s' machine='%s'
-: "${system:=$(/bin/uname -s)}" "${machine:=$(/bin/uname -m)}"
-case "$*" in
--s|'') echo "$system" ;;
--m) echo "$machine" ;;
--sm|-ms|'-s -m'|'-m -s') echo "$system $machine" ;;
-*) exec /bin/uname "$@" ;;
-esac
-`, system, machine)
-	return h.fakeProgram(ctx, path, script)
+	script := "#!/bin/sh\n/bin/uname \"$@\" | sed"
+	for option, word := range map[string]string{"-s": system, "-m": machine} {
+		if word != "" {
+			script += fmt.Sprintf(` -e "s/\b$(/bin/uname %s)\b/%s/"`, option, word)
+		}
+	}
+	return h.fakeProgram(ctx, path, script+"\n")
 }
 
 func (h *Host) fakeProgram(ctx context.Context, path, script string) error {

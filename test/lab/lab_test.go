@@ -252,11 +252,17 @@ func TestFakeClockAndUnameLieToEveryLogin(t *testing.T) {
 	}
 
 	check(t, h.FakeUname(ctx, "FreeBSD", ""))
-	if got, err := login(t, l, h, "root", "uname -s", ""); got != "FreeBSD" {
-		t.Errorf("uname -s says %q, %v", got, err)
+	machine := must(t, h, "/bin/uname", "-m")
+	if got, err := login(t, l, h, "root", "uname -snm", ""); got != "FreeBSD etcd1 "+machine {
+		t.Errorf("uname -snm says %q, %v", got, err)
 	}
-	if got := must(t, h, "uname", "-m"); got != must(t, h, "/bin/uname", "-m") {
-		t.Errorf("uname -m lies too: %q", got)
+	check(t, h.FakeUname(ctx, "", "riscv64"))
+	if got := must(t, h, "uname", "-s", "-m"); got != "Linux riscv64" {
+		t.Errorf("uname -s -m says %q", got)
+	}
+	check(t, h.FakeUname(ctx, "", ""))
+	if got := must(t, h, "uname", "-s", "-m"); got != "Linux "+machine {
+		t.Errorf("uname still lies: %q", got)
 	}
 }
 

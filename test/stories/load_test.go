@@ -1,0 +1,144 @@
+package stories
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+
+	"quorate/plan"
+	"quorate/test/lab"
+)
+
+// client is a consumer of the cluster: it has the certificate of client "app"
+// and dials the members directly, as kube-apiserver would.
+func (s *stage) client() *clientv3.Client {
+	s.Helper()
+	dir := filepath.Join(s.dir, "pki/lab/clients")
+	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "app.pem"), filepath.Join(dir, "app-key.pem"))
+	s.check(err)
+	ca, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
+	s.check(err)
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(ca) {
+		s.Fatal("ca.pem holds no certificate")
+	}
+	var endpoints []string
+	for _, h := range s.Hosts() {
+		endpoints = append(endpoints, "https://"+net.JoinHostPort(h.Addr(), "2379"))
+	}
+	c, err := clientv3.New(clientv3.Config{
+		Endpoints: endpoints, TLS: &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool}, Logger: zap.NewNop(),
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+			return s.DialContext(ctx, "tcp", addr)
+		})},
+	})
+	s.check(err)
+	s.Cleanup(func() { c.Close() })
+	return c
+}
+
+// load writes one key after the other until it is stopped. Each write is
+// repeated until it is acknowledged, as a careful consumer does.
+type load struct {
+	stop chan struct{}
+	done chan struct{}
+	// What came of it; to be read after the end.
+	acknowledged int
+	longest      time.Duration // between two acknowledgements
+	err          error
+}
+
+func key(i int) string { return fmt.Sprintf("/load/%08d", i) }
+
+func (s *stage) startLoad(c *clientv3.Client) *load {
+	l := &load{stop: make(chan struct{}), done: make(chan struct{})}
+	go func() {
+		defer close(l.done)
+		last := time.Now()
+		for {
+			select {
+			case <-l.stop:
+				return
+			default:
+			}
+			if l.err = put(s.Context(), c, key(l.acknowledged)); l.err != nil {
+				return
+			}
+			l.acknowledged++
+			l.longest, last = max(l.longest, time.Since(last)), time.Now()
+		}
+	}()
+	return l
+}
+
+// put repeats a write for as long as a minute.
+func put(ctx context.Context, c *clientv3.Client, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		try, cancel := context.WithTimeout(ctx, time.Second)
+		_, err := c.Put(try, key, "x")
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// end stops the load and checks that everything acknowledged is there.
+func (s *stage) end(l *load, c *clientv3.Client) {
+	s.Helper()
+	close(l.stop)
+	<-l.done
+	if l.err != nil {
+		s.Errorf("a write was not acknowledged for a minute: %v", l.err)
+	}
+	r, err := c.Get(s.Context(), "/load/", clientv3.WithPrefix(), clientv3.WithKeysOnly(),
+		clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend), clientv3.WithLimit(0))
+	s.check(err)
+	if len(r.Kvs) < l.acknowledged {
+		s.Errorf("%d writes were acknowledged, %d are there", l.acknowledged, len(r.Kvs))
+	}
+	for i := range min(l.acknowledged, len(r.Kvs)) {
+		if string(r.Kvs[i].Key) != key(i) {
+			s.Fatalf("the acknowledged write %s is not there", key(i))
+		}
+	}
+	s.Logf("%d writes acknowledged, the longest wait for one was %s", l.acknowledged, l.longest.Round(time.Millisecond))
+}
+
+// A setting changes for all: members are restarted one at a time, the quorum
+// is never given up, and a client that retries loses nothing.
+func TestSettingRollsThroughUnderLoad(t *testing.T) {
+	t.Parallel()
+	s := open(t, lab.Options{})
+	s.spec(`client "app" {}`)
+	s.must("apply", "-y")
+	before := s.pids(unit)
+	c := s.client()
+	l := s.startLoad(c)
+
+	s.spec("client \"app\" {}\n server { snapshot_count = 5000 }")
+	p := s.plan(pending)
+	for _, step := range p.Steps {
+		if step.Kind == plan.KindRestart && !step.Quorum.During.Writable() {
+			t.Errorf("step %q stops writes: %+v", step.ID, step.Quorum)
+		}
+	}
+	s.must("apply", "-y")
+	if got := restarted(before, s.pids(unit)); len(got) != 3 {
+		t.Errorf("restarted %q, want all three", got)
+	}
+	s.settled()
+	s.end(l, c)
+}

@@ -1,0 +1,157 @@
+package stories
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"quorate/test/lab"
+)
+
+// quick keeps the stories of hosts that do not answer short.
+const quick = `connection { connect_timeout = "2s" }`
+
+// What cannot work is said before anything is touched, on any host.
+func TestRefusedBeforeAnythingIsTouched(t *testing.T) {
+	t.Parallel()
+	s := open(t, lab.Options{})
+	h := s.Host(1)
+	ctx := s.Context()
+
+	cases := []struct {
+		name   string
+		spec   string
+		env    string
+		do     func() error
+		undo   func() error
+		reason string // of what is held; "" when it is an error
+		code   int
+		words  []string
+	}{
+		{name: "full disk for the binaries", reason: "disk-full etcd2", code: held, words: []string{"etcd2", "/opt", "MiB"},
+			do:   func() error { return h.SmallDisk(ctx, "/opt", 8<<20) },
+			undo: func() error { return h.NormalDisk(ctx, "/opt") }},
+		{name: "full disk for the data", reason: "disk-full etcd2", code: held, words: []string{"etcd2", "/var/lib/quorate", "MiB"},
+			do:   func() error { return h.SmallDisk(ctx, "/var/lib/quorate", 8<<20) },
+			undo: func() error { return h.NormalDisk(ctx, "/var/lib/quorate") }},
+		{name: "port taken", reason: "port-taken etcd2", code: held, words: []string{"etcd2", "2379", "systemd-socket"},
+			do: func() error {
+				_, err := h.Shell(ctx, `systemd-run --quiet --unit=squatter systemd-socket-activate --listen=2379 /bin/cat
+					timeout 10 sh -c 'until ss -ltn | grep -q :2379; do sleep 0.05; done'`)
+				return err
+			},
+			undo: func() error { _, err := h.Exec(ctx, "systemctl", "stop", "squatter"); return err }},
+		{name: "clock off by a day", reason: "clock-skew etcd2", code: held, words: []string{"etcd2", "clock", "24h"},
+			do:   func() error { return h.FakeClock(ctx, 24*time.Hour) },
+			undo: func() error { return h.FakeClock(ctx, 0) }},
+		{name: "not Linux", reason: "platform etcd2", code: held, words: []string{"etcd2", "freebsd"},
+			do:   func() error { return h.FakeUname(ctx, "FreeBSD", "") },
+			undo: func() error { return h.FakeUname(ctx, "", "") }},
+		{name: "unknown architecture", reason: "platform etcd2", code: held, words: []string{"etcd2", "riscv64"},
+			do:   func() error { return h.FakeUname(ctx, "", "riscv64") },
+			undo: func() error { return h.FakeUname(ctx, "", "") }},
+		{name: "data of another cluster", reason: "data-exists etcd2", code: held, words: []string{"etcd2", "/var/lib/quorate/lab"},
+			do: func() error {
+				_, err := h.Exec(ctx, "mkdir", "-p", "/var/lib/quorate/lab/member/wal", "/var/lib/quorate/lab/member/snap")
+				return err
+			},
+			undo: func() error { _, err := h.Exec(ctx, "rm", "-r", "/var/lib/quorate"); return err }},
+		{name: "no sudo", spec: "connection { user = \"" + lab.UserNoSudo + "\" }", code: failed, words: []string{"etcd1", "sudo"}},
+		{name: "sudo needs a password", spec: "connection { user = \"" + lab.UserSudoPW + "\" }", code: failed, words: []string{"etcd1", "sudo_password"}},
+		{name: "wrong sudo password", spec: "connection {\n user = \"" + lab.UserSudoPW + "\"\n sudo_password = env(\"SUDO_PASSWORD\")\n}",
+			env: "SUDO_PASSWORD=not-the-password", code: failed, words: []string{"etcd1", "password"}},
+		{name: "no such user", spec: `connection { user = "nobody" }`, code: held, words: []string{"etcd1", "nobody"}},
+	}
+	for _, c := range cases {
+		s.spec(c.spec)
+		if c.do != nil {
+			s.check(c.do())
+		}
+		before := s.prints(s.Hosts()...)
+		env := "X=x"
+		if c.env != "" {
+			env = c.env
+		}
+		if c.reason != "" {
+			if got := reasons(s.plan(held)); !slices.Contains(got, c.reason) {
+				t.Errorf("%s: held are %q, want %q", c.name, got, c.reason)
+			}
+		}
+		r := s.refused(c.code, c.words, env, "apply", "-y")
+		if c.env != "" && contains(r, "not-the-password") {
+			t.Errorf("%s: the password is shown\n%s", c.name, r)
+		}
+		s.untouched(before)
+		if c.undo != nil {
+			s.check(c.undo())
+		}
+	}
+	s.spec("")
+	s.must("apply", "-y")
+	s.settled()
+}
+
+// A disk that fills up under way ends the run with a clear error, nothing half
+// written, and the next run completes.
+func TestDiskFillsUnderWay(t *testing.T) {
+	t.Parallel()
+	s := open(t, lab.Options{})
+	h := s.Host(2)
+	s.spec("")
+	s.check(h.SmallDisk(s.Context(), "/tmp", 1<<20)) // where the transfer lands, which no plan looks at
+	s.refused(failed, []string{"etcd3", "space"}, "apply", "-y")
+	if left := s.shell(h, "ls -A /tmp"); left != "" {
+		t.Errorf("the failed transfer left %q", left)
+	}
+	s.check(h.NormalDisk(s.Context(), "/tmp"))
+	s.must("apply", "-y")
+	s.settled()
+}
+
+// One host does not answer: it is named, and the others are left alone unless
+// the operator says otherwise.
+func TestOneHostUnreachable(t *testing.T) {
+	t.Parallel()
+	s := open(t, lab.Options{})
+	s.spec(quick)
+	a, b, c := s.Host(0), s.Host(1), s.Host(2)
+	s.check(c.LinkDown(s.Context()))
+	before := s.prints(a, b)
+	s.refused(held, []string{"etcd3", c.Addr()}, "apply", "-y")
+	s.refused(held, []string{"etcd3"}, "apply", "-y", "--skip-unreachable") // a bootstrap needs all
+	s.untouched(before)
+
+	s.check(c.LinkUp(s.Context()))
+	s.must("apply", "-y")
+	s.settled()
+
+	// The cluster runs, one host goes away, another has drifted.
+	s.check(c.LinkDown(s.Context()))
+	s.shell(a, "echo '# by hand' >>/etc/quorate/lab/etcd.yaml")
+	before = s.prints(a, b)
+	s.refused(held, []string{"etcd3"}, "apply", "-y")
+	s.untouched(before)
+	s.refused(held, []string{"etcd3"}, "apply", "-y", "--skip-unreachable")
+	if s.shell(a, "tail -n1 /etc/quorate/lab/etcd.yaml") == "# by hand" {
+		t.Error("told to skip the host that is away, apply did not mend the other one")
+	}
+	s.must("ctl", "--", "put", "/still", "writable")
+	s.check(c.LinkUp(s.Context()))
+	s.healthy()
+	s.must("apply", "-y")
+	s.settled()
+}
+
+// A host answers with another key than it had: refused, with the way out.
+func TestHostKeyChanged(t *testing.T) {
+	t.Parallel()
+	s := open(t, lab.Options{})
+	s.spec("")
+	s.check(s.Host(1).NewHostKeys(s.Context()))
+	before := s.prints(s.Hosts()...)
+	s.refused(held, []string{"etcd2", "SHA256:", "known_hosts"}, "apply", "-y")
+	s.untouched(before)
+	s.check(s.op.Refresh())
+	s.must("apply", "-y")
+	s.settled()
+}
