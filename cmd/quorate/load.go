@@ -27,16 +27,16 @@ type loaded struct {
 // readSpec reads and judges the spec. What is wrong inside it is in diags;
 // the error is about the command line and the files themselves.
 func readSpec(p *process, o specOptions) (*loaded, error) {
+	vars, err := variables(o.Vars)
+	if err != nil {
+		return nil, err
+	}
 	dir, files, err := specFiles(o.File)
 	if err != nil {
 		return nil, err
 	}
 	l := &loaded{files: files}
 	if l.dir, err = filepath.Abs(dir); err != nil {
-		return nil, err
-	}
-	vars, err := variables(o.Vars)
-	if err != nil {
 		return nil, err
 	}
 	opt := spec.Options{

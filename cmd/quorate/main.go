@@ -14,11 +14,10 @@ import (
 )
 
 func main() {
-	p := realProcess()
-	if len(p.args) > 1 && p.args[1] == etcdctlArgument {
-		runEtcdctl(p.args[2:]) // does not return
+	if len(os.Args) > 1 && os.Args[1] == etcdctlArgument {
+		runEtcdctl(os.Args[2:]) // does not return, and keeps its own ways with signals
 	}
-	os.Exit(run(context.Background(), p))
+	os.Exit(run(context.Background(), realProcess()))
 }
 
 // run is the whole program: from arguments to exit code.

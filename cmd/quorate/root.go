@@ -73,9 +73,14 @@ func suggestion(cmd *cobra.Command, typed string) string {
 	return text + "?"
 }
 
-// noArgs, atMostOne: cobra's own checks, as bad usage.
-func noArgs(cmd *cobra.Command, args []string) error { return badFlags(cobra.NoArgs(cmd, args)) }
+// noArgs and atMostOne check the words after a verb.
+func noArgs(cmd *cobra.Command, args []string) error { return atMost(0, cmd, args) }
 
-func atMostOne(cmd *cobra.Command, args []string) error {
-	return badFlags(cobra.MaximumNArgs(1)(cmd, args))
+func atMostOne(cmd *cobra.Command, args []string) error { return atMost(1, cmd, args) }
+
+func atMost(n int, cmd *cobra.Command, args []string) error {
+	if len(args) <= n {
+		return nil
+	}
+	return badFlags(fmt.Errorf("%s does not know what to do with %q", cmd.CommandPath(), args[n]))
 }

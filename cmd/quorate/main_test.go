@@ -1,0 +1,198 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets this binary be quorate as well, when it is called so.
+func TestMain(m *testing.M) { testscript.Main(tidy{m}, map[string]func(){"quorate": main}) }
+
+// tidy removes what the tests share once they have run.
+type tidy struct{ m *testing.M }
+
+func (t tidy) Run() int {
+	defer func() {
+		if shared.dir != "" {
+			_ = os.RemoveAll(shared.dir)
+		}
+	}()
+	return t.m.Run()
+}
+
+// TestScript runs the stories in testdata/script: each is a session of an
+// operator, and can be judged without reading Go.
+func TestScript(t *testing.T) {
+	t.Parallel()
+	bin := kvserverFolder(t)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: false,
+		RequireUniqueNames:  true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("HOME", filepath.Join(e.WorkDir, ".home"))
+			e.Setenv("NO_COLOR", "1")
+			e.Setenv("KVSERVER", bin)
+			ports, err := freePorts(6)
+			if err != nil {
+				return err
+			}
+			for i, p := range ports {
+				e.Setenv(fmt.Sprintf("PORT%d", i+1), fmt.Sprint(p))
+			}
+			e.Defer(func() { killLeft(t, e.WorkDir) })
+			return os.MkdirAll(filepath.Join(e.WorkDir, ".home"), 0o700)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"lock":    cmdLock,
+			"replace": cmdReplace,
+			"mode":    cmdMode,
+			"code":    cmdCode,
+		},
+	})
+}
+
+// shared is the folder with the real server, built once for a run of tests.
+var shared struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func kvserverFolder(t *testing.T) string {
+	t.Helper()
+	shared.once.Do(func() {
+		if shared.dir, shared.err = os.MkdirTemp("", "quorate-test-kvserver-"); shared.err != nil {
+			return
+		}
+		out, err := exec.Command("go", "build", "-o", filepath.Join(shared.dir, "kvserver"), "quorate/cmd/kvserver").CombinedOutput()
+		if err != nil {
+			shared.err = fmt.Errorf("%w: %s", err, out)
+		}
+	})
+	if shared.err != nil {
+		t.Fatalf("cannot build kvserver: %v", shared.err)
+	}
+	return shared.dir
+}
+
+// peerOffset is from a client port to its peer port in the stories.
+const peerOffset = 5000
+
+// freePorts finds ports that nobody listens on, nor on those peerOffset above
+// them, below the range from which the system takes those of outgoing connections.
+func freePorts(n int) ([]int, error) {
+	var out []int
+	for range 1000 {
+		p := 20000 + rand.IntN(peerOffset)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", p))
+		if err != nil {
+			continue
+		}
+		defer l.Close() // all are held until all are found
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", p+peerOffset)); err != nil {
+			continue
+		}
+		defer l.Close()
+		if out = append(out, p); len(out) == n {
+			return out, nil
+		}
+	}
+	return nil, errors.New("no free ports")
+}
+
+// killLeft ends the processes of clusters that a failed story left behind, by
+// the pids in their own state files.
+func killLeft(t *testing.T, dir string) {
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Name() != "state.json" {
+			return nil
+		}
+		var state struct {
+			SupervisorPID int `json:"supervisor_pid"`
+			PID           int `json:"pid"`
+		}
+		if b, err := os.ReadFile(path); err == nil && json.Unmarshal(b, &state) == nil {
+			for _, pid := range []int{state.SupervisorPID, state.PID} {
+				if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); pid > 1 && err == nil && strings.Contains(exe, "kvserver") {
+					t.Logf("killing %d", pid)
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// cmdLock takes another run's lock: lock FILE HOLDER.
+func cmdLock(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: lock FILE HOLDER")
+	}
+	path := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	ts.Check(err)
+	ts.Check(syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB))
+	b, err := json.Marshal(map[string]string{"who": args[1], "from": "", "run": "20260101T000000Z-abcdef", "verb": "apply", "since": time.Unix(0, 0).UTC().Format(time.RFC3339)})
+	ts.Check(err)
+	_, err = f.Write(append(b, '\n'))
+	ts.Check(err)
+	ts.Defer(func() { f.Close() })
+}
+
+// cmdReplace edits a file: replace FILE OLD NEW.
+func cmdReplace(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: replace FILE OLD NEW")
+	}
+	text := ts.ReadFile(args[0])
+	if !strings.Contains(text, args[1]) {
+		ts.Fatalf("%s does not hold %q", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(text, args[1], args[2])), 0o644))
+}
+
+// cmdMode checks permission bits: mode FILE 0600.
+func cmdMode(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: mode FILE OCTAL")
+	}
+	st, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if got := fmt.Sprintf("%04o", st.Mode().Perm()); got != args[1] {
+		ts.Fatalf("%s has mode %s, not %s", args[0], got, args[1])
+	}
+}
+
+// cmdCode runs a command and checks its exit code: code N COMMAND….
+func cmdCode(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: code N COMMAND…")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	got := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if want := args[0]; fmt.Sprint(got) != want {
+		ts.Fatalf("exit code is %d, not %s", got, want)
+	}
+}
