@@ -96,8 +96,7 @@ func (b *binaries) kvserver(platform string) (string, error) {
 }
 
 func (b *binaries) source(path string) (provision.Source, error) {
-	raw, err := os.ReadFile(path)
-	blob := host.BytesBlob(raw)
+	blob, err := host.FileBlob(path, filepath.Join(b.env.CacheDir, "blobs"))
 	if err != nil {
 		return provision.Source{}, err
 	}
