@@ -152,7 +152,6 @@ func (s *Session) look(ctx context.Context, m *spec.Member) *plan.Host {
 		return &plan.Host{Problem: err.Error()}
 	}
 	l := s.layout[m.Name]
-	sent := s.world.Clock()
 	look, err := h.Look(ctx, s.query(m, l))
 	if err != nil {
 		return &plan.Host{Problem: err.Error()}
@@ -165,10 +164,7 @@ func (s *Session) look(ctx context.Context, m *spec.Member) *plan.Host {
 		Account: look.Accounts[s.cluster.Server.User], Space: look.Space,
 	}
 	if !look.Facts.Clock.IsZero() {
-		// The host read its clock somewhere between the question and the answer.
-		now := s.world.Clock()
-		out.ClockOffset = look.Facts.Clock.Sub(sent.Add(now.Sub(sent) / 2))
-		out.ClockError = max(out.ClockError, now.Sub(sent)/2)
+		out.ClockOffset = look.Facts.Clock.Sub(s.world.Clock())
 	}
 	for p, st := range look.Ports {
 		out.Ports[p] = plan.Port{Known: st.Known, Listening: st.Listening, PID: st.PID, Process: st.Process}

@@ -94,7 +94,7 @@ type Facts struct {
 	Manager string
 	// ManagerVersion, for example "252".
 	ManagerVersion string
-	// Clock is the host's time at the look; ClockError how far off the reading may be (half the round trip).
+	// Clock is the host's time at the moment Look returns; ClockError how far off that may be (half the round trip).
 	Clock      time.Time
 	ClockError time.Duration
 	// Root says whether commands run with root's rights.
