@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -248,7 +249,9 @@ func (h *Host) dropLinks(ctx context.Context) error {
 	for _, n := range h.networks {
 		link := linkName(h.index, n)
 		out, err := exec.CommandContext(ctx, "ip", "-netns", h.lab.namespace(), "link", "del", link).CombinedOutput()
-		if err != nil && !strings.Contains(string(out), "Cannot find device") && !strings.Contains(string(out), "Cannot open network namespace") {
+		gone := slices.ContainsFunc([]string{"Cannot find device", "No such device", "Cannot open network namespace"},
+			func(s string) bool { return strings.Contains(string(out), s) })
+		if err != nil && !gone {
 			return fmt.Errorf("cannot remove link %q: %w\n%s", link, err, out)
 		}
 	}

@@ -47,14 +47,47 @@ func (f closerFunc) Close() error { return f() }
 
 var _ io.Closer = closerFunc(nil)
 
+const cgroupRoot = "/sys/fs/cgroup"
+
+// hierarchies are the folders that each hold all processes of this machine in
+// their groups: one with cgroup v2, several with v1.
+func hierarchies() ([]string, error) {
+	if _, err := os.Stat(filepath.Join(cgroupRoot, "cgroup.controllers")); err == nil {
+		return []string{cgroupRoot}, nil
+	}
+	files, err := filepath.Glob(filepath.Join(cgroupRoot, "*/cgroup.procs"))
+	for i, f := range files {
+		files[i] = filepath.Dir(f)
+	}
+	return files, err
+}
+
+// tryCgroups makes a group in every hierarchy and removes it again.
+func tryCgroups() error {
+	tops, err := hierarchies()
+	if err == nil && len(tops) == 0 {
+		err = fmt.Errorf("there is none at %s", cgroupRoot)
+	}
+	for _, top := range tops {
+		if err != nil {
+			return err
+		}
+		dir := filepath.Join(top, "quorate-lab-try-"+newID())
+		if err = os.Mkdir(dir, 0o755); err == nil {
+			err = os.Remove(dir)
+		}
+	}
+	return err
+}
+
 // removeCgroups removes a group with all below it from every hierarchy. The
 // kernel lets go of the members of a killed host a little after their end.
 func removeCgroups(ctx context.Context, group string) error {
-	tops, err := filepath.Glob("/sys/fs/cgroup/*")
+	tops, err := hierarchies()
 	if err != nil {
 		return err
 	}
-	for _, top := range append(tops, "/sys/fs/cgroup") {
+	for _, top := range tops {
 		dir := filepath.Join(top, group)
 		err := poll(ctx, 10*time.Second, "control group "+dir+" to be empty", func() (bool, error) {
 			var dirs []string
@@ -84,8 +117,12 @@ func removeCgroups(ctx context.Context, group string) error {
 // cgroupPIDs lists the processes in a group and below it.
 func cgroupPIDs(group string) ([]int, error) {
 	var pids []int
-	for _, top := range []string{"", "systemd", "unified"} {
-		dir := filepath.Join("/sys/fs/cgroup", top, group)
+	tops, err := hierarchies()
+	if err != nil {
+		return nil, err
+	}
+	for _, top := range tops {
+		dir := filepath.Join(top, group)
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || d.Name() != "cgroup.procs" {
 				return nil

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os/exec"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -307,20 +307,48 @@ func TestAddHostJoinsTheNetwork(t *testing.T) {
 	}
 }
 
+// ownCache is a cache at dir for labs of this test alone, with the common root in it.
+func ownCache(t *testing.T, dir string) Options {
+	t.Helper()
+	o, err := Options{Hosts: 1, Cache: dir, Log: testLog{t}}.withDefaults()
+	check(t, err)
+	common, err := Options{}.withDefaults()
+	check(t, err)
+	root, err := image(t.Context(), common)
+	check(t, err)
+	check(t, os.MkdirAll(filepath.Join(o.Cache, "images"), 0o755))
+	check(t, os.Symlink(root, filepath.Join(o.Cache, "images", filepath.Base(root))))
+	return o
+}
+
+// A container's own file system is an overlay, which cannot carry the hosts'.
+func TestCacheOnAnOverlay(t *testing.T) {
+	t.Parallel()
+	Need(t)
+	base := t.TempDir()
+	dirs := map[string]string{}
+	for _, d := range []string{"lower", "upper", "work", "cache"} {
+		dirs[d] = filepath.Join(base, d)
+		check(t, os.Mkdir(dirs[d], 0o755))
+	}
+	check(t, mountOverlay(dirs["lower"], dirs["upper"], dirs["work"], dirs["cache"]))
+	defer func() { check(t, unmount(dirs["cache"])) }()
+	l, err := Up(t.Context(), ownCache(t, dirs["cache"]))
+	check(t, err)
+	if got := must(t, l.Host(0), "hostname"); got != "etcd1" {
+		t.Errorf("the host says %q", got)
+	}
+	check(t, l.Close())
+	if left, err := mountsBelow(dirs["cache"]); err != nil || len(left) != 1 {
+		t.Errorf("mounts left: %q, %v", left, err)
+	}
+}
+
 func TestSweepClearsAwayWhatAKilledRunLeft(t *testing.T) {
 	t.Parallel()
 	Need(t)
 	ctx := t.Context()
-	// A cache of its own for the labs, with the common root in it.
-	o, err := Options{Hosts: 1, Cache: t.TempDir()}.withDefaults()
-	check(t, err)
-	common, err := Options{}.withDefaults()
-	check(t, err)
-	root, err := image(ctx, common)
-	check(t, err)
-	check(t, exec.Command("mkdir", "-p", filepath.Join(o.Cache, "images")).Run())
-	check(t, exec.Command("ln", "-s", root, filepath.Join(o.Cache, "images")).Run())
-
+	o := ownCache(t, t.TempDir())
 	victim, err := Up(ctx, o)
 	check(t, err)
 	if err := Sweep(ctx, o.Cache); err != nil || !victim.Host(0).Running() {
@@ -341,8 +369,12 @@ func TestSweepClearsAwayWhatAKilledRunLeft(t *testing.T) {
 	if left, _ := filepath.Glob(victim.NamespacePath()); len(left) > 0 {
 		t.Errorf("network namespace left: %q", left)
 	}
-	if left, _ := filepath.Glob("/sys/fs/cgroup/*/" + victim.cgroup()); len(left) > 0 {
-		t.Errorf("control groups left: %q", left)
+	tops, err := hierarchies()
+	check(t, err)
+	for _, top := range tops {
+		if left, _ := filepath.Glob(filepath.Join(top, victim.cgroup())); len(left) > 0 {
+			t.Errorf("control groups left: %q", left)
+		}
 	}
 }
 

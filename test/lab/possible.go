@@ -44,6 +44,9 @@ func capable() error {
 	if err := tryNamespaces(); err != nil {
 		return fmt.Errorf("the lab needs the right to make mounts and network namespaces: %w", err)
 	}
+	if err := tryCgroups(); err != nil {
+		return fmt.Errorf("the lab needs control groups that it can write to: %w", err)
+	}
 	b, err := os.ReadFile("/proc/filesystems")
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -72,16 +71,4 @@ type testLog struct{ t testing.TB }
 func (w testLog) Write(b []byte) (int, error) {
 	w.t.Log(strings.TrimSuffix(string(b), "\n"))
 	return len(b), nil
-}
-
-// Must returns v, or ends the test. It is for calls whose failure means that
-// the lab itself is broken: lab.Must(h.Exec(ctx, "true"))(t).
-func Must[T any](v T, err error) func(testing.TB) T {
-	return func(t testing.TB) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(fmt.Errorf("the lab failed: %w", err))
-		}
-		return v
-	}
 }

@@ -4,7 +4,10 @@
 set -eu
 group=$1
 shift
-for top in /sys/fs/cgroup /sys/fs/cgroup/*; do
+# v2 is one hierarchy; else each folder is one (v1, and v2 in "unified").
+tops=/sys/fs/cgroup
+[ -e /sys/fs/cgroup/cgroup.controllers ] || tops=$(echo /sys/fs/cgroup/*)
+for top in $tops; do
 	[ -e "$top/cgroup.procs" ] || continue
 	mkdir -p "$top/$group"
 	if [ -e "$top/cpuset.mems" ] && [ ! -e "$top/cgroup.controllers" ]; then

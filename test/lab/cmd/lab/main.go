@@ -137,7 +137,7 @@ func printLab(cmd *cobra.Command, l *lab.Lab) {
 }
 
 func newSSH(cache *string) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "ssh HOST [COMMAND...]",
 		Short: "Log in to a host of the only lab, or of lab ID as ID/HOST; USER@HOST works",
 		Args:  cobra.MinimumNArgs(1),
@@ -153,9 +153,11 @@ func newSSH(cache *string) *cobra.Command {
 			}
 			c := op.Command(cmd.Context(), "ssh", append([]string{"-F", op.SSHConfig(), rest}, args[1:]...)...)
 			c.Env = append(c.Env, "TERM="+os.Getenv("TERM"))
-			return attach(c)
+			return attach(cmd, c)
 		},
 	}
+	cmd.Flags().SetInterspersed(false) // what follows the host is the command's
+	return cmd
 }
 
 func newRun(cache *string) *cobra.Command {
@@ -183,7 +185,7 @@ func newRun(cache *string) *cobra.Command {
 			c := op.Command(cmd.Context(), args[0], args[1:]...)
 			c.Env = append(c.Env, "TERM="+os.Getenv("TERM"))
 			c.Dir = "" // where the person is
-			return attach(c)
+			return attach(cmd, c)
 		},
 	}
 }
@@ -230,8 +232,8 @@ func one(cache, id string) (*lab.Lab, error) {
 	return nil, fmt.Errorf("cannot choose among %d labs: name one by the id that `lab status` shows", len(labs))
 }
 
-func attach(c *exec.Cmd) error {
-	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
+func attach(cmd *cobra.Command, c *exec.Cmd) error {
+	c.Stdin, c.Stdout, c.Stderr = cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr()
 	return c.Run()
 }
 
