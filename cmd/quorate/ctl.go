@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,12 +11,12 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"quorate/kvserver"
 	"quorate/plan"
 	"quorate/plan/spec"
 	"quorate/provision"
@@ -145,6 +146,9 @@ func oneEndpoint(args []string) bool {
 	if given(args, "endpoints") {
 		return false
 	}
+	if slices.Contains(args, "--cluster") {
+		return true // etcdctl asks one member for the others
+	}
 	switch etcdctlCommand(args) {
 	case "endpoint", "defrag", "move-leader", "help", "version", "completion", "":
 		return false
@@ -169,8 +173,9 @@ func etcdctlCommand(args []string) string {
 	return ""
 }
 
-// anyHealthy picks a member that serves: a follower if there is one, so that
-// the leader is spared.
+// anyHealthy picks a member that serves: the first follower that answers, so
+// that the leader is spared and a dead host is not waited for; the leader if
+// no follower answers soon after it; one that knows no leader only if nobody does.
 func anyHealthy(ctx context.Context, s *provision.Session, c *spec.Cluster) (*spec.Member, error) {
 	admin, err := s.Admin()
 	if err != nil {
@@ -178,29 +183,42 @@ func anyHealthy(ctx context.Context, s *provision.Session, c *spec.Cluster) (*sp
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	errs := make([]error, len(c.Members))
-	rank := make([]int, len(c.Members)) // 0 does not serve, 1 leads, 2 follows
-	var wg sync.WaitGroup
-	for i, m := range c.Members {
-		wg.Go(func() {
+	type answer struct {
+		member *spec.Member
+		status kvserver.Status
+		err    error
+	}
+	answers := make(chan answer, len(c.Members))
+	for _, m := range c.Members {
+		go func() {
 			st, err := admin.Status(ctx, m.Name)
+			answers <- answer{m, st, err}
+		}()
+	}
+	var leader, lost *spec.Member
+	var soon <-chan time.Time
+	var errs []error
+	for range c.Members {
+		select {
+		case a := <-answers:
 			switch {
-			case err != nil:
-				errs[i] = err
-			case st.Leader == 0:
-				errs[i] = fmt.Errorf("member %q has no leader", m.Name)
-			case st.Leader == st.MemberID:
-				rank[i] = 1
+			case a.err != nil:
+				errs = append(errs, a.err)
+			case a.status.Leader == 0:
+				lost = a.member
+			case a.status.Leader != a.status.MemberID:
+				return a.member, nil
 			default:
-				rank[i] = 2
+				leader, soon = a.member, time.After(300*time.Millisecond)
 			}
-		})
+		case <-soon:
+			return leader, nil
+		}
 	}
-	wg.Wait()
-	if best := slices.Max(rank); best > 0 {
-		return c.Members[slices.Index(rank, best)], nil
+	if m := cmp.Or(leader, lost); m != nil {
+		return m, nil
 	}
-	return nil, fmt.Errorf("cannot find a member of cluster %q that serves: %w", c.Name, errors.Join(errs...))
+	return nil, fmt.Errorf("cannot find a member of cluster %q that answers: %w", c.Name, errors.Join(errs...))
 }
 
 func loopback(host string) bool {

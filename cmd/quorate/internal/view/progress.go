@@ -63,7 +63,7 @@ func Bars(w io.Writer, o Options) Progress {
 	return &bars{
 		p:    paper{w: w, o: o},
 		c:    mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh(), mpb.WithWidth(32), mpb.WithRefreshRate(100*time.Millisecond)),
-		live: map[string]*mpb.Bar{},
+		live: map[string]flight{},
 	}
 }
 
@@ -71,8 +71,14 @@ type bars struct {
 	p    paper
 	c    *mpb.Progress
 	mu   sync.Mutex
-	live map[string]*mpb.Bar // by step
-	sent map[string]bool     // steps that turned out to be transfers
+	live map[string]flight // by step
+}
+
+// flight is a step under way.
+type flight struct {
+	bar *mpb.Bar
+	// what is being sent; "" while nothing is.
+	what string
 }
 
 func (b *bars) Event(e provision.Event) {
@@ -80,10 +86,10 @@ func (b *bars) Event(e provision.Event) {
 	defer b.mu.Unlock()
 	switch e.Type {
 	case provision.StepStarted:
-		b.live[e.Step] = b.c.New(0, mpb.NopStyle(),
+		b.live[e.Step] = flight{bar: b.c.New(0, mpb.NopStyle(),
 			mpb.PrependDecorators(decor.Spinner(nil, decor.WC{W: 2}), decor.Name(e.Title+" ")),
 			mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_GO)),
-			mpb.BarRemoveOnComplete())
+			mpb.BarRemoveOnComplete())}
 	case provision.Progress:
 		b.transfer(e)
 	default:
@@ -91,23 +97,22 @@ func (b *bars) Event(e provision.Event) {
 	}
 }
 
-// transfer turns the clock of a step into a bar once bytes move.
+// transfer turns the clock of a step into a bar once bytes move, and into
+// another one when the next file follows.
 func (b *bars) transfer(e provision.Event) {
-	if !b.sent[e.Step] {
-		if old := b.live[e.Step]; old != nil {
-			old.Abort(true)
+	f := b.live[e.Step]
+	if what := e.Member + " " + e.Title; f.what != what {
+		if f.bar != nil {
+			f.bar.Abort(true)
 		}
-		if b.sent == nil {
-			b.sent = map[string]bool{}
-		}
-		b.sent[e.Step] = true
-		b.live[e.Step] = b.c.New(e.Total, mpb.BarStyle().Lbound("").Rbound("").Filler("█").Tip("█").Padding("░"),
-			mpb.PrependDecorators(decor.Name("  "+e.Title+" ", decor.WCSyncSpaceR)),
+		f = flight{what: what, bar: b.c.New(e.Total, mpb.BarStyle().Lbound("").Rbound("").Filler("█").Tip("█").Padding("░"),
+			mpb.PrependDecorators(decor.Name("  "+what+" ", decor.WCSyncSpaceR)),
 			mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f")),
-			mpb.BarRemoveOnComplete())
+			mpb.BarRemoveOnComplete())}
+		b.live[e.Step] = f
 	}
-	b.live[e.Step].SetTotal(e.Total, false)
-	b.live[e.Step].SetCurrent(e.Sent)
+	f.bar.SetTotal(e.Total, false)
+	f.bar.SetCurrent(e.Sent)
 }
 
 func (b *bars) end(e provision.Event) {
@@ -115,8 +120,8 @@ func (b *bars) end(e provision.Event) {
 	if text == "" {
 		return
 	}
-	if bar := b.live[e.Step]; bar != nil {
-		bar.Abort(true)
+	if f, ok := b.live[e.Step]; ok {
+		f.bar.Abort(true)
 		delete(b.live, e.Step)
 	}
 	fmt.Fprintln(b.c, text)
@@ -125,8 +130,8 @@ func (b *bars) end(e provision.Event) {
 func (b *bars) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, bar := range b.live {
-		bar.Abort(true)
+	for _, f := range b.live {
+		f.bar.Abort(true)
 	}
 	b.c.Wait()
 }

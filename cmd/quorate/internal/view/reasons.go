@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// gather joins reasons that say the same about several paths: "missing below
-// /etc/quorate/lab: etcd.yaml, pki". The others stay, all in the order
-// in which they came.
+// gather shortens reasons about many paths: "not there yet, below
+// /etc/quorate/lab: etcd.yaml, pki", whether they come as one reason or as
+// several that say the same. The others stay, all in the order in which they came.
 func gather(reasons []string) []string {
 	paths := map[string][]string{} // by what is said of them
 	for _, r := range reasons {
@@ -18,6 +18,12 @@ func gather(reasons []string) []string {
 	var out []string
 	done := map[string]bool{}
 	for _, r := range reasons {
+		if said, list, ok := strings.Cut(r, ": /"); ok {
+			if many := strings.Split("/"+list, ", "); len(many) > 1 && !strings.Contains(said, "/") {
+				out = append(out, below(said, many))
+				continue
+			}
+		}
 		p, said := split(r)
 		if p == "" || len(paths[said]) < 2 {
 			out = append(out, r)
@@ -27,15 +33,19 @@ func gather(reasons []string) []string {
 			continue
 		}
 		done[said] = true
-		dir := common(paths[said])
-		var names []string
-		for _, p := range paths[said] {
-			names = append(names, strings.TrimPrefix(strings.TrimPrefix(p, dir), "/"))
-		}
-		said = strings.TrimPrefix(strings.TrimPrefix(said, "is "), "was ")
-		out = append(out, said+" below "+dir+": "+List(names))
+		out = append(out, below(strings.TrimPrefix(strings.TrimPrefix(said, "is "), "was "), paths[said]))
 	}
 	return out
+}
+
+// below says something of paths under the folder that they share.
+func below(said string, paths []string) string {
+	dir := common(paths)
+	var names []string
+	for _, p := range paths {
+		names = append(names, strings.TrimPrefix(strings.TrimPrefix(p, dir), "/"))
+	}
+	return said + ", below " + dir + ": " + List(names)
 }
 
 // split takes a reason apart into a path and what is said of it; no path, no parts.
