@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"quorate/test/lab"
+)
+
+// bench is what the rows share: the tree, the binaries, a folder for
+// everything, which goes at the end.
+type bench struct {
+	log    io.Writer
+	root   string // of the module
+	dir    string
+	rounds int // asked for; 0 leaves it to the rows
+	began  time.Time
+
+	build func() error
+}
+
+func newBench(ctx context.Context, rounds int, log io.Writer) (*bench, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the module: %w; run it inside the source tree: make bench", err)
+	}
+	b := &bench{log: log, root: strings.TrimSpace(string(out)), rounds: rounds, began: time.Now()}
+	if b.dir, err = os.MkdirTemp("", "quorate-bench-"); err != nil {
+		return nil, err
+	}
+	b.build = sync.OnceValue(func() error { return b.buildAll(ctx) })
+	return b, nil
+}
+
+func (b *bench) close() { _ = os.RemoveAll(b.dir) }
+
+func (b *bench) logf(format string, args ...any) {
+	fmt.Fprintf(b.log, "%6.1f  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// turns is how many rounds a row makes: what was asked for, else its own number.
+func (b *bench) turns(own int) int {
+	if b.rounds > 0 {
+		return b.rounds
+	}
+	return own
+}
+
+// bin is the path of a binary made by build.
+func (b *bench) bin(name string) string { return filepath.Join(b.dir, "bin", name) }
+
+// buildAll builds what is measured, as `make build` does, and what it is measured against.
+func (b *bench) buildAll(ctx context.Context) error {
+	b.logf("building quorate, kvserver, etcd and etcdctl")
+	for _, p := range []struct{ dir, pkg, name string }{
+		{".", "./cmd/quorate", "quorate"},
+		{".", "./cmd/kvserver", "kvserver"},
+		{".", "go.etcd.io/etcd/etcdctl/v3", "etcdctl"},
+		{"test/upstream/v3.7", ".", "etcd"},
+	} {
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", b.bin(p.name), p.pkg)
+		cmd.Dir = filepath.Join(b.root, p.dir)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("cannot build %s: %w\n%s", p.name, err, out)
+		}
+	}
+	return nil
+}
+
+// install fetches Debian packages whose program is not here.
+func (b *bench) install(ctx context.Context, program string, packages ...string) error {
+	if _, err := exec.LookPath(program); err == nil {
+		return nil
+	}
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return fmt.Errorf("cannot find %s, and there is no apt-get to install %s with", program, strings.Join(packages, " "))
+	}
+	b.logf("installing %s", strings.Join(packages, " "))
+	install := append([]string{"install", "--yes", "--no-install-recommends"}, packages...)
+	var last error
+	for _, args := range [][]string{install, {"update"}, install} {
+		cmd := exec.CommandContext(ctx, "apt-get", args...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		out, err := cmd.CombinedOutput()
+		if last = err; err != nil {
+			last = fmt.Errorf("cannot install %s: apt-get %s: %w\n%s", program, args[0], err, out)
+		}
+		if _, err := exec.LookPath(program); err == nil {
+			return nil
+		}
+	}
+	return errors.Join(last, fmt.Errorf("cannot find %s", program))
+}
+
+// stage is three hosts and an operator with a folder for specs.
+type stage struct {
+	*bench
+	lab *lab.Lab
+	op  *lab.Operator
+}
+
+// open boots a lab. close is due.
+func (b *bench) open(ctx context.Context, packages ...string) (*stage, error) {
+	if err := b.build(); err != nil {
+		return nil, err
+	}
+	o := lab.Options{Packages: packages, Log: &logLines{b: b}}
+	if err := lab.Prepare(ctx, o); err != nil {
+		return nil, err
+	}
+	l, err := lab.Up(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	op, err := l.Operator("ann")
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	s := &stage{bench: b, lab: l, op: op}
+	return s, s.settle(ctx)
+}
+
+func (s *stage) close() {
+	if err := s.lab.Close(); err != nil {
+		s.logf("cannot take down the lab: %v", err)
+	}
+}
+
+// reset makes the hosts new and waits until they have done with booting.
+func (s *stage) reset(ctx context.Context) error {
+	if err := s.lab.Reset(ctx); err != nil {
+		return err
+	}
+	return s.settle(ctx)
+}
+
+// settle waits until no host is busy with its own boot.
+func (s *stage) settle(ctx context.Context) error {
+	for _, h := range s.lab.Hosts() {
+		// "degraded" is an end of booting too; a host that takes longer is measured as it is.
+		if out, err := h.Shell(ctx, "timeout 20 systemctl is-system-running --wait || true"); err != nil {
+			return fmt.Errorf("%w\n%s", err, out)
+		}
+	}
+	return nil
+}
+
+// spec makes a new folder with main.hcl: the hosts as members of cluster "lab",
+// with more blocks of the cluster before them.
+func (s *stage) spec(more string) (dir string, err error) {
+	dir, err = os.MkdirTemp(s.op.Home(), "spec-")
+	if err != nil {
+		return "", err
+	}
+	return dir, os.WriteFile(filepath.Join(dir, "main.hcl"), []byte(s.specText(more)), 0o600)
+}
+
+func (s *stage) specText(more string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "cluster \"lab\" {\n%s\n", more)
+	for _, h := range s.lab.Hosts() {
+		fmt.Fprintf(&b, "  member %q { address = %q }\n", h.Name(), h.Addr())
+	}
+	return b.String() + "}\n"
+}
+
+// quorate runs it as the operator in a spec's folder, and returns the seconds it took.
+func (s *stage) quorate(ctx context.Context, dir string, args ...string) (float64, error) {
+	cmd := s.op.Command(ctx, s.bin("quorate"), args...)
+	cmd.Dir = dir
+	return timed(cmd)
+}
+
+// forget empties the operator's cache: the next run compresses the binary anew.
+func (s *stage) forget() error { return os.RemoveAll(filepath.Join(s.op.Home(), ".cache", "quorate")) }
+
+// timed runs a command and returns the seconds it took; a failure carries its output.
+func timed(cmd *exec.Cmd) (float64, error) {
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	began := time.Now()
+	err := cmd.Run()
+	took := time.Since(began).Seconds()
+	if err != nil {
+		return took, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out.Bytes())
+	}
+	return took, nil
+}
+
+// logLines sends the lab's lines to the log.
+type logLines struct{ b *bench }
+
+func (w *logLines) Write(p []byte) (int, error) {
+	w.b.logf("%s", strings.TrimSuffix(string(p), "\n"))
+	return len(p), nil
+}

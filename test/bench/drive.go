@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"quorate/plan"
+	"quorate/plan/spec"
+	"quorate/provision"
+	"quorate/provision/host"
+	"quorate/provision/host/ssh"
+	"quorate/provision/world"
+)
+
+// drive is one apply or plan made in this process by the same packages that
+// the quorate command calls, in the same order, so that its connections can be
+// watched from within.
+type drive struct {
+	delay time.Duration // in each direction; 0 connects directly
+	apply bool
+
+	mu    sync.Mutex
+	taps  map[string]*tap      // by member
+	conns map[string]int       // how many were opened
+	login map[string]time.Time // when it was done
+	spans map[string][]span    // host calls
+	// took is from the last login to the end.
+	took time.Duration
+}
+
+// run does it with the spec in dir.
+func (d *drive) run(ctx context.Context, s *stage, dir string) error {
+	d.taps, d.conns, d.login, d.spans = map[string]*tap{}, map[string]int{}, map[string]time.Time{}, map[string][]span{}
+	text, err := os.ReadFile(filepath.Join(dir, "main.hcl"))
+	if err != nil {
+		return err
+	}
+	sp, diags := spec.Load([]spec.File{{Name: "main.hcl", Bytes: text}}, spec.Options{Dir: dir, Home: s.op.Home()})
+	if diags.HasErrors() {
+		return diags
+	}
+	c := sp.Clusters[0]
+	w, err := world.New(c, world.Environment{
+		User: "bench", Hostname: "bench", Home: s.op.Home(), CacheDir: filepath.Join(s.dir, "cache"),
+		Executable: s.bin("quorate"), Run: "bench", Clock: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	proxies := map[string]*proxy{}
+	defer func() {
+		for _, p := range proxies {
+			p.close()
+		}
+	}()
+	if d.delay > 0 {
+		for _, m := range c.Members {
+			l, err := s.lab.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			proxies[m.Name] = newProxy(ctx, l, d.delay, func(ctx context.Context) (net.Conn, error) {
+				return s.lab.DialContext(ctx, "tcp", net.JoinHostPort(m.Address, "22"))
+			})
+		}
+	}
+	w.Connect = func(ctx context.Context, m *spec.Member) (host.Host, error) {
+		conn, err := ssh.Dial(ctx, ssh.Config{
+			Name: m.Name, Host: m.Address, User: "root", SSHConfig: "none", Home: s.op.Home(),
+			IdentityFile: []string{s.op.Key()}, KnownHostsFile: s.op.KnownHosts(),
+			Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
+				if p := proxies[m.Name]; p != nil {
+					address = p.addr()
+				}
+				c, err := s.lab.DialContext(ctx, network, address)
+				if err != nil {
+					return nil, err
+				}
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				d.conns[m.Name]++
+				d.taps[m.Name] = &tap{Conn: c}
+				return d.taps[m.Name], nil
+			},
+		})
+		if err != nil {
+			return nil, err
+		}
+		d.mu.Lock()
+		d.login[m.Name] = time.Now()
+		d.mu.Unlock()
+		return &timedHost{Host: ssh.New(conn), d: d}, nil
+	}
+	session := provision.Open(w, c)
+	defer session.Close()
+	return d.work(ctx, c, session)
+}
+
+// work is what the verbs plan and apply do, once everybody is logged in.
+func (d *drive) work(ctx context.Context, c *spec.Cluster, session *provision.Session) error {
+	var wg sync.WaitGroup
+	errs := make([]error, len(c.Members))
+	for i, m := range c.Members {
+		wg.Go(func() { _, errs[i] = session.Host(ctx, m.Name) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	began := time.Now()
+	if d.apply {
+		if err := session.Lock(ctx, plan.Apply, 0); err != nil {
+			return err
+		}
+	}
+	observed, err := session.Observe(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := plan.Build(c, observed, plan.Options{Now: time.Now(), Token: "bench", SpecDigest: spec.Digest(c)})
+	if err != nil {
+		return err
+	}
+	if len(p.Held) > 0 || p.Empty() == d.apply {
+		return fmt.Errorf("the plan has %d steps and holds %d", len(p.Steps), len(p.Held))
+	}
+	if d.apply {
+		if _, err := session.Apply(ctx, p, provision.RunOptions{ID: "bench"}); err != nil {
+			return err
+		}
+	}
+	d.took = time.Since(began)
+	return nil
+}
+
+// timedHost notes when its calls began and ended.
+type timedHost struct {
+	host.Host
+	d *drive
+}
+
+func (h *timedHost) note(what string, begin time.Time) {
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	h.d.spans[h.Name()] = append(h.d.spans[h.Name()], span{what, begin, time.Now()})
+}
+
+func (h *timedHost) Look(ctx context.Context, q host.Query) (*host.Look, error) {
+	defer h.note("look", time.Now())
+	return h.Host.Look(ctx, q)
+}
+
+func (h *timedHost) Lock(ctx context.Context, r host.LockRequest) (func() error, error) {
+	defer h.note("lock", time.Now())
+	return h.Host.Lock(ctx, r)
+}
+
+func (h *timedHost) Write(ctx context.Context, w host.WriteRequest) ([]host.Change, error) {
+	defer h.note(fmt.Sprintf("write %s and %d more", w.Files[0].Path, len(w.Files)-1), time.Now())
+	return h.Host.Write(ctx, w)
+}
+
+func (h *timedHost) Upload(ctx context.Context, u host.Upload) (host.Change, error) {
+	defer h.note(uploading, time.Now())
+	return h.Host.Upload(ctx, u)
+}
+
+func (h *timedHost) Service(ctx context.Context, r host.ServiceRequest) (host.UnitState, error) {
+	defer h.note("service "+r.Verb, time.Now())
+	return h.Host.Service(ctx, r)
+}
+
+func (h *timedHost) Run(ctx context.Context, c host.Command) (host.Result, error) {
+	defer h.note("run "+filepath.Base(c.Argv[0]), time.Now())
+	return h.Host.Run(ctx, c)
+}
+
+func (h *timedHost) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	defer h.note("dial "+address, time.Now())
+	return h.Host.DialContext(ctx, network, address)
+}
+
+const uploading = "upload"
