@@ -70,6 +70,9 @@ func runCtl(ctx context.Context, p *process, o CtlOptions, args []string) error 
 		return err
 	}
 	defer closeAll([]*job{j})
+	// Hosts that are still being connected when etcdctl ends are given up.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	t, err := j.session.Operator()
 	if err != nil {
 		return fmt.Errorf("cannot talk to cluster %q: %w", cluster.Name, err)

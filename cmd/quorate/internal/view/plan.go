@@ -241,16 +241,29 @@ func summary(p *plan.Plan) string {
 	if p.Situation == plan.Absent {
 		text = strings.Replace(text, p.Before.String(), "no cluster", 1)
 	}
-	switch {
-	case p.Verb == plan.Destroy:
+	if p.Verb == plan.Destroy {
 		text += "; afterwards the cluster is gone"
-	default:
+	} else {
+		if worst, ok := lowest(p); ok {
+			text += "; at the worst moment: " + worst.String()
+		}
 		text += "; afterwards: " + p.After.String()
 	}
 	if len(p.Held) > 0 {
 		text += fmt.Sprintf("; %d held", len(p.Held))
 	}
 	return text
+}
+
+// lowest is the fewest voters that a step which takes some away leaves; false if none does.
+func lowest(p *plan.Plan) (worst plan.Voters, ok bool) {
+	for _, s := range p.Steps {
+		e := s.Quorum
+		if e.During.Healthy < e.Before.Healthy && (!ok || e.During.Healthy < worst.Healthy) {
+			worst, ok = e.During, true
+		}
+	}
+	return worst, ok
 }
 
 func short(digest string) string {
