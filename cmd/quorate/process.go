@@ -110,7 +110,7 @@ func readSecret(question string) (string, error) {
 	}
 	// A signal that ends the process meanwhile must not leave the terminal mute.
 	defer func() { _ = term.Restore(fd, state) }()
-	fmt.Fprintf(tty, "%s: ", question)
+	fmt.Fprintf(tty, "\r\x1b[K%s: ", question) // over what waiting has written
 	b, err := term.ReadPassword(fd)
 	fmt.Fprintln(tty)
 	return string(b), err

@@ -46,11 +46,11 @@ func (p *paper) ended(e provision.Event) string {
 	took := p.paint(dim, " ("+Seconds(e.Seconds)+")")
 	switch e.Type {
 	case provision.StepDone:
-		return p.paint(green, "done     ") + text + took
+		return p.paint(green, "done      ") + text + took
 	case provision.StepSkipped:
-		return p.paint(dim, "as it is ") + text + took
+		return p.paint(dim, "as it is  ") + text + took
 	case provision.StepFailed:
-		return p.paint(red, "failed   ") + e.Title + took
+		return p.paint(red, "failed    ") + e.Title + took
 	case provision.NotReached:
 		return p.paint(yellow, "not begun ") + text
 	}

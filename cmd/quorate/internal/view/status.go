@@ -59,7 +59,8 @@ type Expiry struct {
 	Holder   string    `json:"holder"`
 	Profile  string    `json:"profile"`
 	NotAfter time.Time `json:"not_after"`
-	// State is ok, due (inside its renewal window), expired or missing.
+	// State is ok, due (inside its renewal window), expired, missing, or unknown
+	// where the host could not be seen.
 	State string `json:"state"`
 }
 
@@ -87,10 +88,11 @@ func StatusOf(c *spec.Cluster, o *plan.Observed, now time.Time) Status {
 		if known {
 			in, ok := listed[m.Name]
 			ms.Listed, ms.PeerURLs = &ok, in.PeerURLs
-			if !ok && ms.Problem == "" {
-				ms.Problem = "the cluster does not list it as a member"
+			if !ok {
+				ms.ail("the cluster does not list it as a member")
+			} else if in.Learner {
+				ms.ail("it is a learner: it does not vote")
 			}
-			ms.Healthy = ms.Healthy && ok && !in.Learner
 		}
 		if ms.Status != nil {
 			ms.Leader = leader != 0 && ms.Status.MemberID == leader
@@ -101,7 +103,7 @@ func StatusOf(c *spec.Cluster, o *plan.Observed, now time.Time) Status {
 				s.VotersUp++
 			}
 			if len(ms.Status.Alarms) > 0 {
-				ms.Healthy = false
+				ms.ail("it raises the alarm " + strings.Join(ms.Status.Alarms, ", "))
 			}
 		}
 		s.Healthy = s.Healthy && ms.Healthy
@@ -140,17 +142,31 @@ func member(c *spec.Cluster, m *spec.Member, o *plan.Observed, now time.Time) Me
 	}
 	if h.Problem != "" {
 		ms.Healthy = false
+		for _, p := range profiles {
+			ms.Certificates = append(ms.Certificates, Expiry{Holder: m.Name, Profile: string(p), State: "unknown"})
+		}
 		return ms
 	}
 	ms.Enabled, ms.Manager = h.Unit.Enabled, h.Manager
 	if ms.Unit = h.Unit.Active; !h.Unit.Loaded {
 		ms.Unit = "absent"
 	}
-	for _, p := range []pki.Profile{pki.Server, pki.Peer, pki.Client} {
+	for _, p := range profiles {
 		cert, ok := h.Certificates[l.Cert(string(p))]
 		ms.Certificates = append(ms.Certificates, expiry(m.Name, string(p), cert, ok, c.TLS, o.CA.Cert, now))
 	}
 	return ms
+}
+
+// profiles of a member's certificates, in the order of the output.
+var profiles = []pki.Profile{pki.Server, pki.Peer, pki.Client}
+
+// ail marks a member as not healthy; what was said first about it stays.
+func (m *MemberStatus) ail(problem string) {
+	m.Healthy = false
+	if m.Problem == "" {
+		m.Problem = problem
+	}
 }
 
 func expiry(holder, profile string, c pki.Certificate, there bool, t spec.TLS, ca pki.Certificate, now time.Time) Expiry {

@@ -113,7 +113,7 @@ func expiries(s Status, now time.Time) [][]string {
 	}
 	var rows [][]string
 	for _, e := range append(all, s.Clients...) {
-		if e.State == "missing" {
+		if e.NotAfter.IsZero() {
 			rows = append(rows, []string{e.Holder, e.Profile, "-", "-", e.State})
 			continue
 		}

@@ -1,0 +1,108 @@
+package view
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"quorate/kvserver"
+	"quorate/pki"
+	"quorate/plan"
+	"quorate/plan/spec"
+)
+
+func trio() *spec.Cluster {
+	c := &spec.Cluster{Name: "lab", Dir: "/specs", TLS: spec.TLS{Dir: "pki/lab", LeafLifetime: year, RenewBefore: 30 * 24 * time.Hour},
+		Server: spec.Server{DataDir: "/var/lib/quorate/lab"}, Clients: []*spec.Client{{Name: "app"}, {Name: "late"}}}
+	for i, name := range []string{"etcd1", "etcd2", "etcd3"} {
+		c.Members = append(c.Members, &spec.Member{Name: name, Address: "192.168.7." + []string{"101", "102", "103"}[i], ClientPort: 2379, PeerPort: 2380,
+			Connection: spec.Connection{Type: "ssh"}})
+	}
+	return c
+}
+
+// observed is a cluster of three that is well.
+func observed(c *spec.Cluster) *plan.Observed {
+	ca := pki.Certificate{Subject: "CA", IsCA: true, NotAfter: now.Add(9 * year), Fingerprint: "ca"}
+	leaf := pki.Certificate{NotAfter: now.Add(200 * 24 * time.Hour), Issuer: "ca"}
+	o := &plan.Observed{
+		CA: plan.CA{Exists: true, Cert: ca}, Hosts: map[string]*plan.Host{},
+		Clients: map[string]plan.ClientFiles{"app": {Cert: &leaf, Key: true}},
+		Cluster: plan.Cluster{Status: map[string]kvserver.Status{}, Healthy: map[string]bool{}, Problems: map[string]string{}},
+	}
+	for i, m := range c.Members {
+		l, id := plan.LayoutOf(c, m), uint64(i+1)<<60|0xabc
+		o.Hosts[m.Name] = &plan.Host{Manager: "systemd", Unit: plan.Unit{Loaded: true, Enabled: true, Active: "active"},
+			Certificates: map[string]pki.Certificate{l.Cert("server"): leaf, l.Cert("peer"): leaf, l.Cert("client"): leaf}}
+		o.Cluster.Members = append(o.Cluster.Members, kvserver.Member{ID: id, Name: m.Name, PeerURLs: []string{plan.URL("https", m.Address, 2380)}})
+		o.Cluster.Status[m.Name] = kvserver.Status{MemberID: id, Leader: 2<<60 | 0xabc, Version: "3.7.3", DBSize: 20480, DBSizeInUse: 16384, RaftTerm: 2, RaftIndex: 8, RaftAppliedIndex: 8}
+		o.Cluster.Healthy[m.Name] = true
+	}
+	return o
+}
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*spec.Cluster, *plan.Observed){
+		"status-well.txt": func(*spec.Cluster, *plan.Observed) {},
+		"status-down.txt": func(_ *spec.Cluster, o *plan.Observed) { // a host that cannot be seen
+			o.Hosts["etcd3"] = &plan.Host{Problem: "cannot reach host \"etcd3\""}
+			o.Cluster.Healthy["etcd3"] = false
+			delete(o.Cluster.Status, "etcd3")
+			o.Cluster.Problems["etcd3"] = "cannot reach host \"etcd3\""
+		},
+		"status-stopped.txt": func(_ *spec.Cluster, o *plan.Observed) { // nobody answers
+			for n, h := range o.Hosts {
+				h.Unit = plan.Unit{Loaded: true, Active: "inactive"}
+				o.Cluster.Healthy[n], o.Cluster.Problems[n] = false, "connection refused"
+			}
+			o.Cluster.Members, o.Cluster.Status = nil, nil
+		},
+		"status-absent.txt": func(_ *spec.Cluster, o *plan.Observed) { // nothing was ever made
+			for n := range o.Hosts {
+				o.Hosts[n] = &plan.Host{Manager: "systemd", Unit: plan.Unit{Active: "inactive"}}
+			}
+			o.CA, o.Clients, o.Cluster = plan.CA{}, nil, plan.Cluster{}
+		},
+		"status-odd.txt": func(c *spec.Cluster, o *plan.Observed) { // alarms, strangers, phantoms, a learner, certificates that end
+			st := o.Cluster.Status["etcd1"]
+			st.Alarms = []string{"NOSPACE"}
+			o.Cluster.Status["etcd1"] = st
+			o.Cluster.Members[2].Learner = true
+			st = o.Cluster.Status["etcd3"]
+			st.Learner = true
+			o.Cluster.Status["etcd3"] = st
+			o.Cluster.Members = append(o.Cluster.Members, kvserver.Member{ID: 0xdead, PeerURLs: []string{"https://10.9.9.9:2380"}})
+			l := plan.LayoutOf(c, c.Members[0])
+			o.Hosts["etcd1"].Certificates[l.Cert("server")] = pki.Certificate{NotAfter: now.Add(3 * time.Hour)}
+			o.Hosts["etcd1"].Certificates[l.Cert("peer")] = pki.Certificate{NotAfter: now.Add(-time.Hour)}
+		},
+		"status-unlisted.txt": func(_ *spec.Cluster, o *plan.Observed) { // the spec has a member more than the cluster
+			o.Cluster.Members = o.Cluster.Members[:2]
+			o.Cluster.Healthy["etcd3"] = false
+			delete(o.Cluster.Status, "etcd3")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := trio()
+			o := observed(c)
+			change(c, o)
+			s := StatusOf(c, o, now)
+			var b bytes.Buffer
+			if err := StatusText(&b, s, Options{Now: now}); err != nil {
+				t.Fatal(err)
+			}
+			j, err := json.MarshalIndent(struct {
+				Healthy                     bool
+				Voters, VotersUp, Tolerance int
+				Leader                      string
+			}{s.Healthy, s.Voters, s.VotersUp, s.Tolerance, s.Leader}, "", " ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, name, append(append(b.Bytes(), j...), '\n'))
+		})
+	}
+}
