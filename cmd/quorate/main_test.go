@@ -38,7 +38,7 @@ func (t tidy) Run() int {
 // operator, and can be judged without reading Go.
 func TestScript(t *testing.T) {
 	t.Parallel()
-	bin := kvserverFolder(t)
+	bin := binFolder(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: false,
@@ -66,28 +66,29 @@ func TestScript(t *testing.T) {
 	})
 }
 
-// shared is the folder with the real server, built once for a run of tests.
+// shared is the folder with the real programs, built once for a run of tests.
 var shared struct {
 	once sync.Once
 	dir  string
 	err  error
 }
 
-func kvserverFolder(t *testing.T) string {
+// binFolder builds quorate and kvserver.
+func binFolder(t *testing.T) string {
 	t.Helper()
 	shared.once.Do(func() {
-		if shared.dir, shared.err = os.MkdirTemp("", "quorate-test-kvserver-"); shared.err != nil {
+		if shared.dir, shared.err = os.MkdirTemp("", "quorate-test-bin-"); shared.err != nil {
 			return
 		}
 		// As make build does it: the build cache then serves both.
-		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(shared.dir, "kvserver"), "quorate/cmd/kvserver")
+		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", shared.dir+"/", "quorate/cmd/kvserver", "quorate/cmd/quorate")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			shared.err = fmt.Errorf("%w: %s", err, out)
 		}
 	})
 	if shared.err != nil {
-		t.Fatalf("cannot build kvserver: %v", shared.err)
+		t.Fatalf("cannot build the programs: %v", shared.err)
 	}
 	return shared.dir
 }

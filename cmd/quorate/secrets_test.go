@@ -13,26 +13,23 @@ import (
 	"time"
 )
 
-// operator runs quorate as a process of its own and keeps all it printed.
+// operator runs the real quorate and keeps all it printed.
 type operator struct {
 	t   *testing.T
+	bin string
 	dir string
 	env []string
 	all bytes.Buffer
 }
 
 func newOperator(t *testing.T, dir string, env ...string) *operator {
-	return &operator{t: t, dir: dir, env: append([]string{
+	return &operator{t: t, bin: filepath.Join(binFolder(t), "quorate"), dir: dir, env: append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(dir, ".home"), "NO_COLOR=1",
 	}, env...)}
 }
 
 func (o *operator) command(args ...string) *exec.Cmd {
-	self, err := os.Executable()
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	return &exec.Cmd{Path: self, Args: append([]string{"quorate"}, args...), Dir: o.dir, Env: o.env}
+	return &exec.Cmd{Path: o.bin, Args: append([]string{"quorate"}, args...), Dir: o.dir, Env: o.env}
 }
 
 // run wants an exit code.
@@ -54,7 +51,6 @@ func (o *operator) run(want int, args ...string) string {
 func TestNoSecrets(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	bin := kvserverFolder(t)
 	ports, err := freePorts(1)
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +60,6 @@ func TestNoSecrets(t *testing.T) {
 	text := fmt.Sprintf(`
 cluster "vault" {
   connection { type = "local" }
-  server { binary = %q }
   tls {
     encryption { passphrase = env("CA_PASSPHRASE") }
   }
@@ -75,7 +70,7 @@ cluster "vault" {
   }
   client "app" {}
 }
-`, bin, ports[0], ports[0]+peerOffset)
+`, ports[0], ports[0]+peerOffset)
 	if err := os.WriteFile(filepath.Join(dir, "main.hcl"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
