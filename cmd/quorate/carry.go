@@ -93,7 +93,10 @@ func (c *carrying) approve(ctx context.Context) error {
 		question, want = fmt.Sprintf("\nThis cannot be undone. Type the cluster's name (%s) to go on: ", c.confirm), c.confirm
 	}
 	got, err := c.p.ask(ctx, question)
-	if err != nil {
+	switch {
+	case interrupted(err):
+		return &exitError{code: exitInterrupted, message: "interrupted; nothing was touched"}
+	case err != nil:
 		return fmt.Errorf("cannot read the answer: %w", err)
 	}
 	if got != want {
@@ -105,7 +108,9 @@ func (c *carrying) approve(ctx context.Context) error {
 // one carries out the plan of one cluster.
 func (c *carrying) one(ctx context.Context, j *job) error {
 	progress := c.progress(j)
+	c.p.steps.Store(true)
 	report, err := j.session.Apply(ctx, j.plan, provision.RunOptions{ID: j.run, Parallelism: c.parallel, Events: progress.Event})
+	c.p.steps.Store(false)
 	progress.Close()
 	switch {
 	case report == nil:

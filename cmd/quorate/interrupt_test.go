@@ -57,7 +57,7 @@ func TestInterruptedWait(t *testing.T) {
 	if got := c.ProcessState.ExitCode(); got != exitInterrupted {
 		t.Errorf("exit code %d: %s", got, out.String())
 	}
-	if !strings.Contains(out.String(), "stopping after the current step") {
+	if !strings.Contains(out.String(), "stopping… (once more to leave at once)") {
 		t.Errorf("it said %q", out.String())
 	}
 	if _, err := os.Stat(filepath.Join(dir, "pki")); err == nil {

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,6 +36,8 @@ type process struct {
 	signals <-chan os.Signal
 	// exit ends the process at once.
 	exit func(code int)
+	// steps is set while a plan is carried out: what an interrupt is answered with depends on it.
+	steps atomic.Bool
 }
 
 // realProcess looks at the machine.
@@ -70,7 +73,7 @@ func (p *process) env(name string) string {
 }
 
 // interruptible gives a context that ends at the first signal; a second one
-// ends the process. said tells the first one what is going to happen.
+// ends the process.
 func (p *process) interruptible(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	if p.signals == nil {
@@ -87,7 +90,11 @@ func (p *process) interruptible(ctx context.Context) (context.Context, func()) {
 					p.exit(exitInterrupted)
 					return
 				}
-				fmt.Fprintln(p.err, "\nstopping after the current step… (once more to leave at once)")
+				what := "stopping…"
+				if p.steps.Load() {
+					what = "stopping after the current step…"
+				}
+				fmt.Fprintln(p.err, "\n"+what+" (once more to leave at once)")
 				cancel(errInterrupted)
 			}
 		}

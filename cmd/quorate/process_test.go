@@ -17,6 +17,7 @@ func TestInterruptible(t *testing.T) {
 	left := make(chan int)
 	var out bytes.Buffer
 	p := &process{signals: signals, err: &out, exit: func(code int) { left <- code }}
+	p.steps.Store(true)
 	ctx, stop := p.interruptible(t.Context())
 	defer stop()
 	if ctx.Err() != nil {

@@ -44,7 +44,7 @@ func Report(w io.Writer, r *provision.Report, o Options) error {
 	if len(failed) > 0 && r.Journal != "" {
 		d.line("the whole story is in %s", r.Journal)
 	}
-	if len(failed) > 0 || r.Counts[provision.Unreached]+r.Counts[provision.Incomplete] > 0 {
+	if len(failed) > 0 {
 		d.line("nothing is lost: mend the cause and apply again, it goes on from here")
 	}
 	return d.err
