@@ -66,6 +66,7 @@ type Server struct {
 	attempts int
 	refused  int
 	freeze   chan struct{} // not nil: frozen, closed to go on
+	closed   bool
 	procs    sync.WaitGroup
 }
 
@@ -86,6 +87,9 @@ func NewServer(t testing.TB, o ServerOptions) *Server {
 	go s.serve()
 	t.Cleanup(func() {
 		l.Close()
+		s.mu.Lock()
+		s.closed = true // nothing is started any more
+		s.mu.Unlock()
 		s.Unfreeze()
 		s.Cut()
 		s.procs.Wait()
@@ -378,11 +382,16 @@ func (s *Server) session(channel ssh.Channel, reqs <-chan *ssh.Request, remote n
 			case good && r.Type == "exec" && s.o.IgnoreExec && text.Value != "true":
 				good = false
 			case good && r.Type == "exec":
-				busy = true
 				s.mu.Lock()
-				s.commands = append(s.commands, text.Value)
+				if good = !s.closed; good {
+					s.commands = append(s.commands, text.Value)
+					s.procs.Add(1)
+				}
 				s.mu.Unlock()
-				s.procs.Add(1)
+				if !good {
+					break
+				}
+				busy = true
 				go func() { defer s.procs.Done(); defer close(over); s.run(channel, text.Value, remote, gone) }()
 			case good && r.Type == "subsystem" && text.Value == "sftp" && !s.o.NoSFTP:
 				busy = true
@@ -458,7 +467,8 @@ func (s *Server) run(channel ssh.Channel, line string, remote net.Addr, gone <-c
 }
 
 // FakeSudo writes a sudo into a folder to be put on PATH, and returns the folder and
-// the file that it counts its password prompts in, a line for each. password "" wants
+// the file that it counts its password prompts in, a line for each; beside it, with
+// ".argv" added, is what it was called with. password "" wants
 // none; refuse, if not "", is all that it says before it fails. It runs the
 // command as whoever calls it, with SUDO_UID set and SSH_CONNECTION dropped, as sudo does.
 func FakeSudo(t testing.TB, password, refuse string) (bin, prompts string) {
@@ -466,6 +476,7 @@ func FakeSudo(t testing.TB, password, refuse string) (bin, prompts string) {
 	dir := t.TempDir()
 	prompts = filepath.Join(dir, "prompts")
 	script := `#!/bin/sh
+argv=$*
 stdin=
 while :; do
   case $1 in -n) ;; -S) stdin=yes ;; -p) shift ;; --) shift; break ;; *) break ;; esac
@@ -473,6 +484,7 @@ while :; do
 done
 unset SSH_CONNECTION
 ` + fmt.Sprintf("want=%s refuse=%s prompts=%s\n", shellQuote(password), shellQuote(refuse), shellQuote(prompts)) + `
+printf '%s\n' "$argv" >>"$prompts.argv"
 if [ -n "$refuse" ]; then printf '%s\n' "$refuse" >&2; exit 1; fi
 if [ -n "$want" ]; then
   [ -n "$stdin" ] || { echo 'sudo: a password is required' >&2; exit 1; }

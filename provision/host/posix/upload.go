@@ -45,9 +45,7 @@ func (h *Host) upload(ctx context.Context, u host.Upload) (host.Change, error) {
 	}
 	defer stream.Close()
 
-	if p, ok := h.t.(interface{ Prepare() }); ok {
-		p.Prepare() // while the host compares
-	}
+	h.prepare() // while the host compares
 	digest, known := u.Blob.Digest(), "-"
 	for stamp, d := range h.knownDigests() {
 		if d == digest {
@@ -75,6 +73,13 @@ func (h *Host) upload(ctx context.Context, u host.Upload) (host.Change, error) {
 		return host.Change{}, fmt.Errorf("cannot understand the answer %q", body)
 	}
 	return h.deliver(ctx, u, value, stream, packed, []string{u.Path, digest, mode, owner, value}, owners)
+}
+
+// prepare tells the transport that files will be staged soon, if it wants to know.
+func (h *Host) prepare() {
+	if p, ok := h.t.(interface{ Prepare() }); ok {
+		p.Prepare()
+	}
 }
 
 func (h *Host) deliver(ctx context.Context, u host.Upload, dir string, stream io.Reader, packed int64, request []string, owners string) (host.Change, error) {

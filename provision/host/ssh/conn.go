@@ -18,8 +18,8 @@ import (
 )
 
 // maxCommands run at once on one connection: sshd allows 10 sessions
-// (MaxSessions), of which one is for sftp and one kept in reserve.
-const maxCommands = 8
+// (MaxSessions), of which one is for sftp and two are kept in reserve.
+const maxCommands = 10 - 1 - reserved
 
 // Conn is one login. It is a posix.Transport.
 type Conn struct {
@@ -33,8 +33,8 @@ type Conn struct {
 	lost     chan struct{} // closed when the connection is gone
 	lostOnce sync.Once
 	mu       sync.Mutex
-	cause    error // why it is gone
-	spare    *spare
+	cause    error    // why it is gone
+	spares   []*spare // oldest first
 	sftp     *lazySFTP
 }
 
@@ -142,88 +142,6 @@ func (k *Conn) Dial(ctx context.Context, network, address string) (net.Conn, err
 		}
 	}
 	return nil, err
-}
-
-// spare is a session channel opened ahead, so that a command costs one round trip.
-type spare struct {
-	done     chan struct{}
-	channel  ssh.Channel
-	requests <-chan *ssh.Request
-	err      error
-}
-
-// reserve opens the next channel in the background, unless there is one.
-func (k *Conn) reserve() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.spare == nil {
-		k.spare = k.open()
-	}
-}
-
-func (k *Conn) open() *spare {
-	s := &spare{done: make(chan struct{})}
-	go func() {
-		defer close(s.done)
-		s.channel, s.requests, s.err = k.client().OpenChannel("session", nil)
-	}()
-	return s
-}
-
-// channel takes the spare one, or opens another.
-func (k *Conn) channel(ctx context.Context) (ssh.Channel, <-chan *ssh.Request, error) {
-	k.mu.Lock()
-	s := k.spare
-	k.spare = nil
-	k.mu.Unlock()
-	own := s == nil
-	if own {
-		s = k.open()
-	}
-	select {
-	case <-s.done:
-	case <-ctx.Done():
-		go func() { // the channel that comes yet is not for us
-			if <-s.done; s.err == nil {
-				s.channel.Close()
-			}
-		}()
-		return nil, nil, ctx.Err()
-	case <-k.lost:
-		return nil, nil, k.gone()
-	}
-	if s.err == nil {
-		return s.channel, s.requests, nil
-	}
-	if !own {
-		return k.channel(ctx) // the reserve was refused; ask in earnest
-	}
-	return nil, nil, k.orGone(fmt.Errorf("the host opens no session (MaxSessions in its sshd_config?): %w", s.err))
-}
-
-// sessionWait bounds how long a command waits for others to leave a session to
-// it, on a host that allows fewer than usual.
-const sessionWait = 10 * time.Second
-
-// patient is channel, except that a host with too many sessions is asked again
-// while other commands run that may end.
-func (k *Conn) patient(ctx context.Context) (ssh.Channel, <-chan *ssh.Request, error) {
-	deadline := time.NewTimer(sessionWait)
-	defer deadline.Stop()
-	for {
-		channel, requests, err := k.channel(ctx)
-		var refused *ssh.OpenChannelError
-		if !errors.As(err, &refused) || len(k.slots) < 2 {
-			return channel, requests, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, nil, ctx.Err()
-		case <-deadline.C:
-			return nil, nil, err
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
 }
 
 // lazySFTP is the sftp subsystem, begun when somebody says that it will be needed.

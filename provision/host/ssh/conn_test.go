@@ -41,14 +41,14 @@ func TestLosingTheConnection(t *testing.T) {
 				t.Fatal(err)
 			}
 			go func() {
-				_, err := h.Run(t.Context(), host.Command{Argv: []string{"sleep", "600"}})
+				_, err := h.Run(t.Context(), host.Command{Argv: []string{"sh", "-c", `: >"$1"; exec sleep 600`, "x", dir + "/runs"}})
 				done <- err
 			}()
 			go func() {
 				_, err := io.Copy(io.Discard, tunnel)
 				done <- fmt.Errorf("tunnel: %v", err)
 			}()
-			for len(s.Commands()) < 2 {
+			for _, err := os.Stat(dir + "/runs"); err != nil; _, err = os.Stat(dir + "/runs") {
 				time.Sleep(time.Millisecond)
 			}
 			lose(s)
@@ -88,7 +88,9 @@ func TestOneRoundTripForACommand(t *testing.T) {
 		return &halfDeaf{c, &deaf, release}, err
 	}
 	c := b.mustDial(t)
-	<-c.spare.done
+	for _, s := range c.spares {
+		<-s.done
+	}
 	mark := filepath.Join(t.TempDir(), "done")
 	deaf.Store(true) // from here on nothing that the host says arrives
 	result := make(chan error, 1)
@@ -175,8 +177,8 @@ func (h *halfDeaf) Read(p []byte) (int, error) {
 
 func TestSessionsAreNotLeaked(t *testing.T) {
 	t.Parallel()
-	// One for each command that may run, one in reserve.
-	s := hosttest.NewServer(t, hosttest.ServerOptions{Users: users(), MaxSessions: maxCommands + 1})
+	// One for each command that may run, and the reserve.
+	s := hosttest.NewServer(t, hosttest.ServerOptions{Users: users(), MaxSessions: maxCommands + reserved})
 	h := New(newBox(t, s, "root").mustDial(t))
 	var all sync.WaitGroup
 	for range 200 {

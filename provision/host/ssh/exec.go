@@ -31,8 +31,8 @@ func (k *Conn) Exec(ctx context.Context, argv []string, stdin io.Reader, stdout,
 	return k.sudo.exec(ctx, k, argv, stdin, stdout, stderr)
 }
 
-// exec runs a command line as the login user, in one round trip: the request,
-// its input and the end of the input go out together, and nothing waits for the
+// exec runs a command line, which is one simple command, as the login user: in
+// one round trip where a reserved session is ready, and nothing waits for the
 // request's own answer.
 func (k *Conn) exec(ctx context.Context, line string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
 	select {
@@ -43,23 +43,18 @@ func (k *Conn) exec(ctx context.Context, line string, stdin io.Reader, stdout, s
 	case <-k.lost:
 		return -1, k.gone()
 	}
-	channel, requests, err := k.patient(ctx)
+	session, err := k.patient(ctx)
 	if err != nil {
 		return -1, err
 	}
 	k.reserve()
+	channel := session.channel
 	p := &process{channel: channel, exit: -1, done: make(chan struct{}), heard: make(chan struct{}), answered: make(chan struct{})}
 	defer channel.Close()
-	if _, err := channel.SendRequest("exec", false, ssh.Marshal(struct{ Command string }{line})); err != nil {
+	if err := session.start(line, stdin); err != nil {
 		return -1, k.orGone(err)
 	}
-	go func() {
-		if stdin != nil {
-			_, _ = io.Copy(channel, stdin) // a command may end before it read all
-		}
-		_ = channel.CloseWrite()
-	}()
-	go p.follow(requests, stdout, stderr)
+	go p.follow(session.requests, stdout, stderr)
 	quiet := time.NewTimer(k.silence)
 	defer quiet.Stop()
 	for {

@@ -63,7 +63,11 @@ func TestSudo(t *testing.T) {
 			if asked, _ := os.ReadFile(prompts); strings.Contains(string(asked), "2") || o.words != nil && strings.Count(string(asked), "1") > 1 {
 				t.Errorf("passwords were tried as often as this: %q", asked)
 			}
-			for _, c := range s.Commands() {
+			ran, err := os.ReadFile(prompts + ".argv")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range append(s.Commands(), string(ran)) {
 				if strings.Contains(c, "sudopw") || strings.Contains(c, "login") {
 					t.Errorf("a password in a command line: %s", c)
 				}

@@ -1,0 +1,168 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// reserved sessions are kept ahead of need. One takes two round trips to get
+// ready, a command takes one: with two of them commands that follow one
+// another never wait for a session.
+const reserved = 2
+
+// waiting is what runs in a reserved session: it reads one line and becomes the
+// command that the line names. sshd takes no input for a session before
+// something runs in it (the channel's window is 0 until then), so a command
+// that is started only when it is wanted gets its input a round trip later.
+// The shell's read takes no more than the line; what follows is the command's.
+const waiting = `IFS= read -r l && l=$(printf %b "$l") && eval "exec $l"`
+
+// asLine makes a command line one line for waiting, which undoes it by printf %b.
+func asLine(command string) string {
+	return strings.NewReplacer(`\`, `\\`, "\n", `\n`).Replace(command) + "\n"
+}
+
+// spare is a session opened ahead, so that a command costs one round trip.
+type spare struct {
+	done chan struct{} // closed when it is open, or is not; then the rest holds:
+	session
+	err error
+
+	claimed bool // somebody waits for it; guarded by Conn.mu
+}
+
+// session is a channel that a command may have.
+type session struct {
+	channel  ssh.Channel
+	requests <-chan *ssh.Request
+	// ready: waiting runs in it. Otherwise nothing does yet.
+	ready bool
+}
+
+// reserve opens sessions in the background until there are enough.
+func (k *Conn) reserve() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for len(k.spares) < reserved {
+		k.spares = append(k.spares, k.open(false))
+	}
+}
+
+// open opens a session. While nobody has claimed it by then, it is made ready.
+func (k *Conn) open(claimed bool) *spare {
+	s := &spare{done: make(chan struct{}), claimed: claimed}
+	go func() {
+		defer close(s.done)
+		if s.channel, s.requests, s.err = k.client().OpenChannel("session", nil); s.err != nil {
+			return
+		}
+		k.mu.Lock()
+		s.ready = !s.claimed
+		k.mu.Unlock()
+		if s.ready {
+			s.err = begin(s.channel, quote([]string{"sh", "-c", waiting}))
+		}
+	}()
+	return s
+}
+
+// begin asks for a command in a session and does not wait for the answer.
+func begin(channel ssh.Channel, line string) error {
+	_, err := channel.SendRequest("exec", false, ssh.Marshal(struct{ Command string }{line}))
+	return err
+}
+
+// ended reports whether what waited in a spare session is gone already.
+func (s *spare) ended() bool {
+	select {
+	case <-s.requests: // its exit status, or the end of the session
+		return true
+	default:
+		return false
+	}
+}
+
+// take is the oldest spare session, or another one.
+func (k *Conn) take(ctx context.Context) (session, error) {
+	k.mu.Lock()
+	own := len(k.spares) == 0
+	var s *spare
+	if own {
+		s = k.open(true)
+	} else {
+		s, k.spares = k.spares[0], k.spares[1:]
+		s.claimed = true
+	}
+	k.mu.Unlock()
+	select {
+	case <-s.done:
+	case <-ctx.Done():
+		go func() { // the session that comes yet is not for us
+			if <-s.done; s.err == nil {
+				s.channel.Close()
+			}
+		}()
+		return session{}, ctx.Err()
+	case <-k.lost:
+		return session{}, k.gone()
+	}
+	switch {
+	case s.err == nil && s.ready && s.ended():
+		s.channel.Close()
+		return k.take(ctx)
+	case s.err == nil:
+		return s.session, nil
+	case !own:
+		return k.take(ctx) // the reserve was refused; ask in earnest
+	}
+	return session{}, k.orGone(fmt.Errorf("the host opens no session (MaxSessions in its sshd_config?): %w", s.err))
+}
+
+// sessionWait bounds how long a command waits for others to leave a session to
+// it, on a host that allows fewer than usual.
+const sessionWait = 10 * time.Second
+
+// patient is take, except that a host with too many sessions is asked again
+// while other commands run that may end.
+func (k *Conn) patient(ctx context.Context) (session, error) {
+	deadline := time.NewTimer(sessionWait)
+	defer deadline.Stop()
+	for {
+		s, err := k.take(ctx)
+		var refused *ssh.OpenChannelError
+		if !errors.As(err, &refused) || len(k.slots) < 2 {
+			return s, err
+		}
+		select {
+		case <-ctx.Done():
+			return session{}, ctx.Err()
+		case <-deadline.C:
+			return session{}, err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// start starts a command line in the session and feeds it: the line, its input
+// and the end of the input go out together.
+func (s session) start(line string, stdin io.Reader) error {
+	if stdin == nil {
+		stdin = strings.NewReader("")
+	}
+	if s.ready {
+		stdin = io.MultiReader(strings.NewReader(asLine(line)), stdin)
+	} else if err := begin(s.channel, line); err != nil {
+		return err
+	}
+	go func() {
+		_, _ = io.Copy(s.channel, stdin) // a command may end before it read all
+		_ = s.channel.CloseWrite()
+	}()
+	return nil
+}

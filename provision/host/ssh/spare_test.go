@@ -1,0 +1,64 @@
+package ssh
+
+import (
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"quorate/provision/host"
+	"quorate/provision/host/hosttest"
+)
+
+// What waits in a spare session becomes exactly the command that it is told,
+// and leaves the command's input alone, in every shell there is.
+func TestWaitingForACommand(t *testing.T) {
+	t.Parallel()
+	argv := []string{"printf", "[%s]", "a b", "", "new\nline\n", `\n \\n \c \0101 \x41 %s %%`, `'quoted' "twice" $HOME $(id) !x`, "tab\tend\r", "\xff\xfe é", "-"}
+	var want strings.Builder
+	for _, a := range argv[2:] {
+		want.WriteString("[" + a + "]")
+	}
+	input := "first\nlast without an end"
+	tried := 0
+	for _, shell := range [][]string{{"dash"}, {"bash"}, {"busybox", "sh"}, {"sh"}} {
+		if _, err := exec.LookPath(shell[0]); err != nil {
+			continue
+		}
+		tried++
+		cmd := exec.Command(shell[0], append(shell[1:], "-c", waiting)...)
+		line := quote([]string{"sh", "-c", `"$@"; cat`, "x"}) + " " + quote(argv)
+		cmd.Stdin = io.MultiReader(strings.NewReader(asLine(line)), strings.NewReader(input))
+		out, err := cmd.CombinedOutput()
+		if err != nil || string(out) != want.String()+input {
+			t.Errorf("%s: %v\ngot  %q\nwant %q", shell, err, out, want.String()+input)
+		}
+	}
+	if tried == 0 {
+		t.Fatal("there is no shell here")
+	}
+}
+
+// A spare session that has ended meanwhile is not used.
+func TestSparesThatEnded(t *testing.T) {
+	t.Parallel()
+	s := hosttest.NewServer(t, hosttest.ServerOptions{Users: users()})
+	c := newBox(t, s, "root").mustDial(t)
+	for _, s := range c.spares {
+		<-s.done
+		if !s.ready {
+			t.Fatal("a spare session that nobody waited for is not ready")
+		}
+		if err := s.channel.CloseWrite(); err != nil { // what waits in it reads the end, and ends
+			t.Fatal(err)
+		}
+		for len(s.requests) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	r, err := New(c).Run(t.Context(), host.Command{Argv: []string{"cat"}, Stdin: []byte("in")})
+	if err != nil || string(r.Stdout) != "in" {
+		t.Errorf("%q, %v", r.Stdout, err)
+	}
+}
