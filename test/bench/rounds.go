@@ -13,9 +13,9 @@ import (
 const (
 	// near is how far the proxy is for the confirmation, in each direction: 50 ms there and back.
 	near = 25 * time.Millisecond
-	// far is how far it is for the count: so far that what the hosts take to
-	// think is short beside it.
-	far = 200 * time.Millisecond
+	// far is how far it is for the count: so far that all the time that the
+	// hosts take to think is short beside it.
+	far = 500 * time.Millisecond
 )
 
 // rounds counts the round trips that follow one another on each host's
@@ -40,7 +40,7 @@ func rounds(ctx context.Context, b *bench) ([]Result, error) {
 		limit float64
 		what  string
 		turns int
-	}{{true, 15, "fresh apply", b.turns(3)}, {false, 4, "plan with nothing to change", b.turns(5)}} {
+	}{{true, 15, "fresh apply", b.turns(3)}, {false, 4, "plan with nothing to change", b.turns(3)}} {
 		r, err := s.countTrips(ctx, w.apply, w.turns, rtt)
 		if err != nil {
 			return results, err
@@ -82,7 +82,7 @@ func (s *stage) countTrips(ctx context.Context, apply bool, turns int, rtt map[t
 		var most, stream float64
 		for member, t := range d.taps {
 			var n, m float64
-			for _, t := range trips(t.all(), d.login[member], 2*far) {
+			for _, t := range trips(t.all(), d.login[member], d.ended, 2*far) {
 				if t.stream() {
 					m++
 				} else {

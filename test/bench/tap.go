@@ -62,8 +62,8 @@ func (t trip) stream() bool { return t.sent > 256<<10 }
 // out after that. No chain of questions and answers on the connection is longer
 // than this one, whichever of them had to wait for which; and it is no longer
 // than the time from end to end in round trips, so the farther the peer, the
-// less can the time that commands take add to it. Nothing before from counts.
-func trips(notes []note, from time.Time, rtt time.Duration) []trip {
+// less can the time that commands take add to it. Nothing before from or after to counts.
+func trips(notes []note, from, to time.Time, rtt time.Duration) []trip {
 	var out []trip
 	for i := 0; ; {
 		i = next(notes, i, from, false)
@@ -72,7 +72,7 @@ func trips(notes []note, from time.Time, rtt time.Duration) []trip {
 		}
 		t := trip{begin: notes[i].at}
 		j := next(notes, i, t.begin.Add(rtt), true)
-		if j == len(notes) {
+		if j == len(notes) || notes[j].at.After(to) {
 			return out
 		}
 		t.end = notes[j].at
