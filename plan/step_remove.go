@@ -104,6 +104,9 @@ func (b *builder) forget() {
 		}
 		a.Files = append(a.Files, b.spec.TLS.Dir+"/ca.pem", key)
 		a.Dirs = append(a.Dirs, b.spec.TLS.Dir)
+		if b.spec.TLS.Dir == "pki/"+b.spec.Name { // the default: its parent was made here too
+			a.Dirs = append(a.Dirs, "pki")
+		}
 	}
 	if len(a.Files) == 0 {
 		return

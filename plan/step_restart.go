@@ -55,12 +55,8 @@ func (b *builder) restarts() {
 		})
 		return
 	}
-	leader := b.obs.Cluster.Leader()
-	slices.SortStableFunc(stale, func(x, y *spec.Member) int {
-		return bit(b.obs.Cluster.Status[x.Name].MemberID == leader) - bit(b.obs.Cluster.Status[y.Name].MemberID == leader)
-	})
 	last := b.ids(KindStart)
-	for _, m := range stale {
+	for _, m := range b.leaderLast(stale) {
 		needs := slices.Concat(b.idsOf(m.Name, KindPush, KindFiles, KindCertificate), last)
 		b.add(Step{
 			Kind: KindRestart, Member: m.Name, Reasons: why[m.Name], Needs: needs,
@@ -73,9 +69,16 @@ func (b *builder) restarts() {
 	}
 }
 
-func bit(b bool) int {
-	if b {
-		return 1
+// leaderLast gives the members in their order, but the leader, if it is known and among them, at the end.
+func (b *builder) leaderLast(members []*spec.Member) []*spec.Member {
+	leader := b.obs.Cluster.Leader()
+	var out, last []*spec.Member
+	for _, m := range members {
+		if st, ok := b.obs.Cluster.Status[m.Name]; ok && leader != 0 && st.MemberID == leader {
+			last = append(last, m)
+		} else {
+			out = append(out, m)
+		}
 	}
-	return 0
+	return append(out, last...)
 }

@@ -8,7 +8,9 @@ import (
 // KindStop stops members for good.
 const KindStop Kind = "stop"
 
-// Stop stops the units of all members listed, together. Holds afterwards: none of them runs or is started at boot.
+// Stop stops the units of all members listed: the last one, which leads, once
+// the others are down. It would otherwise wait for a successor that is leaving
+// too. Holds afterwards: none of them runs or is started at boot.
 type Stop struct {
 	Members []StartMember `json:"members"`
 	Wait    time.Duration `json:"wait"`
@@ -20,7 +22,7 @@ func (*Stop) Kind() Kind { return KindStop }
 func (b *builder) stop() {
 	a := &Stop{Wait: startWait}
 	var names []string
-	for _, m := range b.acting {
+	for _, m := range b.leaderLast(b.acting) {
 		if u := b.obs.Hosts[m.Name].Unit; u.Loaded && (u.Enabled || u.Active != "inactive") {
 			a.Members = append(a.Members, StartMember{Member: m.Name, Unit: b.layout[m.Name].Unit})
 			names = append(names, m.Name)

@@ -55,7 +55,7 @@ func newRig(t testing.TB, hcl string) *rig {
 	r.etcd = &etcd{members: map[string]*node{}, violations: map[string]bool{}}
 	for i, m := range r.cluster.Members {
 		machine := hosttest.NewMachine(m.Name)
-		machine.SetPatience(50 * time.Millisecond)
+		machine.SetPatience(30 * time.Second) // only a start that never comes true waits that long, and fails its test
 		r.etcd.members[m.Name] = &node{id: uint64(i + 1), layout: plan.LayoutOf(r.cluster, m), addr: plan.HostPort(m.Address, m.ClientPort)}
 		machine.Program("", func(p *hosttest.Process) error { return r.etcd.start(m.Name, p) })
 		machine.Handle("kvserver", keys)
