@@ -192,9 +192,18 @@ func timed(cmd *exec.Cmd) (float64, error) {
 	err := cmd.Run()
 	took := time.Since(began).Seconds()
 	if err != nil {
-		return took, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out.Bytes())
+		return took, failed(cmd, err, out.Bytes())
 	}
 	return took, nil
+}
+
+// failed is the error of a command, with the end of what it said.
+func failed(cmd *exec.Cmd, err error, out []byte) error {
+	const most = 2000
+	if len(out) > most {
+		out = append([]byte("…"), out[len(out)-most:]...)
+	}
+	return fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
 }
 
 // logLines sends the lab's lines to the log.

@@ -139,7 +139,7 @@ func rows() []row {
 		{"ansible", "a fresh cluster beside an Ansible play", ansible},
 		{"plan", "a plan with nothing to change beside three ssh HOST true", emptyPlan},
 		{"rounds", "round trips, counted and confirmed", rounds},
-		{"fleet", "planning 300 hosts", fleet},
+		{"fleet", "planning 300 hosts", fleetPlan},
 		{"writes", "kvserver's writes beside upstream etcd's", writes},
 		{"memory", "quorate's memory", memory},
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -92,13 +93,18 @@ func (b *bench) padded(name string, times int64) (string, error) {
 	return f.Name(), err
 }
 
-// peak runs quorate and returns its highest resident memory in MB. The kernel
-// keeps the mark in /proc while the process lives, so what is missed is at
-// most what it grew by in its last millisecond. (The usage that wait(2)
-// reports would count this program's own memory, which the child had for a moment.)
+// peak runs quorate and returns its highest resident memory in MB.
 func (s *stage) peak(ctx context.Context, dir string, args ...string) (float64, error) {
 	cmd := s.op.Command(ctx, s.bin("quorate"), args...)
 	cmd.Dir = dir
+	return s.peakOf(cmd)
+}
+
+// peakOf runs a command that is or becomes quorate and returns its highest
+// resident memory in MB. The kernel keeps the mark in /proc while the process lives, so what is missed is at
+// most what it grew by in its last millisecond. (The usage that wait(2)
+// reports would count this program's own memory, which the child had for a moment.)
+func (b *bench) peakOf(cmd *exec.Cmd) (float64, error) {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
@@ -114,12 +120,12 @@ func (s *stage) peak(ctx context.Context, dir string, args ...string) (float64, 
 		select {
 		case err := <-done:
 			if err != nil {
-				return 0, fmt.Errorf("quorate %s: %w\n%s", strings.Join(args, " "), err, out.Bytes())
+				return 0, failed(cmd, err, out.Bytes())
 			}
 			return kib * 1024 / 1e6, nil
 		case <-tick.C:
 			// The same process is nsenter at first, then quorate.
-			if exe, err := os.Readlink(proc + "/exe"); err == nil && exe == s.bin("quorate") {
+			if exe, err := os.Readlink(proc + "/exe"); err == nil && exe == b.bin("quorate") {
 				for line := range lines(proc + "/status") {
 					if f := strings.Fields(line); len(f) > 1 && f[0] == "VmHWM:" {
 						v, _ := strconv.ParseFloat(f[1], 64)

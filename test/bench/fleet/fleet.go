@@ -1,0 +1,238 @@
+// Package fleet is hundreds of simulated hosts behind real SSH servers, each
+// with a member of a cluster that is as its spec says. A look at one is
+// answered from memory in the words of the scripts, and the tunnel ends at a
+// gRPC server with the member's own certificate: everything on the operator's
+// side is real, and the hosts cost next to nothing.
+//
+// They can be looked at and nothing else; whatever would change a host is
+// refused.
+package fleet
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/sync/errgroup"
+
+	"quorate/kvserver"
+	"quorate/pki/keypair"
+	"quorate/plan"
+	"quorate/plan/spec"
+	"quorate/provision"
+	"quorate/provision/host"
+	"quorate/provision/host/hosttest"
+	"quorate/provision/world"
+)
+
+// perCluster is how many members each cluster has.
+const perCluster = 3
+
+// Fleet is the hosts, and the folder with the spec of them.
+type Fleet struct {
+	// Dir has main.hcl with all clusters, their CAs and the key that logs in.
+	Dir     string
+	Hosts   int
+	servers []*server
+	members []*member
+}
+
+// New makes a fleet of so many hosts, a multiple of three, with a spec in
+// dir, brings every cluster up in memory, and serves until Close.
+func New(ctx context.Context, dir string, hosts int) (_ *Fleet, err error) {
+	if hosts <= 0 || hosts%perCluster != 0 {
+		return nil, fmt.Errorf("cannot make %d hosts: a multiple of %d is wanted", hosts, perCluster)
+	}
+	f := &Fleet{Dir: dir, Hosts: hosts}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	hostKey, login, err := f.keys()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "kvserver"), executable(), 0o755); err != nil {
+		return nil, err
+	}
+	var machines []*hosttest.Machine
+	for i := range hosts {
+		m := hosttest.NewMachine(fmt.Sprintf("host%d", i))
+		s, err := serve(m, hostKey, login)
+		if err != nil {
+			return nil, err
+		}
+		machines, f.servers = append(machines, m), append(f.servers, s)
+	}
+	clusters, err := f.spec(hostKey.PublicKey())
+	if err != nil {
+		return nil, err
+	}
+	var g errgroup.Group
+	g.SetLimit(4)
+	for i, c := range clusters {
+		for j, m := range c.Members {
+			f.members = append(f.members, newMember(c, j, machines[i*perCluster+j], plan.LayoutOf(c, m)))
+		}
+		g.Go(func() error { return f.raise(ctx, c, machines[i*perCluster:(i+1)*perCluster]) })
+	}
+	return f, g.Wait()
+}
+
+// Close ends the servers.
+func (f *Fleet) Close() {
+	for _, s := range f.servers {
+		s.listener.Close()
+	}
+	for _, m := range f.members {
+		m.stop()
+	}
+}
+
+// keys makes the key of all hosts and the one that logs in.
+func (f *Fleet) keys() (ssh.Signer, ssh.PublicKey, error) {
+	_, hostKey, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	_, login, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	block, err := ssh.MarshalPrivateKey(login, "fleet")
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := os.WriteFile(filepath.Join(f.Dir, "id_ed25519"), pem.EncodeToMemory(block), 0o600); err != nil {
+		return nil, nil, err
+	}
+	signer, err := ssh.NewSignerFromKey(hostKey)
+	if err != nil {
+		return nil, nil, err
+	}
+	public, err := ssh.NewPublicKey(login.Public())
+	return signer, public, err
+}
+
+// spec writes main.hcl and loads it.
+func (f *Fleet) spec(hostKey ssh.PublicKey) ([]*spec.Cluster, error) {
+	var b strings.Builder
+	for i := range f.Hosts / perCluster {
+		fmt.Fprintf(&b, `cluster "c%03d" {
+  connection {
+    user          = "root"
+    ssh_config    = "none"
+    identity_file = "id_ed25519"
+    host_keys     = [%q]
+  }
+  server { binary = "kvserver" }
+`, i, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(hostKey))))
+		for j := range perCluster {
+			at := f.servers[i*perCluster+j].listener.Addr().(*net.TCPAddr)
+			fmt.Fprintf(&b, "  member \"etcd%d\" {\n    address = \"198.19.%d.%d\"\n    connection {\n      host = %q\n      port = %d\n    }\n  }\n", j, i, j+1, at.IP.String(), at.Port)
+		}
+		b.WriteString("}\n")
+	}
+	text := []byte(b.String())
+	if err := os.WriteFile(filepath.Join(f.Dir, "main.hcl"), text, 0o600); err != nil {
+		return nil, err
+	}
+	s, diags := spec.Load([]spec.File{{Name: "main.hcl", Bytes: text}}, spec.Options{Dir: f.Dir, Home: f.Dir})
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	return s.Clusters, nil
+}
+
+// raise brings a cluster up in memory, by an apply.
+func (f *Fleet) raise(ctx context.Context, c *spec.Cluster, machines []*hosttest.Machine) error {
+	w, err := world.New(c, world.Environment{
+		User: "fleet", Hostname: "fleet", Home: f.Dir, CacheDir: filepath.Join(f.Dir, "cache"),
+		Executable: filepath.Join(f.Dir, "kvserver"), Run: "fleet", Clock: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	w.Stamps = nil
+	by := map[string]*hosttest.Machine{}
+	for i, m := range c.Members {
+		by[m.Name] = machines[i]
+		layout := plan.LayoutOf(c, m)
+		machines[i].Handle("kvserver", makeKeys)
+		machines[i].Program("", func(p *hosttest.Process) error {
+			config, err := p.Machine.ReadFile(layout.EtcdYAML)
+			if err != nil {
+				return err
+			}
+			unit, err := p.Machine.ReadFile(layout.UnitFile)
+			p.ConfigDigest = kvserver.ConfigDigest(config, unit)
+			p.Machine.WriteFile(layout.Data+"/member/wal/0.wal", nil, 0o600)
+			return err
+		})
+	}
+	w.Connect = func(ctx context.Context, m *spec.Member) (host.Host, error) { return by[m.Name].Dial(ctx) }
+	s := provision.Open(w, c)
+	defer s.Close()
+	o, err := s.Observe(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := plan.Build(c, o, plan.Options{Now: time.Now(), Token: "fleet", SpecDigest: spec.Digest(c)})
+	if err != nil {
+		return err
+	}
+	if len(p.Held) > 0 {
+		return fmt.Errorf("cluster %q: %s: %s", c.Name, p.Held[0].Subject, p.Held[0].Reason)
+	}
+	_, err = s.Apply(ctx, p, provision.RunOptions{ID: "fleet"})
+	return err
+}
+
+// makeKeys is `kvserver keys` on a simulated host.
+func makeKeys(_ context.Context, m *hosttest.Machine, c host.Command) (host.Result, error) {
+	var ask []kvserver.KeyRequest
+	if err := json.Unmarshal(c.Stdin, &ask); err != nil {
+		return host.Result{}, hosttest.Exit(1, err.Error())
+	}
+	var answers []kvserver.KeyAnswer
+	for _, k := range ask {
+		key, err := keypair.Generate(k.Algorithm)
+		if err != nil {
+			return host.Result{}, err
+		}
+		text, err := keypair.Encode(key)
+		if err != nil {
+			return host.Result{}, err
+		}
+		csr, err := keypair.Request(key, k.CommonName)
+		if err := errors.Join(err, m.Place(host.File{Path: k.Path, Mode: 0o600, Owner: k.Owner, Content: text})); err != nil {
+			return host.Result{}, err
+		}
+		answers = append(answers, kvserver.KeyAnswer{Path: k.Path, Created: true, CSR: string(csr)})
+	}
+	out, err := json.Marshal(answers)
+	return host.Result{Stdout: out}, err
+}
+
+// executable is the smallest file that says of itself that it is a program for
+// linux/amd64, which the simulated hosts are: an ELF header and no more.
+func executable() []byte {
+	b := make([]byte, 64)
+	copy(b, "\x7fELF\x02\x01\x01") // 64 bits, little-endian
+	for at, v := range map[int]uint16{16: 2 /* executable */, 18: 62 /* x86-64 */, 20: 1 /* version */, 52: 64 /* this header */, 54: 56, 58: 64} {
+		binary.LittleEndian.PutUint16(b[at:], v)
+	}
+	return b
+}

@@ -1,0 +1,166 @@
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"quorate/provision/host"
+	"quorate/provision/host/hosttest"
+)
+
+// answer writes what look.sh would on this machine: see the posix package,
+// whose parser refuses every line that it does not know.
+func answer(w io.Writer, m *hosttest.Machine, request string) error {
+	q, known, err := query(request)
+	if err != nil {
+		return err
+	}
+	h := m.Host()
+	defer h.Close()
+	look, err := h.Look(context.Background(), q)
+	if err != nil {
+		return err
+	}
+	var b, raw bytes.Buffer
+	line := func(fields ...any) {
+		for i, f := range fields {
+			if i > 0 {
+				b.WriteByte('\t')
+			}
+			fmt.Fprint(&b, f)
+		}
+		b.WriteByte('\n')
+	}
+	line("facts", "Linux", "x86_64", 0, look.Facts.Hostname)
+	line("machine", look.Facts.MachineID)
+	line("systemd", look.Facts.ManagerVersion)
+	types := map[string]uint32{"file": 0o100000, "dir": 0o040000, "link": 0o120000}
+	var contents []string
+	for _, p := range slices.Sorted(maps.Keys(look.Files)) {
+		f := look.Files[p]
+		if !f.Exists {
+			continue
+		}
+		line("file", strconv.FormatUint(uint64(types[f.Type]|f.Mode), 16), 0, 0, f.Owner, f.Group, f.Size, f.Stamp, p)
+		if f.Type == "file" && !known[f.Stamp+"\t"+p] {
+			line("sha", f.Digest+"  "+p)
+		}
+		if f.Content != nil {
+			contents = append(contents, p)
+			raw.Write(f.Content)
+		}
+	}
+	units(line, &b, q.Units, look)
+	for _, d := range q.Dirs {
+		s := look.Dirs[d]
+		line("dir", either(s.Exists, "yes", "no"), either(s.Empty, "empty", "full"), either(s.Member, "member", "-"), d)
+	}
+	line("listeners")
+	for _, p := range q.Ports {
+		if s := look.Ports[p]; s.Listening {
+			line("tcp", fmt.Sprintf("%04X", p), p)
+			line("owner", p, s.PID, s.Process)
+		}
+	}
+	for _, a := range q.Accounts {
+		line("account", either(look.Accounts[a], "yes", "no"), a)
+	}
+	for _, p := range q.Space {
+		line("space", look.Space[p], p)
+	}
+	now := time.Now()
+	line("clock", fmt.Sprintf("%d.%09d", now.Unix(), now.Nanosecond()))
+	for _, p := range contents {
+		line("content", p)
+	}
+	if len(contents) > 0 {
+		line("raw")
+		b.Write(raw.Bytes())
+		b.WriteByte('\n')
+	}
+	line("end")
+	_, err = w.Write(b.Bytes())
+	return err
+}
+
+func units(line func(...any), b *bytes.Buffer, names []string, look *host.Look) {
+	if len(names) == 0 {
+		return
+	}
+	line("units")
+	for _, name := range names {
+		u := look.Units[name]
+		fmt.Fprintf(b, "Id=%s\nLoadState=%s\nActiveState=%s\nSubState=%s\nUnitFileState=%s\nNeedDaemonReload=%s\nMainPID=%d\nExecMainStartTimestamp=%s\n\n",
+			name, either(u.Loaded, "loaded", "not-found"), u.Active, u.Sub, either(u.Enabled, "enabled", "disabled"), either(u.NeedReload, "yes", "no"),
+			u.PID, u.StartedAt.UTC().Format("Mon 2006-01-02 15:04:05 MST"))
+	}
+	line("units-end")
+	for _, name := range names {
+		u := look.Units[name]
+		if u.PID == 0 {
+			continue
+		}
+		exe := fmt.Sprintf("/proc/%d/exe", u.PID)
+		line("exe", "exe "+u.ExeDigest, exe)
+		line("sha", u.ExeDigest+"  "+exe)
+		line("link", fmt.Sprintf("'%s' -> '%s'", exe, u.Exe))
+		fmt.Fprintf(b, "env\n/proc/%d/environ:QUORATE_CONFIG_DIGEST=%s\x00\nenv-end\n", u.PID, u.ConfigDigest)
+	}
+}
+
+func either(b bool, yes, no string) string {
+	if b {
+		return yes
+	}
+	return no
+}
+
+// query reads a request of look.sh; known are the stamps and paths whose digest is not asked for.
+func query(request string) (q host.Query, known map[string]bool, err error) {
+	lines := strings.Split(strings.TrimSuffix(request, "\n"), "\n")
+	if lines[len(lines)-1] != "end" {
+		return q, nil, fmt.Errorf("the request was cut short")
+	}
+	known = map[string]bool{}
+	content := map[string]bool{}
+	var files []string
+	for _, l := range lines[:len(lines)-1] {
+		kind, v, _ := strings.Cut(l, "\t")
+		switch kind {
+		case "f":
+			files = append(files, v)
+		case "c":
+			content[v] = true
+		case "k":
+			known[v] = true
+		case "d":
+			q.Dirs = append(q.Dirs, v)
+		case "u":
+			q.Units = append(q.Units, v)
+		case "p":
+			p, err := strconv.ParseUint(v, 16, 16)
+			if err != nil {
+				return q, nil, err
+			}
+			q.Ports = append(q.Ports, int(p))
+		case "a":
+			q.Accounts = append(q.Accounts, v)
+		case "s":
+			q.Space = append(q.Space, v)
+		case "x":
+		default:
+			return q, nil, fmt.Errorf("unknown request: %s", l)
+		}
+	}
+	for _, p := range files {
+		q.Files = append(q.Files, host.FileQuery{Path: p, Content: content[p]})
+	}
+	return q, known, nil
+}
