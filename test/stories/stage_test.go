@@ -297,7 +297,7 @@ func (s *stage) print(h *lab.Host) string {
 	s.Helper()
 	return s.shell(h, `
 		find /etc /opt /srv /usr /root /home /var/lib /tmp \
-			\( -path /var/lib/systemd -o -path /var/lib/sudo -o -path /root/.cache -o -path '/tmp/systemd-private-*' \) -prune -o \
+			\( -path /var/lib/systemd -o -path /var/lib/sudo -o -path /root/.cache -o -path '/tmp/systemd-private-*' -o -path '/var/lib/quorate/*/member' \) -prune -o \
 			-type d -printf '%p %y %m %u\n' -o -printf '%p %y %m %u %s %T@\n' | sort
 		systemctl list-unit-files --no-legend --no-pager | sort`)
 }
