@@ -14,11 +14,18 @@ show() {
   loaded=${out#*LoadState=}
   loaded=${loaded%%$nl*}
 }
+# A reload takes systemd's generators a tenth of a second: enabling, which reloads
+# too, leaves it to the one that is asked for. It reads the unit's file itself.
+late=''
+case $nl"$*"$nl in *"${nl}reload${nl}enable$nl"*) late=--no-reload ;; esac
 exes=$nl cause=''
 for r do
   case $r in
-  reload) out=$(ctl daemon-reload) || cause="daemon-reload: $out" ;;
-  enable) [ -n "$cause" ] || out=$(ctl enable -- "$unit") || cause="cannot enable it: $out" ;;
+  reload) [ -n "$late" ] || out=$(ctl daemon-reload) || cause="daemon-reload: $out" ;;
+  enable)
+    [ -n "$cause" ] || out=$(ctl enable $late -- "$unit") || cause="cannot enable it: $out"
+    [ -n "$cause" ] || [ -z "$late" ] || out=$(ctl daemon-reload) || cause="daemon-reload: $out"
+    ;;
   disable)
     if [ -z "$cause" ] && ! out=$(ctl disable -- "$unit"); then
       case $out in *'does not exist'* | *'not loaded'* | *'No such file'*) ;; *) cause="cannot disable it: $out" ;; esac
