@@ -150,9 +150,9 @@ func account(here, there []*drive, rtt time.Duration) []string {
 		order, by := times(there, member)
 		_, before := times(here, member)
 		for _, what := range order {
-			list = append(list, fmt.Sprintf("%s %.1f", what, (median(by[what])-median(before[what]))/rtt.Seconds()))
+			list = append(list, fmt.Sprintf("%s %.1f (%.0f ms)", what, (median(by[what])-median(before[what]))/rtt.Seconds(), median(before[what])*1e3))
 		}
-		out = append(out, fmt.Sprintf("%s, round trips by call: %s", member, strings.Join(list, ", ")))
+		out = append(out, fmt.Sprintf("%s, round trips by call, and how long it takes from here: %s", member, strings.Join(list, ", ")))
 	}
 	return out
 }

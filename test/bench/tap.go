@@ -45,10 +45,10 @@ type span struct {
 	begin, end time.Time
 }
 
-// trip is one round trip: something went out, and an answer came.
+// trip is one round trip: everybody waited, and then an answer came.
 type trip struct {
 	begin, end time.Time
-	sent       int // bytes that went out in between
+	sent       int // bytes that went out since the one before
 }
 
 // stream reports whether the trip is a window's worth of a large file on its
@@ -56,44 +56,28 @@ type trip struct {
 // window (2 MiB), not of the protocol. What else goes out in one trip is far smaller.
 func (t trip) stream() bool { return t.sent > 256<<10 }
 
-// trips lists the sequential round trips on a connection whose peer is half a
-// round trip away in each direction: something goes out; the first that can be
-// an answer to it comes in, a round trip later at the earliest; the next goes
-// out after that. No chain of questions and answers on the connection is longer
-// than this one, whichever of them had to wait for which; and it is no longer
-// than the time from end to end in round trips, so the farther the peer, the
-// less can the time that commands take add to it. Nothing before from or after to counts.
+// trips lists the round trips between from and to that followed one another on
+// a connection whose peer is a round trip away that is long beside all
+// thinking: the silences of at least half a round trip that end with something
+// coming in. Whatever is asked at once, or shortly after one another, is
+// waited for in one silence; a silence that ends with something going out was
+// no waiting for this host. How long an answer takes beyond its way adds nothing.
 func trips(notes []note, from, to time.Time, rtt time.Duration) []trip {
 	var out []trip
-	for i := 0; ; {
-		i = next(notes, i, from, false)
-		if i == len(notes) {
-			return out
+	last, sent := from, 0
+	for _, n := range notes {
+		switch {
+		case n.at.Before(from) || n.at.After(to):
+			continue
+		case !n.read:
+			sent += n.n
+		case n.at.Sub(last) >= rtt/2:
+			out = append(out, trip{begin: last, end: n.at, sent: sent})
+			sent = 0
 		}
-		t := trip{begin: notes[i].at}
-		j := next(notes, i, t.begin.Add(rtt), true)
-		if j == len(notes) || notes[j].at.After(to) {
-			return out
-		}
-		t.end = notes[j].at
-		for _, n := range notes[i:j] {
-			if !n.read {
-				t.sent += n.n
-			}
-		}
-		out = append(out, t)
-		from, i = t.end, j
+		last = n.at
 	}
-}
-
-// next is the index of the first note at i or later, of that direction and not before at; len(notes) if there is none.
-func next(notes []note, i int, at time.Time, read bool) int {
-	for ; i < len(notes); i++ {
-		if notes[i].read == read && !notes[i].at.Before(at) {
-			return i
-		}
-	}
-	return i
+	return out
 }
 
 func (t *tap) all() []note {

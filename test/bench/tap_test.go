@@ -10,8 +10,7 @@ import (
 
 func at(ms int) time.Time { return time.UnixMilli(int64(ms)) }
 
-// Three questions in a row with thinking between them, beside a stream of
-// writes and answers that belong to nobody's chain.
+// Questions in a row, at once, out of step, beside a stream, around login and end.
 func TestTrips(t *testing.T) {
 	t.Parallel()
 	const rtt = 100 * time.Millisecond
@@ -23,15 +22,17 @@ func TestTrips(t *testing.T) {
 		want     int
 		stream   int
 	}{
-		"nothing":             {nil, 0, 1000, 0, 0},
-		"one":                 {[]note{sent(0, 1), got(100)}, 0, 1000, 1, 0},
-		"too early to answer": {[]note{sent(0, 1), got(99)}, 0, 1000, 0, 0},
-		"three in a row":      {[]note{sent(0, 1), got(100), sent(101, 1), got(250), sent(300, 1), got(400)}, 0, 1000, 3, 0},
-		"two at once":         {[]note{sent(0, 1), sent(1, 1), got(100), got(101)}, 0, 1000, 1, 0},
-		"two chains at once":  {[]note{sent(0, 1), sent(50, 1), got(100), sent(100, 1), got(150), sent(150, 1), got(200), got(250)}, 0, 1000, 2, 0},
-		"before the login":    {[]note{sent(0, 1), got(100), sent(200, 1), got(300)}, 150, 1000, 1, 0},
-		"after the end":       {[]note{sent(0, 1), got(100), sent(200, 1), got(300)}, 0, 250, 1, 0},
-		"a window":            {[]note{sent(0, 1<<20), sent(1, 1<<20), got(100)}, 0, 1000, 1, 1},
+		"nothing":                 {nil, 0, 1000, 0, 0},
+		"one":                     {[]note{sent(0, 1), got(100)}, 0, 1000, 1, 0},
+		"one with long thinking":  {[]note{sent(0, 1), got(900)}, 0, 1000, 1, 0},
+		"no answer to anything":   {[]note{sent(0, 1), got(20)}, 0, 1000, 0, 0},
+		"three in a row":          {[]note{sent(0, 1), got(100), sent(101, 1), got(230), sent(240, 1), got(340)}, 0, 1000, 3, 0},
+		"waiting for others":      {[]note{sent(0, 1), got(100), sent(700, 1), got(800)}, 0, 1000, 2, 0},
+		"two at once":             {[]note{sent(0, 1), sent(1, 1), got(100), got(101)}, 0, 1000, 1, 0},
+		"two chains out of step":  {[]note{sent(0, 1), sent(30, 1), got(100), sent(100, 1), got(130), sent(130, 1), got(200), got(230)}, 0, 1000, 2, 0},
+		"before the login":        {[]note{sent(0, 1), got(100), sent(200, 1), got(300)}, 150, 1000, 1, 0},
+		"after the end":           {[]note{sent(0, 1), got(100), sent(200, 1), got(300)}, 0, 250, 1, 0},
+		"a window and what comes": {[]note{sent(0, 1<<20), sent(1, 1<<20), got(100), sent(101, 9), got(200)}, 0, 1000, 2, 1},
 	} {
 		trips := trips(c.notes, at(c.from), at(c.to), rtt)
 		stream := 0
