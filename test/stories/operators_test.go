@@ -16,12 +16,15 @@ import (
 func (s *stage) begun() (*exec.Cmd, *bytes.Buffer) {
 	s.Helper()
 	cmd, out, errs := s.prepared(s.Context(), "apply", "-y")
+	known := len(s.journals())
 	s.check(cmd.Start())
-	h := s.Host(0)
-	s.shell(h, `timeout 30 sh -euc '
-		until [ -e /run/lock/quorate-lab.lock ] && ! flock -n /run/lock/quorate-lab.lock true; do sleep 0.01; done'`)
+	// The journal is opened under the lock, just before the first step.
+	for deadline := time.Now().Add(time.Minute); len(s.journals()) == known; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.Fatalf("the run has not begun:\n%s%s", out, errs)
+		}
+	}
 	s.check(cmd.Process.Signal(syscall.SIGSTOP))
-	_ = errs
 	return cmd, out
 }
 
