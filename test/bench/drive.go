@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"quorate/kvserver"
 	"quorate/plan"
 	"quorate/plan/spec"
 	"quorate/provision"
@@ -96,6 +98,10 @@ func (d *drive) run(ctx context.Context, s *stage, dir string) error {
 		d.mu.Unlock()
 		return &timedHost{Host: ssh.New(conn), d: d}, nil
 	}
+	admin := w.Admin
+	w.Admin = func(members []provision.Endpoint, t *tls.Config, dial provision.Dial) provision.Admin {
+		return &timedAdmin{Admin: admin(members, t, dial), d: d}
+	}
 	session := provision.Open(w, c)
 	defer session.Close()
 	return d.work(ctx, c, session)
@@ -147,10 +153,12 @@ type timedHost struct {
 	d *drive
 }
 
-func (h *timedHost) note(what string, begin time.Time) {
-	h.d.mu.Lock()
-	defer h.d.mu.Unlock()
-	h.d.spans[h.Name()] = append(h.d.spans[h.Name()], span{what, begin, time.Now()})
+func (h *timedHost) note(what string, begin time.Time) { h.d.note(h.Name(), what, begin) }
+
+func (d *drive) note(member, what string, begin time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.spans[member] = append(d.spans[member], span{what, begin, time.Now()})
 }
 
 func (h *timedHost) Look(ctx context.Context, q host.Query) (*host.Look, error) {
@@ -164,7 +172,7 @@ func (h *timedHost) Lock(ctx context.Context, r host.LockRequest) (func() error,
 }
 
 func (h *timedHost) Write(ctx context.Context, w host.WriteRequest) ([]host.Change, error) {
-	defer h.note(fmt.Sprintf("write %s and %d more", w.Files[0].Path, len(w.Files)-1), time.Now())
+	defer h.note(fmt.Sprintf("write of %d", len(w.Files)), time.Now())
 	return h.Host.Write(ctx, w)
 }
 
@@ -183,9 +191,21 @@ func (h *timedHost) Run(ctx context.Context, c host.Command) (host.Result, error
 	return h.Host.Run(ctx, c)
 }
 
-func (h *timedHost) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	defer h.note("dial "+address, time.Now())
-	return h.Host.DialContext(ctx, network, address)
+// timedAdmin notes when the questions to the members' API began and ended; the
+// first one of each member opens the tunnel and agrees on TLS.
+type timedAdmin struct {
+	provision.Admin
+	d *drive
+}
+
+func (a *timedAdmin) Members(ctx context.Context, via string) ([]kvserver.Member, error) {
+	defer a.d.note(via, "API members", time.Now())
+	return a.Admin.Members(ctx, via)
+}
+
+func (a *timedAdmin) Status(ctx context.Context, name string) (kvserver.Status, error) {
+	defer a.d.note(name, "API status", time.Now())
+	return a.Admin.Status(ctx, name)
 }
 
 const uploading = "upload"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"net"
 	"slices"
 	"strings"
@@ -52,7 +53,7 @@ func rounds(ctx context.Context, b *bench) ([]Result, error) {
 }
 
 // countTrips does one verb several times here, near and far. Measured is the
-// most round trips on any host, by the median of the rounds.
+// most round trips that follow one another on any host.
 func (s *stage) countTrips(ctx context.Context, apply bool, turns int, rtt map[time.Duration]time.Duration) (Result, error) {
 	var r Result
 	dir, err := s.settled(ctx, apply)
@@ -76,36 +77,121 @@ func (s *stage) countTrips(ctx context.Context, apply bool, turns int, rtt map[t
 			took[away] = append(took[away], d.took.Seconds())
 		}
 	}
-	var counts, streams []float64
 	conns := 0
 	for _, d := range drives[far] {
-		var most, stream float64
+		for _, n := range d.conns {
+			conns = max(conns, n)
+		}
+	}
+	r.Rounds = 1 // it is one figure of all rounds
+	notes := []string{fmt.Sprintf("connections per host: %d", conns)}
+	for _, away := range []time.Duration{near, far} {
+		more := median(took[away]) - median(took[0])
+		notes = append(notes, fmt.Sprintf("confirmed: with a round trip of %.1f ms it takes %.0f ms instead of %.0f, which is %.1f round trips for all hosts together, with the windows of the binary and with waiting for one another",
+			rtt[away].Seconds()*1e3, median(took[away])*1e3, median(took[0])*1e3, more/rtt[away].Seconds()))
+	}
+	for _, member := range slices.Sorted(maps.Keys(drives[far][0].taps)) {
+		calls := priced(drives[0], drives[far], member, rtt[far])
+		var list []string
+		for _, c := range calls {
+			list = append(list, fmt.Sprintf("%s %d (%.0f ms)", c.what, c.trips, c.here*1e3))
+		}
+		n := longest(calls)
+		r.Measured = max(r.Measured, float64(n))
+		notes = append(notes, fmt.Sprintf("%s: %d in a row; round trips by call, and how long it takes from here: %s", member, n, strings.Join(list, ", ")))
+	}
+	if apply {
+		notes = append(notes, fmt.Sprintf("not counted: %d more windows of 2 MiB in which the binary goes out, which are a matter of its size and of sshd", windows(drives[far])))
+	}
+	r.Low, r.High, r.Notes = r.Measured, r.Measured, notes
+	return r, nil
+}
+
+// call is one call on a host with its price.
+type call struct {
+	span
+	trips int     // that it takes, without the windows of a stream
+	here  float64 // seconds it takes without any distance
+}
+
+// priced lists a member's calls in the order of their beginning far away. The
+// price is how much longer a call takes there, in round trips: by the fastest
+// of all rounds (an election takes longer or shorter by chance), and far enough
+// away that no thinking makes it another number.
+func priced(here, there []*drive, member string, rtt time.Duration) []call {
+	times := func(drives []*drive) map[string][]float64 {
+		by := map[string][]float64{}
+		for _, d := range drives {
+			for _, sp := range d.calls(member) {
+				by[sp.what] = append(by[sp.what], sp.end.Sub(sp.begin).Seconds())
+			}
+		}
+		return by
+	}
+	before, after := times(here), times(there)
+	stream := windows(there)
+	var out []call
+	for _, sp := range there[0].calls(member) {
+		if len(before[sp.what]) == 0 {
+			before[sp.what] = []float64{0} // a question that was repeated there only
+		}
+		c := call{span: sp, here: slices.Min(before[sp.what])}
+		c.trips = int(math.Round((slices.Min(after[sp.what]) - c.here) / rtt.Seconds()))
+		if strings.HasPrefix(sp.what, uploading) {
+			c.trips -= stream
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// calls are a member's calls in the order of their beginning; a call that comes
+// again gets a number.
+func (d *drive) calls(member string) []span {
+	out := slices.SortedFunc(slices.Values(d.spans[member]), func(a, b span) int { return a.begin.Compare(b.begin) })
+	seen := map[string]int{}
+	for i := range out {
+		what := out[i].what
+		if seen[what]++; seen[what] > 1 {
+			out[i].what = fmt.Sprintf("%s (%d)", what, seen[what])
+		}
+	}
+	return out
+}
+
+// longest is the most round trips of calls of which each began when the one
+// before had ended.
+func longest(calls []call) int {
+	best := make([]int, len(calls)) // of a row that ends with this call; calls are in the order of their beginning
+	most := 0
+	for i, c := range calls {
+		for j, before := range calls[:i] {
+			if !before.end.After(c.begin) {
+				best[i] = max(best[i], best[j])
+			}
+		}
+		best[i] += c.trips
+		most = max(most, best[i])
+	}
+	return most
+}
+
+// windows is how many times more than once the stream of a large file had to
+// wait for an answer; once is what any file costs.
+func windows(drives []*drive) int {
+	most := 0
+	for _, d := range drives {
 		for member, t := range d.taps {
-			var n, m float64
-			for _, t := range trips(t.all(), d.login[member], d.ended, 2*far) {
+			n := 0
+			for _, t := range trips(t.all(), d.login[member], d.ended, 2*d.delay) {
 				if t.stream() {
-					m++
-				} else {
 					n++
 				}
 			}
-			most, stream = max(most, n), max(stream, m)
-			conns = max(conns, d.conns[member])
+			most = max(most, n-1)
 		}
-		counts, streams = append(counts, most), append(streams, stream)
 	}
-	r.Measured, r.Low, r.High, r.Rounds = median(counts), slices.Min(counts), slices.Max(counts), len(counts)
-	r.Notes = []string{fmt.Sprintf("connections per host: %d", conns)}
-	if apply {
-		r.Notes = append(r.Notes, fmt.Sprintf("counted beside them: %s windows of the binary on its way, which are a matter of its size", number(median(streams))))
-	}
-	for _, away := range []time.Duration{near, far} {
-		more := median(took[away]) - median(took[0])
-		r.Notes = append(r.Notes, fmt.Sprintf("confirmed: with a round trip of %.1f ms it takes %.0f ms instead of %.0f, which is %.1f round trips for all hosts together, windows and waiting for one another included",
-			rtt[away].Seconds()*1e3, median(took[away])*1e3, median(took[0])*1e3, more/rtt[away].Seconds()))
-	}
-	r.Notes = append(r.Notes, account(drives[0], drives[far], rtt[far])...)
-	return r, nil
+	return most
 }
 
 // settled makes the hosts ready for a round: new ones for an apply, or ones
@@ -121,40 +207,6 @@ func (s *stage) settled(ctx context.Context, apply bool) (dir string, err error)
 		return "", err
 	}
 	return dir, (&drive{}).run(ctx, s, dir) // remembers the digests
-}
-
-// account tells, call by call on each host, how many round trips it costs: by
-// how much longer it takes far away.
-func account(here, there []*drive, rtt time.Duration) []string {
-	times := func(drives []*drive, member string) (order []string, by map[string][]float64) {
-		by = map[string][]float64{}
-		for _, d := range drives {
-			seen := map[string]int{}
-			spans := slices.SortedFunc(slices.Values(d.spans[member]), func(a, b span) int { return a.begin.Compare(b.begin) })
-			for _, sp := range spans {
-				what := sp.what
-				if seen[what]++; seen[what] > 1 {
-					what = fmt.Sprintf("%s (%d)", what, seen[what])
-				}
-				if !slices.Contains(order, what) {
-					order = append(order, what)
-				}
-				by[what] = append(by[what], sp.end.Sub(sp.begin).Seconds())
-			}
-		}
-		return order, by
-	}
-	var out []string
-	for _, member := range slices.Sorted(maps.Keys(there[0].taps)) {
-		var list []string
-		order, by := times(there, member)
-		_, before := times(here, member)
-		for _, what := range order {
-			list = append(list, fmt.Sprintf("%s %.1f (%.0f ms)", what, (median(by[what])-median(before[what]))/rtt.Seconds(), median(before[what])*1e3))
-		}
-		out = append(out, fmt.Sprintf("%s, round trips by call, and how long it takes from here: %s", member, strings.Join(list, ", ")))
-	}
-	return out
 }
 
 // calibrate measures a round trip through the proxy: timers are late, too.

@@ -54,7 +54,7 @@ type trip struct {
 // stream reports whether the trip is a window's worth of a large file on its
 // way: how many of these there are is a matter of the file's size and of sshd's
 // window (2 MiB), not of the protocol. What else goes out in one trip is far smaller.
-func (t trip) stream() bool { return t.sent > 256<<10 }
+func (t trip) stream() bool { return t.sent >= 1<<20 }
 
 // trips lists the round trips between from and to that followed one another on
 // a connection whose peer is a round trip away that is long beside all

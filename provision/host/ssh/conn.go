@@ -18,7 +18,7 @@ import (
 )
 
 // maxCommands run at once on one connection: sshd allows 10 sessions
-// (MaxSessions), of which one is for sftp and two are kept in reserve.
+// (MaxSessions), of which one is for sftp and three are kept in reserve.
 const maxCommands = 10 - 1 - reserved
 
 // Conn is one login. It is a posix.Transport.

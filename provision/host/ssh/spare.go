@@ -13,8 +13,8 @@ import (
 
 // reserved sessions are kept ahead of need. One takes two round trips to get
 // ready, a command takes one: with two of them commands that follow one
-// another never wait for a session.
-const reserved = 2
+// another never wait for a session, and the third is for two commands at once.
+const reserved = 3
 
 // waiting is what runs in a reserved session: it reads one line and becomes the
 // command that the line names. sshd takes no input for a session before
