@@ -33,7 +33,7 @@ func ansible(ctx context.Context, b *bench) ([]Result, error) {
 		}
 		return s.freshQuorate(ctx)
 	}
-	p, err := alternate(b.turns(3), play, ours)
+	p, err := alternate(b.turns(5), play, ours)
 	if err != nil {
 		return nil, err
 	}

@@ -33,11 +33,13 @@ func fresh(ctx context.Context, b *bench) ([]Result, error) {
 	if _, err := alternate(1, cold, script); err != nil { // page cache, linker, first overlay
 		return nil, err
 	}
-	p, err := alternate(b.turns(7), cold, script)
+	// Many rounds: the first election takes between a third of a second and two,
+	// by chance, on either side.
+	p, err := alternate(b.turns(15), cold, script)
 	if err != nil {
 		return nil, err
 	}
-	warm, err := alternate(b.turns(3), func(int) (float64, error) { return s.freshQuorate(ctx) }, script)
+	warm, err := alternate(b.turns(5), func(int) (float64, error) { return s.freshQuorate(ctx) }, script)
 	if err != nil {
 		return nil, err
 	}

@@ -87,7 +87,7 @@ func (s *stage) countTrips(ctx context.Context, apply bool, turns int, rtt map[t
 	notes := []string{fmt.Sprintf("connections per host: %d", conns)}
 	for _, away := range []time.Duration{near, far} {
 		more := median(took[away]) - median(took[0])
-		notes = append(notes, fmt.Sprintf("confirmed: with a round trip of %.1f ms it takes %.0f ms instead of %.0f, which is %.1f round trips for all hosts together, with the windows of the binary and with waiting for one another",
+		notes = append(notes, fmt.Sprintf("as a whole: with a round trip of %.1f ms it takes %.0f ms instead of %.0f, which is %.1f round trips for all hosts together, with the windows of the binary, with waiting for one another, and with the luck of the first election",
 			rtt[away].Seconds()*1e3, median(took[away])*1e3, median(took[0])*1e3, more/rtt[away].Seconds()))
 	}
 	for _, member := range slices.Sorted(maps.Keys(drives[far][0].taps)) {
