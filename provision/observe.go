@@ -167,7 +167,13 @@ func (s *Session) look(ctx context.Context, m *spec.Member) *plan.Host {
 		out.ClockOffset = look.Facts.Clock.Sub(s.world.Clock())
 	}
 	for p, st := range look.Ports {
-		out.Ports[p] = plan.Port{Known: st.Known, Listening: st.Listening, PID: st.PID, Process: st.Process}
+		port := plan.Port{Known: st.Known, Listening: st.Listening()}
+		for _, l := range st.Listeners {
+			if port.PID == 0 {
+				port.PID, port.Process = l.PID, l.Process
+			}
+		}
+		out.Ports[p] = port
 	}
 	for p, f := range look.Files {
 		s.file(out, m.Name, l, p, f)
@@ -204,11 +210,11 @@ func (s *Session) file(h *plan.Host, member string, l plan.Layout, p string, f h
 // query is what a look at a member's host asks.
 func (s *Session) query(m *spec.Member, l plan.Layout) host.Query {
 	q := host.Query{
-		Dirs: []string{l.Data}, Units: []string{l.Unit}, Ports: []int{m.ClientPort, m.PeerPort},
+		Dirs: []host.DirQuery{{Path: l.Data, WAL: l.WAL}}, Units: []string{l.Unit}, Ports: []int{m.ClientPort, m.PeerPort},
 		Accounts: []string{s.cluster.Server.User}, Space: []string{l.Bin, l.Data},
 	}
 	if l.WAL != "" {
-		q.Dirs, q.Space = append(q.Dirs, l.WAL), append(q.Space, l.WAL)
+		q.Dirs, q.Space = append(q.Dirs, host.DirQuery{Path: l.WAL, WAL: l.WAL}), append(q.Space, l.WAL)
 	}
 	if m.MetricsPort != 0 {
 		q.Ports = append(q.Ports, m.MetricsPort)

@@ -11,6 +11,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"quorate/kvserver/node"
 )
 
 // Host is one machine, or a folder on this one. Methods may be called from
@@ -53,8 +55,8 @@ type Host interface {
 type Query struct {
 	// Files to stat and digest.
 	Files []FileQuery
-	// Dirs to look into: does it exist, is it empty, does it hold a member.
-	Dirs []string
+	// Dirs to look into: what is there, and does it hold a member.
+	Dirs []DirQuery
 	// Units to ask the service manager about.
 	Units []string
 	// Ports whose TCP listeners to report.
@@ -73,86 +75,25 @@ type FileQuery struct {
 	KnownStamp, KnownDigest string
 }
 
-// Look is what was seen.
-type Look struct {
-	Facts    Facts
-	Files    map[string]FileState // by path; every path asked for has an entry
-	Dirs     map[string]DirState
-	Units    map[string]UnitState
-	Ports    map[int]PortState
-	Accounts map[string]bool
-	Space    map[string]int64 // free bytes
+// DirQuery asks for one folder.
+type DirQuery struct {
+	Path string
+	// WAL is the folder whose *.wal files say that the folder holds a member; empty is member/wal below it.
+	WAL string
 }
 
-// Facts of a machine.
-type Facts struct {
-	OS        string // "linux", "darwin", as uname says, lower case
-	Arch      string // Go's word: "amd64", "arm64", else what uname says
-	Hostname  string
-	MachineID string
-	// Manager is "systemd", "supervise" or "" (none that we know).
-	Manager string
-	// ManagerVersion, for example "252".
-	ManagerVersion string
-	// Clock is the host's time at the moment Look returns; ClockError how far off that may be (half the round trip).
-	Clock      time.Time
-	ClockError time.Duration
-	// Root says whether commands run with root's rights.
-	Root bool
-	// Missing are tools the adapter needs and the host lacks ("flock", "gzip").
-	Missing []string
-}
-
-// FileState is what lies at a path.
-type FileState struct {
-	Exists bool
-	Type   string // "file", "dir", "link", "other"
-	Mode   uint32 // permission bits
-	Owner  string // names, or numbers where there is no name
-	Group  string
-	Size   int64
-	Digest string // sha256, hex; files only
-	// Stamp identifies the file's state without reading it: device, inode, size, mtime and ctime in nanoseconds.
-	Stamp   string
-	Content []byte // when asked for
-}
-
-// DirState is what a folder holds.
-type DirState struct {
-	Exists bool
-	Empty  bool
-	Member bool // holds an etcd member ("member/wal" or "member/snap"), or WAL files
-}
-
-// UnitState is what the service manager and /proc say about a unit.
-type UnitState struct {
-	// Loaded: the manager knows the unit.
-	Loaded bool
-	// Active is systemd's word: active, activating, deactivating, inactive, failed; never empty when known.
-	Active  string
-	Sub     string
-	Enabled bool
-	// NeedReload: the unit file changed since the manager read it.
-	NeedReload bool
-	PID        int       // main process, 0 if none
-	StartedAt  time.Time // of the main process, host's clock
-	// ExeDigest is the sha256 of the executable the process runs; ConfigDigest is kvserver.ConfigDigestEnv
-	// out of its environment. Empty when there is no process.
-	ExeDigest, ConfigDigest string
-	// Exe is the path it was started from.
-	Exe string
-	// Log is the tail of the unit's log; filled by a Service call that failed.
-	Log string
-}
-
-// PortState says whether somebody listens on a TCP port.
-type PortState struct {
-	Known     bool // false: this host cannot tell
-	Listening bool
-	// PID of a listener when it could be found, else 0; Process its name.
-	PID     int
-	Process string
-}
+// What a look gives: see package node, where the planner has it from too.
+type (
+	Look         = node.Look
+	Facts        = node.Facts
+	FileState    = node.FileState
+	DirState     = node.DirState
+	UnitState    = node.UnitState
+	PortState    = node.PortState
+	PortListener = node.PortListener
+	MountState   = node.MountState
+	ProbeState   = node.ProbeState
+)
 
 // LockRequest names the lock and who takes it.
 type LockRequest struct {

@@ -162,15 +162,13 @@ func (m *Machine) look(q host.Query) (*host.Look, error) {
 		l.Files[f.Path] = s
 	}
 	for _, d := range q.Dirs {
-		l.Dirs[d] = m.lookDir(d)
+		l.Dirs[d.Path] = m.lookDir(d)
 	}
 	for _, u := range q.Units {
 		l.Units[u] = m.unitState(u)
 	}
 	for _, p := range q.Ports {
-		s := m.listeners[p]
-		s.Known = true
-		l.Ports[p] = s
+		l.Ports[p] = host.PortState{Known: true, Listeners: slices.Clone(m.listeners[p])}
 	}
 	for _, a := range q.Accounts {
 		l.Accounts[a] = m.accounts[a]

@@ -118,7 +118,7 @@ func TestFakeProcessOwnsItsPortsAndTunnelsDieWithTheSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	l, _ := h.Look(t.Context(), host.Query{Ports: []int{2379, 2380}})
-	if !l.Ports[2379].Listening || l.Ports[2380].Listening || l.Ports[2379].Process != "kvserver" {
+	if !l.Ports[2379].Listening() || l.Ports[2380].Listening() || l.Ports[2379].Listeners[0].Process != "kvserver" {
 		t.Fatalf("%+v", l.Ports)
 	}
 	conn, err := h.DialContext(t.Context(), "tcp", "127.0.0.1:2379")

@@ -235,8 +235,8 @@ func (m *Machine) lookFile(q host.FileQuery) (host.FileState, error) {
 // contentLimit is host.FileQuery's.
 const contentLimit = 1 << 20
 
-func (m *Machine) lookDir(dir string) host.DirState {
-	dir = path.Clean(dir)
+func (m *Machine) lookDir(q host.DirQuery) host.DirState {
+	dir := path.Clean(q.Path)
 	n := m.files[dir]
 	if n == nil || !n.dir {
 		return host.DirState{}

@@ -37,7 +37,7 @@ type Machine struct {
 	units     map[string]*unit
 	programs  map[string]Program
 	commands  map[string]Handler
-	listeners map[int]host.PortState
+	listeners map[int][]host.PortListener
 	free      map[string]int64
 	locks     map[string]*hold
 	sessions  map[*Fake]bool
@@ -62,7 +62,7 @@ func NewMachine(name string) *Machine {
 		units:     map[string]*unit{},
 		programs:  map[string]Program{},
 		commands:  map[string]Handler{},
-		listeners: map[int]host.PortState{22: {Known: true, Listening: true, PID: 1, Process: "sshd"}},
+		listeners: map[int][]host.PortListener{22: {{Address: "0.0.0.0", PID: 1, Process: "sshd"}, {Address: "::", PID: 1, Process: "sshd"}}},
 		free:      map[string]int64{},
 		locks:     map[string]*hold{},
 		sessions:  map[*Fake]bool{},
@@ -151,15 +151,24 @@ func (m *Machine) SetDialer(dial func(ctx context.Context, network, address stri
 	m.dialer = dial
 }
 
-// Listen makes a process of this name listen on a TCP port.
-func (m *Machine) Listen(port int, process string) {
+// Listen makes a process of this name listen on a TCP port, on all addresses.
+func (m *Machine) Listen(port int, process string) { m.ListenAt("::", port, process) }
+
+// ListenAt makes a process of this name listen on a TCP port of one address.
+func (m *Machine) ListenAt(address string, port int, process string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.pid++
-	m.listeners[port] = host.PortState{Known: true, Listening: true, PID: m.pid, Process: process}
+	m.listen(port, host.PortListener{Address: address, PID: m.pid, Process: process})
 }
 
-// Unlisten ends what [Machine.Listen] began.
+func (m *Machine) listen(port int, l host.PortListener) {
+	all := append(slices.Clone(m.listeners[port]), l)
+	slices.SortStableFunc(all, func(a, b host.PortListener) int { return strings.Compare(a.Address, b.Address) })
+	m.listeners[port] = all
+}
+
+// Unlisten ends whatever listens on the port.
 func (m *Machine) Unlisten(port int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

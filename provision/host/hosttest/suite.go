@@ -178,7 +178,7 @@ func testFacts(t *testing.T, s *suite) {
 func testLookAtNothing(t *testing.T, s *suite) {
 	p := s.path("deep", "nothing")
 	l := s.look(t, host.Query{
-		Files: []host.FileQuery{{Path: p, Content: true}, {Path: p}}, Dirs: []string{p, p}, Space: []string{p},
+		Files: []host.FileQuery{{Path: p, Content: true}, {Path: p}}, Dirs: []host.DirQuery{{Path: p}, {Path: p}}, Space: []string{p},
 		Accounts: []string{"root", "quorate-nobody-has-this"},
 	})
 	if f, ok := l.Files[p]; !ok || f.Exists || f.Digest != "" {
@@ -193,7 +193,7 @@ func testLookAtNothing(t *testing.T, s *suite) {
 	if !l.Accounts["root"] || l.Accounts["quorate-nobody-has-this"] {
 		t.Fatalf("accounts: %v", l.Accounts)
 	}
-	if s.look(t, host.Query{Dirs: []string{s.Dir + "/deep"}}).Dirs[s.Dir+"/deep"].Exists {
+	if s.look(t, host.Query{Dirs: []host.DirQuery{{Path: s.Dir + "/deep"}}}).Dirs[s.Dir+"/deep"].Exists {
 		t.Fatal("looking made a folder")
 	}
 }
@@ -224,10 +224,10 @@ func testPorts(t *testing.T, s *suite) {
 		t.Skip("the fixture has no listening port")
 	}
 	l := s.look(t, host.Query{Ports: []int{s.ListeningPort, 1}})
-	if p := l.Ports[s.ListeningPort]; !p.Known || !p.Listening {
+	if p := l.Ports[s.ListeningPort]; !p.Known || !p.Listening() {
 		t.Fatalf("port %d: %+v", s.ListeningPort, p)
 	}
-	if p := l.Ports[1]; !p.Known || p.Listening || p.PID != 0 {
+	if p := l.Ports[1]; !p.Known || p.Listening() {
 		t.Fatalf("port 1: %+v", p)
 	}
 }

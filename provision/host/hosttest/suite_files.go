@@ -116,7 +116,7 @@ func testWriteRefuses(t *testing.T, s *suite) {
 			t.Errorf("%s: the error does not name the host: %v", name, err)
 		}
 	}
-	l := s.look(t, host.Query{Dirs: []string{s.path("isdir")}, Files: []host.FileQuery{{Path: s.path("isfile")}}})
+	l := s.look(t, host.Query{Dirs: []host.DirQuery{{Path: s.path("isdir")}}, Files: []host.FileQuery{{Path: s.path("isfile")}}})
 	if !l.Dirs[s.path("isdir")].Empty || l.Files[s.path("isfile")].Type != "file" {
 		t.Errorf("a refused write left something: %+v", l)
 	}
@@ -159,7 +159,7 @@ func testWriteOdd(t *testing.T, s *suite) {
 	if got, err := s.h.Remove(t.Context(), host.RemoveRequest{Files: paths}); err != nil || !slices.Equal(got, paths) {
 		t.Errorf("removed %q, %v", got, err)
 	}
-	if d := s.look(t, host.Query{Dirs: []string{s.Dir}}).Dirs[s.Dir]; !d.Empty {
+	if d := s.look(t, host.Query{Dirs: []host.DirQuery{{Path: s.Dir}}}).Dirs[s.Dir]; !d.Empty {
 		t.Error("something else was made")
 	}
 	if _, err := s.h.Write(t.Context(), host.WriteRequest{Files: []host.File{{Path: s.Dir + "/a\nb", Mode: 0o644}}}); err == nil {
@@ -249,10 +249,10 @@ func testFolders(t *testing.T, s *suite) {
 	}
 	var q host.Query
 	for d := range want {
-		q.Dirs = append(q.Dirs, d)
+		q.Dirs = append(q.Dirs, host.DirQuery{Path: d})
 	}
 	for d, got := range s.look(t, q).Dirs {
-		if got != want[d] {
+		if w := want[d]; got.Exists != w.Exists || got.Empty != w.Empty || got.Member != w.Member {
 			t.Errorf("%s: %+v, want %+v", d, got, want[d])
 		}
 	}
@@ -301,7 +301,7 @@ func (s *suite) alone(t *testing.T, dir, file string) {
 	if _, err := s.h.Remove(t.Context(), host.RemoveRequest{Files: []string{file}}); err != nil {
 		t.Fatal(err)
 	}
-	if d := s.look(t, host.Query{Dirs: []string{dir}}).Dirs[dir]; d.Exists && !d.Empty {
+	if d := s.look(t, host.Query{Dirs: []host.DirQuery{{Path: dir}}}).Dirs[dir]; d.Exists && !d.Empty {
 		t.Errorf("something was left in %s", dir)
 	}
 }

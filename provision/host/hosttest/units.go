@@ -252,7 +252,7 @@ func (m *Machine) start(name string) error {
 	defer m.broadcast()
 	if failure == nil {
 		for _, port := range p.Ports {
-			if l := m.listeners[port]; l.Listening {
+			if len(m.listeners[port]) > 0 {
 				failure = fmt.Errorf("listen tcp :%d: bind: address already in use", port)
 			}
 		}
@@ -263,7 +263,7 @@ func (m *Machine) start(name string) error {
 		return nil
 	}
 	for _, port := range p.Ports {
-		m.listeners[port] = host.PortState{Known: true, Listening: true, PID: p.pid, Process: path.Base(p.Exe)}
+		m.listen(port, host.PortListener{Address: "::", PID: p.pid, Process: path.Base(p.Exe)})
 	}
 	u.proc, u.ready = p, p.Ready == nil
 	return nil

@@ -2,8 +2,11 @@ package posix
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +34,7 @@ type answer struct {
 	log      []string
 
 	listeners bool                 // whether the host could tell
-	sockets   map[int][]string     // inodes by port
+	sockets   map[int][]socket     // by port
 	owners    map[string][2]string // pid and name by inode
 }
 
@@ -39,7 +42,7 @@ func newAnswer() *answer {
 	return &answer{
 		files: map[string]host.FileState{}, digests: map[string]string{}, contents: map[string][]byte{},
 		dirs: map[string]host.DirState{}, exes: map[string]string{}, links: map[string]string{}, environ: map[string]string{},
-		accounts: map[string]bool{}, space: map[string]int64{}, sockets: map[int][]string{}, owners: map[string][2]string{},
+		accounts: map[string]bool{}, space: map[string]int64{}, sockets: map[int][]socket{}, owners: map[string][2]string{},
 	}
 }
 
@@ -75,7 +78,7 @@ func parseAnswer(body []byte) (*answer, error) {
 func (a *answer) line(kind, rest string) error {
 	want := map[string]int{
 		"facts": 4, "machine": 1, "missing": 1, "systemd": 1, "file": 8, "exe": 2, "link": 1, "sha": 1, "dir": 4,
-		"listeners": 1, "tcp": 2, "owner": 3, "bsd": 1, "account": 2, "space": 2, "clock": 1, "cause": 1, "log": 1,
+		"listeners": 1, "tcp": 3, "owner": 3, "bsd": 1, "account": 2, "space": 2, "clock": 1, "cause": 1, "log": 1,
 	}[kind]
 	f := strings.SplitN(rest, "\t", want) // the last field may hold anything
 	if want == 0 || len(f) != want {
@@ -109,7 +112,11 @@ func (a *answer) line(kind, rest string) error {
 		a.listeners = true
 	case "tcp":
 		p, err := strconv.ParseUint(f[0], 16, 16)
-		a.sockets[int(p)] = append(a.sockets[int(p)], f[1])
+		if err != nil {
+			return err
+		}
+		address, err := procAddress(f[1])
+		a.sockets[int(p)] = append(a.sockets[int(p)], socket{address, f[2]})
 		return err
 	case "owner":
 		a.owners[f[0]] = [2]string{f[1], f[2]}
@@ -231,26 +238,59 @@ func (a *answer) raw(paths []string, body []byte) error {
 	return nil
 }
 
+// socket is one that listens.
+type socket struct{ address, inode string }
+
+// procAddress reads an address of /proc/net/tcp and tcp6: 32-bit words in
+// hex, as the CPU has them in memory. The CPUs we serve are little-endian.
+func procAddress(s string) (string, error) {
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		return "", err
+	}
+	for i := 0; i+4 <= len(b); i += 4 {
+		slices.Reverse(b[i : i+4])
+	}
+	ip, ok := netip.AddrFromSlice(b)
+	if !ok {
+		return "", fmt.Errorf("%q is no address", s)
+	}
+	return ip.Unmap().String(), nil
+}
+
 // bsdSocket reads a line of macOS's netstat -an: proto, queues, local address.port, …
 func (a *answer) bsdSocket(line string) error {
 	f := strings.Fields(line)
 	if len(f) < 6 {
 		return fmt.Errorf("%d fields", len(f))
 	}
-	if p, err := strconv.Atoi(f[3][strings.LastIndex(f[3], ".")+1:]); err == nil {
-		a.sockets[p] = append(a.sockets[p], "")
+	dot := strings.LastIndex(f[3], ".")
+	p, err := strconv.Atoi(f[3][dot+1:])
+	if err != nil {
+		return nil
 	}
+	address, _, _ := strings.Cut(f[3][:max(dot, 0)], "%") // without the zone
+	switch {
+	case address == "*" && f[0] == "tcp4":
+		address = "0.0.0.0"
+	case address == "*":
+		address = "::"
+	}
+	a.sockets[p] = append(a.sockets[p], socket{address: address})
 	return nil
 }
 
 func (a *answer) port(p int) host.PortState {
-	s := host.PortState{Known: a.listeners, Listening: len(a.sockets[p]) > 0}
-	for _, inode := range a.sockets[p] {
-		if o, ok := a.owners[inode]; ok && s.PID == 0 {
-			s.PID, _ = strconv.Atoi(o[0])
-			s.Process = path.Base(o[1])
+	s := host.PortState{Known: a.listeners}
+	for _, k := range a.sockets[p] {
+		l := host.PortListener{Address: k.address}
+		if o, ok := a.owners[k.inode]; ok {
+			l.PID, _ = strconv.Atoi(o[0])
+			l.Process = path.Base(o[1])
 		}
+		s.Listeners = append(s.Listeners, l)
 	}
+	slices.SortStableFunc(s.Listeners, func(x, y host.PortListener) int { return strings.Compare(x.Address, y.Address) })
 	return s
 }
 

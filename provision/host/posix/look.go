@@ -60,8 +60,8 @@ func (h *Host) look(ctx context.Context, q host.Query) (*host.Look, error) {
 		l.Ports[p] = a.port(p)
 	}
 	for _, d := range q.Dirs {
-		if _, ok := l.Dirs[d]; !ok {
-			return nil, fmt.Errorf("the answer does not tell of the folder %s", d)
+		if _, ok := l.Dirs[d.Path]; !ok {
+			return nil, fmt.Errorf("the answer does not tell of the folder %s", d.Path)
 		}
 	}
 	for _, name := range q.Accounts {
@@ -99,10 +99,10 @@ func (h *Host) lookRequest(q host.Query) ([]string, error) {
 		}
 	}
 	for _, d := range q.Dirs {
-		if err := checkPath(d); err != nil {
+		if err := checkPath(d.Path); err != nil {
 			return nil, err
 		}
-		add("d", d)
+		add("d", d.Path)
 	}
 	if h.o.Services != nil {
 		request = append(request, "m")

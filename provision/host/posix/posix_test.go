@@ -188,7 +188,7 @@ func TestACutAnswerIsAnError(t *testing.T) {
 	}
 	s := shell{sh: []string{"sh"}, path: plainPath}
 	q := host.Query{
-		Files: []host.FileQuery{{Path: root + "/f", Content: true}}, Dirs: []string{root}, Ports: []int{22}, Space: []string{root}, Accounts: []string{"root"},
+		Files: []host.FileQuery{{Path: root + "/f", Content: true}}, Dirs: []host.DirQuery{{Path: root}}, Ports: []int{22}, Space: []string{root}, Accounts: []string{"root"},
 	}
 	var whole []byte
 	s.alter = func(b []byte) []byte { whole = bytes.Clone(b); return b }
@@ -235,7 +235,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("facts\tLinux\tx86_64\t0\th\nclock\t1.000000001\nraw\n\n"))
 	f.Add([]byte("file\t81a4\t0\t0\troot\troot\t3\t1:2:3:4:5\t/a\nsha\t" + strings.Repeat("0", 64) + "  /a\ncontent\t/a\nraw\nabc\n"))
 	f.Add([]byte("units\nId=a\nActiveState=active\nMainPID=7\nExecMainStartTimestamp=Sun 2026-11-22 14:30:39 UTC\n\nunits-end\nenv\n\nenv-end\n"))
-	f.Add([]byte("listeners\ntcp\t0016\t5\nowner\t5\t7\tsshd\nbsd\ttcp4 0 0 *.22 *.* LISTEN\nraw\n\n"))
+	f.Add([]byte("listeners\ntcp\t0016\t0100007F\t5\nowner\t5\t7\tsshd\nbsd\ttcp4 0 0 *.22 *.* LISTEN\nraw\n\n"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		a, err := parseAnswer(body)
 		if err == nil && a == nil {
@@ -275,7 +275,7 @@ func TestWhoListens(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if p := look.Ports[port]; !p.Listening || p.PID != os.Getpid() || p.Process != "posix.test" {
+			if p := look.Ports[port]; len(p.Listeners) != 1 || p.Listeners[0].PID != os.Getpid() || p.Listeners[0].Process != "posix.test" || p.Listeners[0].Address != l.Addr().(*net.TCPAddr).IP.String() {
 				t.Errorf("%+v, want pid %d", p, os.Getpid())
 			}
 		})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,13 +60,13 @@ func answer(w io.Writer, m *hosttest.Machine, request string) error {
 	}
 	units(line, &b, q.Units, look)
 	for _, d := range q.Dirs {
-		s := look.Dirs[d]
-		line("dir", either(s.Exists, "yes", "no"), either(s.Empty, "empty", "full"), either(s.Member, "member", "-"), d)
+		s := look.Dirs[d.Path]
+		line("dir", either(s.Exists, "yes", "no"), either(s.Empty, "empty", "full"), either(s.Member, "member", "-"), d.Path)
 	}
 	line("listeners")
 	for _, p := range q.Ports {
-		if s := look.Ports[p]; s.Listening {
-			line("tcp", fmt.Sprintf("%04X", p), p)
+		for _, s := range look.Ports[p].Listeners {
+			line("tcp", fmt.Sprintf("%04X", p), procAddress(s.Address), p)
 			line("owner", p, s.PID, s.Process)
 		}
 	}
@@ -115,6 +116,15 @@ func units(line func(...any), b *bytes.Buffer, names []string, look *host.Look) 
 	}
 }
 
+// procAddress writes an address as /proc/net/tcp does: 32-bit words in the CPU's order.
+func procAddress(s string) string {
+	b := netip.MustParseAddr(s).AsSlice()
+	for i := 0; i < len(b); i += 4 {
+		slices.Reverse(b[i : i+4])
+	}
+	return fmt.Sprintf("%X", b)
+}
+
 func either(b bool, yes, no string) string {
 	if b {
 		return yes
@@ -141,7 +151,7 @@ func query(request string) (q host.Query, known map[string]bool, err error) {
 		case "k":
 			known[v] = true
 		case "d":
-			q.Dirs = append(q.Dirs, v)
+			q.Dirs = append(q.Dirs, host.DirQuery{Path: v})
 		case "u":
 			q.Units = append(q.Units, v)
 		case "p":

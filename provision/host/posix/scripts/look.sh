@@ -148,7 +148,7 @@ if [ -n "$ports" ]; then
       IFS=' '
       set -- $line # sl local remote st queues timer retransmits uid timeout inode
       for p in $ports; do
-        case $2 in *:"$p") printf 'tcp\t%s\t%s\n' "$p" "${10}"; sockets="$sockets ${10}" ;; esac
+        case $2 in *:"$p") printf 'tcp\t%s\t%s\t%s\n' "$p" "${2%:*}" "${10}"; sockets="$sockets ${10}" ;; esac
       done
       IFS=$nl
     done
