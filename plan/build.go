@@ -40,9 +40,10 @@ const (
 // input that cannot be rendered; what is unsafe is in Plan.Held.
 //
 // The order of the rules is argued: who is this (identity), may anything be
-// done (preflight), what lies on disk (push, files, certificates: no process
-// is touched), what repairs (start), what takes a voter away for a moment
-// (restarts), what is noted down (record).
+// done (preflight), what would run (desire), what may be rolled, what lies on
+// disk (push, files, certificates: no process is touched), what repairs
+// (start), what takes a voter away for a moment (restarts), what is noted down
+// (record). The order of the steps follows from their phases and needs.
 func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 	b, err := begin(Apply, c, o, opt)
 	if err != nil {
@@ -54,9 +55,12 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 		return nil, err
 	}
 	b.versions()
-	if !b.blocked() {
+	b.alarms()
+	if !b.plan.Blocked() {
+		b.servable()
+		b.rollable()
 		b.createCA()
-		for _, m := range b.acting {
+		for _, m := range b.members {
 			b.push(m)
 			b.files(m)
 			b.certificates(m)
@@ -64,7 +68,8 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 		b.clients()
 		b.start()
 		b.restarts()
-		for _, m := range b.acting {
+		b.canary()
+		for _, m := range b.members {
 			b.record(m)
 		}
 	}
@@ -73,72 +78,141 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 
 // builder is one Build in the making.
 type builder struct {
-	spec   *spec.Cluster
-	obs    *Observed
-	opt    Options
-	plan   *Plan
-	layout map[string]Layout
-	want   map[string]*desired
-	// acting are the members whose hosts steps may touch, in the spec's order.
-	acting []*spec.Member
+	spec    *spec.Cluster
+	obs     *Observed
+	opt     Options
+	plan    *Plan
+	steps   []draft
+	members []*member // the spec's, in its order
+	census  Census
 	// formed: the cluster has served; lost data is lost.
 	formed bool
-	// served are members that ran before a start step and only waited for it: still what they were.
-	served map[string]bool
-	// now is the voters as they will be after the steps added so far.
-	now Voters
+	// now is the membership as it will be after the exclusive steps added so far.
+	now Membership
+	err error // of a rule that planned what may not be: a defect
+}
+
+// member is one member of the spec, and everything that is known of it.
+type member struct {
+	*spec.Member
+	host   *Host
+	layout Layout
+	answer Answer
+	// listed is what the cluster's list says of it; in says whether there is such a list and it is on it.
+	listed Listed
+	in     bool
+	want   *desired // nil: its host was not seen
+	may    grants
+	// ails is why it does not serve and how a start would help; nil if it serves or no start helps.
+	ails *ailment
+	// stale says how what it runs with differs from what it should run with.
+	stale []string
+	// rolls: a restart of it is in this plan.
+	rolls bool
+}
+
+// grants are what steps may do to a member; a held reason takes some away.
+type grants struct {
+	stage bool // put binaries and configuration on its host
+	sign  bool // renew its certificates
+	start bool // start it while it does not serve
+	roll  bool // restart it while it serves
+}
+
+func (m *member) leave()        { m.may = grants{} }
+func (m *member) healthy() bool { return m.listed.Health == Healthy }
+func (m *member) hasData() bool { return m.host.hasData() }
+func (g grants) any() bool      { return g.stage || g.sign || g.start || g.roll }
+
+// acting are the members whose hosts steps may touch.
+func (b *builder) acting() []*member {
+	return slices.DeleteFunc(slices.Clone(b.members), func(m *member) bool { return !m.may.any() })
+}
+
+// seen are the members whose hosts could be looked at.
+func (b *builder) seen() []*member {
+	return slices.DeleteFunc(slices.Clone(b.members), func(m *member) bool { return m.host.Problem != "" })
 }
 
 func begin(v Verb, c *spec.Cluster, o *Observed, opt Options) (*builder, error) {
-	b := &builder{spec: c, obs: o, opt: opt, layout: map[string]Layout{}, want: map[string]*desired{}, served: map[string]bool{}}
+	b := &builder{spec: c, obs: o, opt: opt}
 	b.plan = &Plan{Format: Format, Verb: v, Cluster: c.Name, Situation: Unknown, SpecDigest: opt.SpecDigest, Steps: []Step{}, Observed: o.facts()}
 	b.plan.ObservedDigest = FactsDigest(b.plan.Observed)
 	var errs []error
 	for _, m := range c.Members {
-		b.layout[m.Name] = LayoutOf(c, m)
-		if o.Hosts[m.Name] == nil {
+		h := o.Hosts[m.Name]
+		if h == nil {
 			errs = append(errs, fmt.Errorf("member %q was not looked at", m.Name))
+			continue
 		}
+		b.members = append(b.members, &member{Member: m, host: h, layout: LayoutOf(c, m), answer: o.Cluster.Answers[m.Name]})
+	}
+	b.census = TakeCensus(c, o)
+	b.now = b.census.Membership
+	b.plan.Before = b.now.Voters()
+	for _, m := range b.members {
+		m.listed, m.in = b.census.Membership.Of(m.Name)
+		m.in = m.in && b.census.Known
 	}
 	return b, errors.Join(errs...)
 }
 
-// finish closes the plan: voters, order, invariants of the shape.
+// finish closes the plan: order, needs and voters of the steps, invariants of the shape.
 func (b *builder) finish() (*Plan, error) {
-	b.plan.After = b.now
-	if b.blocked() {
+	if b.err != nil {
+		return nil, b.err
+	}
+	b.plan.After = b.now.Voters()
+	if b.plan.Blocked() {
 		b.plan.Steps, b.plan.After = []Step{}, b.plan.Before
+		return b.plan, nil
+	}
+	var err error
+	if b.plan.Steps, err = arrange(b.steps); err != nil {
+		return nil, err
+	}
+	// Exclusive steps stand in the order in which they were added, so that each has the voters it was
+	// planned with; the others see those of the last exclusive one before them.
+	v := b.plan.Before
+	for i := range b.plan.Steps {
+		s := &b.plan.Steps[i]
+		if s.Action.Exclusive() {
+			v = s.Quorum.After
+			continue
+		}
+		s.Quorum = Effect{Before: v, During: v, After: v}
 	}
 	return b.plan, b.plan.check()
 }
 
 func (b *builder) desireAll() error {
-	for _, m := range b.acting {
-		d, err := b.desire(m)
-		if err != nil {
+	for _, m := range b.seen() {
+		var err error
+		if m.want, err = b.desire(m); err != nil {
 			return err
 		}
-		b.want[m.Name] = d
 	}
 	return nil
 }
 
-// Step carries the subject of its ID when that is not the member.
-func (b *builder) add(s Step) {
-	subject := s.Member
-	if s.subject != "" {
-		subject = s.subject
-	}
-	s.ID = string(s.Kind)
+// add appends a step; its needs come from its phase, its voters from its effect. The ID is the kind and the
+// subject, which is the member where none is given.
+func (b *builder) add(d draft) {
+	subject := or(d.subject, d.Member)
+	d.Kind = d.Action.Kind()
+	d.ID = string(d.Kind)
 	if subject != "" {
-		s.ID += " " + subject
+		d.ID += " " + subject
 	}
-	if s.Quorum == (Effect{}) {
-		s.Quorum = steady(b.now)
+	before := b.now
+	during, after, err := d.Action.Effect(d.Member, before)
+	if err != nil {
+		b.err = errors.Join(b.err, fmt.Errorf("plan: step %q may not be planned: %w", d.ID, err))
+		return
 	}
-	slices.Sort(s.Needs)
-	s.Needs = slices.Compact(s.Needs)
-	b.plan.Steps = append(b.plan.Steps, s)
+	d.Quorum = Effect{Before: before.Voters(), During: during.Voters(), After: after.Voters()}
+	b.now = after
+	b.steps = append(b.steps, d)
 }
 
 func (b *builder) hold(h Held) {
@@ -150,33 +224,13 @@ func (b *builder) note(format string, args ...any) {
 	b.plan.Notes = append(b.plan.Notes, fmt.Sprintf(format, args...))
 }
 
-func (b *builder) blocked() bool {
-	return slices.ContainsFunc(b.plan.Held, func(h Held) bool { return h.Blocks })
-}
-
-// ids are the steps of these kinds so far.
-func (b *builder) ids(kinds ...Kind) []string {
+// on are the IDs of the steps so far that work on a member's host.
+func (b *builder) on(member string) []string {
 	var out []string
-	for _, s := range b.plan.Steps {
-		if slices.Contains(kinds, s.Kind) {
+	for _, s := range b.steps {
+		if slices.Contains(s.hosts(), member) {
 			out = append(out, s.ID)
 		}
 	}
 	return out
-}
-
-// idsOf are the steps of these kinds on one member's host so far.
-func (b *builder) idsOf(member string, kinds ...Kind) []string {
-	var out []string
-	for _, s := range b.plan.Steps {
-		if s.Member == member && slices.Contains(kinds, s.Kind) {
-			out = append(out, s.ID)
-		}
-	}
-	return out
-}
-
-// leave takes a member out of the acting ones.
-func (b *builder) leave(name string) {
-	b.acting = slices.DeleteFunc(b.acting, func(m *spec.Member) bool { return m.Name == name })
 }

@@ -96,7 +96,7 @@ func TestRoundTrip(t *testing.T) {
 	for name, edit := range map[string][2]string{
 		"format":   {`"format": 1`, `"format": 2`},
 		"kind":     {`"kind": "push"`, `"kind": "shove"`},
-		"observed": {`"value": "unknown"`, `"value": "x"`},
+		"observed": {`"value": "none "`, `"value": "x"`},
 	} {
 		if _, err := plan.Decode(bytes.Replace(b, []byte(edit[0]), []byte(edit[1]), 1)); err == nil {
 			t.Errorf("a plan with another %s was taken", name)
@@ -161,7 +161,7 @@ var hurts = []hurt{
 		delete(w.obs.Hosts[m].Certificates, l.Cert("server"))
 	}},
 	{"delete manifest", func(w *world, m string) {
-		if w.obs.Cluster.Healthy[m] {
+		if slices.Contains(w.up(), m) {
 			l := plan.LayoutOf(w.spec, w.spec.Member(m))
 			w.obs.Hosts[m].Manifest = nil
 			delete(w.obs.Hosts[m].Files, l.Manifest)
@@ -265,11 +265,22 @@ func judge(t fataler, w *world, p *plan.Plan) {
 	}
 	// One step that touches the quorum at a time: each such step needs the one before it.
 	var last string
+	after := map[string]map[string]bool{} // everything a step waits for
 	for _, s := range p.Steps {
-		if s.Quorum.Before == s.Quorum.During && s.Quorum.During == s.Quorum.After {
+		after[s.ID] = map[string]bool{}
+		for _, n := range s.Needs {
+			after[s.ID][n] = true
+			for o := range after[n] {
+				after[s.ID][o] = true
+			}
+		}
+		if s.Quorum.Touches() && !s.Action.Exclusive() {
+			t.Fatalf("%s touches the quorum and is not exclusive", s.ID)
+		}
+		if !s.Action.Exclusive() {
 			continue
 		}
-		if last != "" && !slices.Contains(s.Needs, last) {
+		if last != "" && !after[s.ID][last] {
 			t.Fatalf("%s and %s touch the quorum side by side", last, s.ID)
 		}
 		last = s.ID

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"path"
+
 	"quorate/kvserver"
 	"quorate/plan/spec"
 	"quorate/templates"
@@ -18,24 +20,24 @@ type desired struct {
 func local(m *spec.Member) bool { return m.Connection.Type == "local" }
 
 // rootOwner owns what the member must not be able to change.
-func (b *builder) rootOwner(m *spec.Member) string {
-	if local(m) {
+func (b *builder) rootOwner(m *member) string {
+	if local(m.Member) {
 		return ""
 	}
 	return "root:root"
 }
 
 // userOwner owns what the member reads as its own: keys and data.
-func (b *builder) userOwner(m *spec.Member) string {
-	if local(m) {
+func (b *builder) userOwner(m *member) string {
+	if local(m.Member) {
 		return ""
 	}
 	return b.spec.Server.User + ":" + b.spec.Server.User
 }
 
 // desire renders everything of a member whose host was seen.
-func (b *builder) desire(m *spec.Member) (*desired, error) {
-	l, s := b.layout[m.Name], b.spec.Server
+func (b *builder) desire(m *member) (*desired, error) {
+	l, s := m.layout, b.spec.Server
 	config, err := templates.Config(templates.ConfigParams{
 		Cluster: b.spec.Name, Name: m.Name, Address: m.Address,
 		ClientPort: m.ClientPort, PeerPort: m.PeerPort, MetricsPort: m.MetricsPort,
@@ -50,11 +52,7 @@ func (b *builder) desire(m *spec.Member) (*desired, error) {
 	if err != nil {
 		return nil, err
 	}
-	peers := make([]templates.InitialPeer, len(b.spec.Members))
-	for i, p := range b.spec.Members {
-		peers[i] = templates.InitialPeer{Name: p.Name, Address: p.Address, Port: p.PeerPort}
-	}
-	bootstrap, err := templates.Bootstrap(templates.BootstrapParams{Cluster: b.spec.Name, Name: m.Name, Peers: peers, Token: b.plan.Token})
+	bootstrap, err := b.bootstrap(m)
 	if err != nil {
 		return nil, err
 	}
@@ -70,21 +68,21 @@ func (b *builder) desire(m *spec.Member) (*desired, error) {
 			{Path: l.PKI, Dir: true, Mode: 0o700, Owner: user},
 			{Path: l.Data, Dir: true, Mode: 0o700, Owner: user},
 		},
-		bootstrap: WriteFile{Path: l.Bootstrap, Mode: 0o644, Owner: root, Content: string(bootstrap)},
+		bootstrap: WriteFile{Path: l.Bootstrap, Mode: 0o644, Owner: root, Content: bootstrap},
 		config:    kvserver.ConfigDigest(config, unit),
 	}
 	if l.WAL != "" {
 		d.files = append(d.files, WriteFile{Path: l.WAL, Dir: true, Mode: 0o700, Owner: user})
 	}
 	if l.Run != "" {
-		d.files = append(d.files, WriteFile{Path: l.Run, Dir: true, Mode: 0o700}, WriteFile{Path: parent(l.Log), Dir: true, Mode: 0o700})
+		d.files = append(d.files, WriteFile{Path: l.Run, Dir: true, Mode: 0o700}, WriteFile{Path: path.Dir(l.Log), Dir: true, Mode: 0o700})
 	}
 	d.files = append(d.files,
 		WriteFile{Path: l.EtcdYAML, Mode: 0o644, Owner: root, Content: string(config)},
 		WriteFile{Path: l.UnitFile, Mode: 0o644, Owner: root, Content: string(unit)},
 	)
 	d.manifest = &Manifest{
-		Format: ManifestFormat, Cluster: b.spec.Name, Member: m.Name, Token: b.plan.Token, Formed: true,
+		Format: ManifestFormat, Cluster: b.spec.Name, Member: m.Name, Token: b.plan.Token, Formed: b.formed,
 		DataDir: l.Data, WALDir: l.WAL, SpecDigest: b.plan.SpecDigest,
 		Files: map[string]string{l.EtcdYAML: digest(string(config)), l.UnitFile: digest(string(unit)), l.CA: "", l.Bootstrap: ""},
 	}
@@ -98,8 +96,18 @@ func (b *builder) desire(m *spec.Member) (*desired, error) {
 	return d, nil
 }
 
-func (b *builder) unit(m *spec.Member) ([]byte, error) {
-	l := b.layout[m.Name]
+// bootstrap is the file that tells a member with an empty disk how to find its cluster.
+func (b *builder) bootstrap(m *member) (string, error) {
+	peers := make([]templates.InitialPeer, len(b.spec.Members))
+	for i, p := range b.spec.Members {
+		peers[i] = templates.InitialPeer{Name: p.Name, Address: p.Address, Port: p.PeerPort}
+	}
+	text, err := templates.Bootstrap(templates.BootstrapParams{Cluster: b.spec.Name, Name: m.Name, Peers: peers, Token: b.plan.Token})
+	return string(text), err
+}
+
+func (b *builder) unit(m *member) ([]byte, error) {
+	l := m.layout
 	p := templates.UnitParams{
 		Cluster: b.spec.Name, Member: m.Name, Binary: l.KVServer,
 		ConfigFile: l.EtcdYAML, BootstrapFile: l.Bootstrap, UnitFile: l.UnitFile, DataDir: l.Data, WALDir: l.WAL,
@@ -108,7 +116,7 @@ func (b *builder) unit(m *spec.Member) ([]byte, error) {
 	if b.spec.Server.Etcd != nil {
 		p.Etcd = l.Etcd
 	}
-	if !local(m) {
+	if !local(m.Member) {
 		return templates.Unit(p)
 	}
 	p.LogFile, p.PIDFile, p.StateFile = l.Log, l.Run+"/supervisor.pid", l.Run+"/state.json"

@@ -1,10 +1,6 @@
 package plan
 
-import (
-	"path"
-
-	"quorate/plan/spec"
-)
+import "quorate/plan/spec"
 
 // BuildDestroy plans the removal of everything that apply made: units, files,
 // binaries, data (or moves it aside, Options.KeepData), CA and client
@@ -14,40 +10,39 @@ func BuildDestroy(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	seen := b.seen()
-	b.voters(seen)
-	for _, m := range seen {
-		h, l := o.Hosts[m.Name], b.layout[m.Name]
-		if h.Manifest != nil {
-			b.formed = b.formed || h.Manifest.Formed
-		}
-		mine := h.Manifest != nil && h.Manifest.Cluster == c.Name && h.Manifest.DataDir == l.Data && h.Manifest.WALDir == l.WAL
-		if h.hasData() && !mine && !b.proven(m) {
+	b.history()
+	b.unreachable(true)
+	for _, m := range b.seen() {
+		man := m.host.Manifest
+		mine := man != nil && man.Cluster == c.Name && man.DataDir == m.layout.Data && man.WALDir == m.layout.WAL
+		if m.hasData() && !mine && !b.proven(m) {
 			b.hold(Held{Reason: DataExists, Subject: m.Name,
-				Detail: l.dataPaths() + " holds data of an etcd member that this cluster did not make",
+				Detail: m.layout.dataPaths() + " holds data of an etcd member that this cluster did not make",
 				WayOut: "look at it and move it aside by hand, then destroy again"})
 			continue
 		}
-		b.acting = append(b.acting, m)
+		m.may = grants{stage: true, sign: true, start: true, roll: true}
 	}
 	b.plan.Situation = Running
 	if b.plan.Before.Healthy == 0 {
 		b.plan.Situation = Stopped
 	}
-	if !b.blocked() {
-		b.stop()
-		for _, m := range b.acting {
-			b.remove(m)
-		}
-		// The CA goes last and only if nothing is left behind that would need it.
-		if len(b.plan.Held) == 0 {
-			b.forget()
-		}
-		if b.ids(KindRemove) != nil && !local(c.Members[0]) {
-			b.note("the system account %s stays on the hosts: other clusters may use it", c.Server.User)
-		}
+	if b.plan.Blocked() {
+		return b.finish()
+	}
+	b.stop()
+	removes := 0
+	for _, m := range b.acting() {
+		before := len(b.steps)
+		b.remove(m)
+		removes += len(b.steps) - before
+	}
+	// The CA goes last and only if nothing is left behind that would need it.
+	if len(b.plan.Held) == 0 {
+		b.forget()
+	}
+	if removes > 0 && !local(c.Members[0]) {
+		b.note("the system account %s stays on the hosts: other clusters may use it", c.Server.User)
 	}
 	return b.finish()
 }
-
-func parent(p string) string { return path.Dir(p) }

@@ -5,9 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"quorate/kvserver"
 	"quorate/pki"
-	"quorate/plan/spec"
 )
 
 // identify finds out which cluster this is and how far it is: who has data,
@@ -15,28 +13,11 @@ import (
 // a second cluster beside a living one, or start a member that forgot what it
 // acknowledged, is held here.
 func (b *builder) identify() {
-	seen := b.seen()
-	b.voters(seen)
-	var data, running, touched bool
-	tokens := map[string][]string{}
-	for _, m := range seen {
-		h := b.obs.Hosts[m.Name]
-		data = data || h.hasData() && (h.Manifest != nil || b.proven(m))
-		running = running || h.Unit.Running()
-		if h.Manifest != nil {
-			touched = true
-			b.formed = b.formed || h.Manifest.Formed
-			tokens[h.Manifest.Token] = append(tokens[h.Manifest.Token], m.Name)
-		} else if h.hasData() && b.proven(m) {
-			b.formed = true // nobody can say how far it had come: the careful reading
-		}
+	for _, m := range b.seen() {
+		m.may = grants{stage: true, sign: true, start: true, roll: true}
 	}
-	live := len(b.obs.Cluster.Members) > 0
-	// etcd starts at revision 1: a higher one was written by a client, so the cluster has served
-	// even if the run that made it was cut before it could note that down.
-	for _, s := range b.obs.Cluster.Status {
-		b.formed = b.formed || s.Revision > 1
-	}
+	data, running, touched := b.history()
+	live := b.census.Known
 	switch {
 	case b.formed && (live || running):
 		b.plan.Situation = Running
@@ -47,60 +28,77 @@ func (b *builder) identify() {
 	default:
 		b.plan.Situation = Absent
 	}
+	b.unreachable(!b.formed)
 	if b.plan.Situation == Absent {
-		b.plan.Before, b.now = Voters{}, Voters{}
+		b.now = Membership{}
+		b.plan.Before = Voters{}
 	}
 	b.plan.Token = b.opt.Token
-	b.identity(seen, tokens)
-	b.acting = slices.Clone(seen)
+	b.bootstraps()
+	b.conflicts()
+	b.gone()
 	if b.formed {
 		b.membership()
 	}
-	for _, m := range slices.Clone(b.acting) {
+	for _, m := range b.acting() {
 		b.dataOf(m)
 	}
-	b.authority(seen, data)
+	b.majority()
+	b.authority(data)
 }
 
-// seen lists the members whose hosts could be looked at and holds the others.
-func (b *builder) seen() []*spec.Member {
-	var out []*spec.Member
-	for _, m := range b.spec.Members {
-		h := b.obs.Hosts[m.Name]
-		if h.Problem == "" {
-			out = append(out, m)
+// history says whether the cluster has formed, and what there is of it. Only
+// what was seen counts: a member that is ready, a revision that a client wrote,
+// a list that a quorum gave, what a host noted down when its member served.
+func (b *builder) history() (data, running, touched bool) {
+	b.formed = b.census.Known
+	for _, m := range b.seen() {
+		h := m.host
+		ours := h.hasData() && (h.Manifest != nil || b.proven(m))
+		data = data || ours
+		running = running || h.Unit.Running()
+		touched = touched || h.Manifest != nil
+		switch {
+		case h.Manifest != nil && h.Manifest.Formed:
+			b.formed = true
+		case h.Manifest == nil && ours:
+			b.formed = true // nobody can say how far it had come: the careful reading
+		case h.Unit.Active == "active" && h.hasData():
+			b.formed = true // Type=notify: it was ready, so it has served
+		}
+		// etcd starts at revision 1: a higher one was written by a client, so the cluster has served
+		// even if the run that made it was cut before it could note that down.
+		if st := m.answer.Status; st != nil && st.Revision > 1 {
+			b.formed = true
+		}
+	}
+	return data, running, touched
+}
+
+// unreachable holds what belongs to hosts that could not be looked at. Before a
+// cluster has formed they hold everything, since a bootstrap needs all of them;
+// afterwards they hold their own steps, and what touches the quorum holds itself,
+// since their voters are unknown.
+func (b *builder) unreachable(all bool) {
+	for _, m := range b.members {
+		if m.host.Problem == "" {
 			continue
 		}
 		b.hold(Held{
-			Reason: HostUnreachable, Subject: m.Name, Detail: h.Problem, Blocks: !b.opt.SkipUnreachable,
-			WayOut: "mend the connection and run again; or go on with the hosts that answer: --skip-unreachable",
+			Reason: HostUnreachable, Subject: m.Name, Detail: m.host.Problem, Blocks: all && !b.opt.SkipUnreachable,
+			WayOut: "fix the connection and run again; or go on with the hosts that answer: --skip-unreachable",
 		})
 	}
-	return out
 }
 
-// voters counts who votes and who answers. Before there is a member list the
-// spec's members count as the voters to be.
-func (b *builder) voters(seen []*spec.Member) {
-	v := Voters{Total: len(b.spec.Members)}
-	if len(b.obs.Cluster.Members) > 0 {
-		v.Total = 0
-		for _, m := range b.obs.Cluster.Members {
-			if !m.Learner {
-				v.Total++
-			}
+// bootstraps holds everything when hosts disagree about which bootstrap they took part in.
+func (b *builder) bootstraps() {
+	tokens := map[string][]string{}
+	for _, m := range b.seen() {
+		if man := m.host.Manifest; man != nil {
+			tokens[man.Token] = append(tokens[man.Token], m.Name)
 		}
 	}
-	for _, m := range seen {
-		if b.obs.Cluster.Healthy[m.Name] && !b.obs.Cluster.Status[m.Name].Learner {
-			v.Healthy++
-		}
-	}
-	b.plan.Before, b.now = v, v
-}
-
-// identity holds everything when hosts disagree about which cluster they belong to.
-func (b *builder) identity(seen []*spec.Member, tokens map[string][]string) {
 	switch len(tokens) {
 	case 0:
 	case 1:
@@ -114,8 +112,8 @@ func (b *builder) identity(seen []*spec.Member, tokens map[string][]string) {
 			Detail: "the hosts took part in different bootstraps: " + strings.Join(says, "; "),
 			WayOut: "find out which hosts hold the cluster you mean (manifest.json under /etc/quorate) and take the others out of the spec, or move their configuration and data aside"})
 	}
-	for _, m := range seen {
-		man := b.obs.Hosts[m.Name].Manifest
+	for _, m := range b.seen() {
+		man := m.host.Manifest
 		if man != nil && (man.Member != m.Name || man.Cluster != b.spec.Name) {
 			b.hold(Held{Reason: Identity, Subject: m.Name, Blocks: true,
 				Detail: fmt.Sprintf("the host says it is member %q of cluster %q", man.Member, man.Cluster),
@@ -124,87 +122,144 @@ func (b *builder) identity(seen []*spec.Member, tokens map[string][]string) {
 	}
 }
 
+// conflicts holds what the census could not bring together. Where it is not
+// even clear which cluster is meant, everything waits; a single member that is
+// not who it should be is left alone.
+func (b *builder) conflicts() {
+	wayOut := map[Reason]string{
+		OtherCluster:  "find out which of them is the cluster you mean (quorate status, manifest.json on the hosts); take the others out of the spec, or stop them and move their data aside",
+		ListsDiffer:   "run again in a moment: a change of members may be under way; if it stays, look at `quorate ctl -- member list` through each member",
+		SameName:      "remove the one that does not serve by its id: quorate ctl -- member remove ID",
+		IDMismatch:    "the addresses of these members are exchanged in the spec, or their hosts were: put them right",
+		Renamed:       "put the former name back into the spec; this version does not rename members",
+		RemovedMember: "stop its unit and move its data aside by hand; this version does not add it as a new member",
+	}
+	for _, c := range b.census.Conflicts {
+		blocks := c.Reason == OtherCluster || c.Reason == ListsDiffer || c.Reason == SameName || c.Reason == IDMismatch
+		b.hold(Held{Reason: c.Reason, Subject: c.Subject, Detail: c.Detail, WayOut: wayOut[c.Reason], Blocks: blocks})
+		for _, m := range b.members {
+			if m.Name == c.Subject {
+				m.leave()
+			}
+		}
+	}
+}
+
+// gone holds everything when a cluster of this name was made, and no host
+// knows it any more: these are other hosts, or they were made anew. Making a second cluster
+// under the same name and CA, which the first one's clients would take for theirs, is nothing to do in silence.
+func (b *builder) gone() {
+	r := b.obs.Recorded
+	if r == nil || b.plan.Situation != Absent {
+		return
+	}
+	b.hold(Held{Reason: ClusterGone, Subject: b.spec.Name, Blocks: true,
+		Detail: fmt.Sprintf("cluster %q was formed as %s with %s, and none of the spec's hosts knows it", b.spec.Name, r.ClusterID, r.Names()),
+		WayOut: "if the hosts were exchanged by mistake, put the former addresses back; if that cluster is gone for good, `quorate destroy --forget` and apply make a new one"})
+}
+
 // membership compares the formed cluster's members with the spec's.
 func (b *builder) membership() {
-	listed := map[string]kvserver.Member{}
-	for _, m := range b.obs.Cluster.Members {
-		listed[b.named(m)] = m
-	}
-	live := len(b.obs.Cluster.Members) > 0
-	for _, m := range b.spec.Members {
-		in, ok := listed[m.Name]
-		delete(listed, m.Name)
+	for _, m := range b.members {
 		peer := URL("https", m.Address, m.PeerPort)
-		h := b.obs.Hosts[m.Name]
 		switch {
-		case live && !ok, !live && h.Problem == "" && h.Manifest == nil && !h.hasData():
-			b.hold(Held{Reason: Membership, Subject: m.Name,
+		case b.census.Known && !m.in:
+			b.hold(Held{Reason: NotListed, Subject: m.Name,
 				Detail: fmt.Sprintf("the spec has member %q, the cluster has not", m.Name),
 				WayOut: "this version does not add members to a cluster that has formed: take it out of the spec"})
-			b.leave(m.Name)
-		case live && !slices.Contains(in.PeerURLs, peer):
-			b.hold(Held{Reason: Membership, Subject: m.Name,
-				Detail: fmt.Sprintf("the cluster knows its peer URL as %s, the spec says %s", strings.Join(in.PeerURLs, ", "), peer),
+			m.leave()
+		case b.census.Known && !slices.Contains(m.listed.PeerURLs, peer):
+			b.hold(Held{Reason: MemberMoved, Subject: m.Name,
+				Detail: fmt.Sprintf("the cluster knows its peer URL as %s, the spec says %s", strings.Join(m.listed.PeerURLs, ", "), peer),
 				WayOut: "this version does not move members: put the former address and peer port back into the spec"})
-			b.leave(m.Name)
-		case live && in.Learner:
-			b.note("%s is a learner: it does not vote", m.Name)
+			m.may = grants{sign: m.may.sign}
+		case b.census.Known && m.listed.Learner:
+			b.hold(Held{Reason: LearnerPresent, Subject: m.Name,
+				Detail: "it is a learner: it does not vote, and cannot be asked for the cluster's members",
+				WayOut: fmt.Sprintf("once it has caught up: quorate ctl -- member promote %x", m.listed.ID)})
+			m.leave()
 		}
 	}
-	for _, n := range sortedKeys(listed) {
-		b.hold(Held{Reason: Membership, Subject: n,
-			Detail: fmt.Sprintf("the cluster has member %q (%s), the spec has not", n, strings.Join(listed[n].PeerURLs, ", ")),
-			WayOut: "this version does not remove members: put it back into the spec"})
+	for _, l := range b.census.Membership.Members() {
+		if l.Spec == "" {
+			b.hold(Held{Reason: StrayMember, Subject: l.Label(),
+				Detail: fmt.Sprintf("the cluster has member %x %q (%s), the spec has not", l.ID, l.Name, strings.Join(l.PeerURLs, ", ")),
+				WayOut: "this version does not remove members: put it back into the spec, or remove it by hand: " + fmt.Sprintf("quorate ctl -- member remove %x", l.ID)})
+		}
 	}
 }
 
-// named is the name of a listed member; one that never started has none and
-// is matched by its peer URL.
-func (b *builder) named(m kvserver.Member) string {
-	if m.Name != "" {
-		return m.Name
-	}
-	for _, s := range b.spec.Members {
-		if slices.Contains(m.PeerURLs, URL("https", s.Address, s.PeerPort)) {
-			return s.Name
-		}
-	}
-	return fmt.Sprintf("unstarted member %x", m.ID)
-}
-
-// dataOf holds a member whose data directory is not what it must be. The
-// first rule of the house: never a "new" bootstrap where data or a cluster is.
-func (b *builder) dataOf(m *spec.Member) {
-	h, l := b.obs.Hosts[m.Name], b.layout[m.Name]
-	healthy := b.obs.Cluster.Healthy[m.Name]
+// dataOf holds a member whose data directory is not what it must be: never a
+// "new" bootstrap where data or a cluster is, and nobody starts with an empty
+// disk who may have acknowledged something.
+func (b *builder) dataOf(m *member) {
+	h, l := m.host, m.layout
 	stop := func(r Reason, detail, out string) {
 		b.hold(Held{Reason: r, Subject: m.Name, Detail: detail, WayOut: out, Blocks: !b.formed})
-		b.leave(m.Name)
+		m.leave()
 	}
+	lacking := !h.Data.Member || l.WAL != "" && !h.WAL.Member
 	switch {
-	case h.hasData() && h.Manifest == nil && !healthy && !b.proven(m):
+	case h.hasData() && h.Manifest == nil && !m.healthy() && !b.proven(m):
 		stop(DataExists, fmt.Sprintf("%s holds the data of an etcd member that cluster %q did not make", l.dataPaths(), b.spec.Name),
 			"check whose data it is; move it aside, or give this cluster another data_dir")
 	case b.formed && h.Manifest != nil && (h.Manifest.DataDir != l.Data || h.Manifest.WALDir != l.WAL):
 		stop(DataMoved, fmt.Sprintf("the member's data is in %s, the spec says %s", strings.TrimSpace(h.Manifest.DataDir+" "+h.Manifest.WALDir), l.dataPaths()),
 			"put the former data_dir and wal_dir back into the spec")
-	case b.formed && !healthy && (!h.Data.Member || l.WAL != "" && !h.WAL.Member):
-		stop(DataLost, fmt.Sprintf("the cluster has formed with this member, and %s is empty: started as new it would have forgotten what it acknowledged", l.dataPaths()),
-			"put its data back if it was moved; this version does not replace members")
+	case b.formed && m.healthy() && lacking:
+		stop(DataLost, fmt.Sprintf("the member serves, and %s does not hold its data: what the process has open may be the last copy", l.dataPaths()),
+			"do not restart it; find out where its data went (was it deleted, or is another file system mounted over it?) and take a backup: quorate ctl -- snapshot save FILE")
+		m.may.sign = true
+	case b.formed && lacking && !b.neverServed(m):
+		stop(DataLost, fmt.Sprintf("the cluster has formed with this member, and %s holds none of its data: started as new it would have forgotten what it acknowledged", l.dataPaths()),
+			"put its data back if it was moved, or mount its file system; this version does not replace members")
 	case !b.formed && h.hasData() && b.bootstrapDiffers(m):
-		stop(Membership, "a bootstrap with another list of members was begun here, and data is there already",
+		stop(BootstrapDiffers, "a bootstrap with another list of members was begun here, and data is there already",
 			"put the former members back into the spec and apply; or `quorate destroy` what was begun")
+	}
+}
+
+// neverServed reports whether a formed cluster lists a member that has never
+// started: it was to take part in the bootstrap and the run was cut before. It
+// has acknowledged nothing, and etcd itself lets it start as new.
+func (b *builder) neverServed(m *member) bool { return m.in && !m.listed.Started && !m.listed.Learner }
+
+// majority holds the start of a stopped cluster that can have no quorum: too
+// many of its disks are lost.
+func (b *builder) majority() {
+	v := b.plan.Before
+	if !b.formed || v.Writable() {
+		return
+	}
+	able := 0
+	var lost []string
+	for _, m := range b.members {
+		switch {
+		case m.host.Problem != "" || m.hasData() || m.healthy():
+			able++
+		default:
+			lost = append(lost, m.Name)
+		}
+	}
+	if able >= v.Quorum() || len(lost) == 0 {
+		return
+	}
+	b.hold(Held{Reason: MajorityLost, Subject: b.spec.Name,
+		Detail: fmt.Sprintf("%d of %d voters have no data any more (%s); the rest is no quorum, and started it would wait for ever", len(lost), v.Total, strings.Join(lost, ", ")),
+		WayOut: "put the lost data back if there is any; otherwise one member must be restored from what is left: this version does not do that, see etcd's disaster recovery"})
+	for _, m := range b.members {
+		m.may.start = false
 	}
 }
 
 // proven reports whether the host carries this member's own certificate from
 // the CA at hand: then its data is this cluster's, also without a manifest.
-func (b *builder) proven(m *spec.Member) bool {
+func (b *builder) proven(m *member) bool {
 	if !b.obs.CA.Exists {
 		return false
 	}
 	for _, p := range []pki.Profile{pki.Server, pki.Peer, pki.Client} {
-		c, ok := b.obs.Hosts[m.Name].Certificates[b.layout[m.Name].Cert(string(p))]
+		c, ok := m.host.Certificates[m.layout.Cert(string(p))]
 		if ok && c.Issuer == b.obs.CA.Cert.Fingerprint && c.Subject == m.Name {
 			return true
 		}
@@ -213,18 +268,25 @@ func (b *builder) proven(m *spec.Member) bool {
 }
 
 // bootstrapDiffers reports whether the bootstrap file that this host's data was begun with is another one.
-func (b *builder) bootstrapDiffers(m *spec.Member) bool {
-	d, err := b.desire(m)
-	f := b.obs.Hosts[m.Name].Files[b.layout[m.Name].Bootstrap]
-	return err == nil && f.Exists && f.Content != d.bootstrap.Content
+func (b *builder) bootstrapDiffers(m *member) bool {
+	f := m.host.Files[m.layout.Bootstrap]
+	if !f.Exists {
+		return false
+	}
+	content, err := b.bootstrap(m)
+	if err != nil {
+		b.err = err
+		return false
+	}
+	return f.Content != content
 }
 
 // authority holds everything when the CA at hand is not the cluster's.
-func (b *builder) authority(seen []*spec.Member, data bool) {
+func (b *builder) authority(data bool) {
 	ca := b.obs.CA
 	if ca.Problem != "" {
 		b.hold(Held{Reason: CAProblem, Subject: b.spec.Name, Detail: ca.Problem, Blocks: true,
-			WayOut: "mend the CA's files in " + b.spec.TLS.Dir})
+			WayOut: "fix the CA's files in " + b.spec.TLS.Dir})
 		return
 	}
 	if !ca.Exists && (b.formed || data) {
@@ -236,8 +298,8 @@ func (b *builder) authority(seen []*spec.Member, data bool) {
 	if !b.formed && !data {
 		return
 	}
-	for _, m := range seen {
-		on, ok := b.obs.Hosts[m.Name].Certificates[b.layout[m.Name].CA]
+	for _, m := range b.seen() {
+		on, ok := m.host.Certificates[m.layout.CA]
 		if ok && on.Fingerprint != ca.Cert.Fingerprint {
 			b.hold(Held{Reason: CAMismatch, Subject: m.Name, Blocks: true,
 				Detail: fmt.Sprintf("the host trusts the CA %s, the one at hand is %s", short(on.Fingerprint), short(ca.Cert.Fingerprint)),
@@ -246,7 +308,7 @@ func (b *builder) authority(seen []*spec.Member, data bool) {
 	}
 }
 
-func (h *Host) hasData() bool { return h.Data.Member || h.WAL.Member }
+func (h *Host) hasData() bool { return h != nil && (h.Data.Member || h.WAL.Member) }
 
 func (l Layout) dataPaths() string {
 	if l.WAL == "" {

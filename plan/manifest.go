@@ -27,8 +27,10 @@ type Manifest struct {
 	// ClusterID and MemberID as the formed cluster gave them, hex.
 	ClusterID string `json:"cluster_id,omitempty"`
 	MemberID  string `json:"member_id,omitempty"`
-	DataDir   string `json:"data_dir"`
-	WALDir    string `json:"wal_dir,omitempty"`
+	// Version of the etcd that last served from this data: known also while the member is stopped.
+	Version string `json:"version,omitempty"`
+	DataDir string `json:"data_dir"`
+	WALDir  string `json:"wal_dir,omitempty"`
 	// SpecDigest the files were made from, and the files with their digests ("" for keys, which are never read).
 	SpecDigest string            `json:"spec_digest"`
 	Files      map[string]string `json:"files"`
@@ -73,5 +75,6 @@ func (m *Manifest) same(o *Manifest) bool {
 	a, b := *m, *o
 	a.LastRun, b.LastRun = LastRun{}, LastRun{}
 	a.ClusterID, b.ClusterID, a.MemberID, b.MemberID = "", "", "", ""
+	a.Version, b.Version = "", ""
 	return string(a.Encode()) == string(b.Encode())
 }

@@ -31,7 +31,7 @@ func bare(c *spec.Cluster) *world {
 		Binaries: map[string]map[string]plan.Binary{
 			"linux/amd64": {"kvserver": {Digest: fake("kvserver"), Size: 30 << 20, Version: "3.7.3"}},
 		},
-		Cluster: plan.Cluster{Status: map[string]kvserver.Status{}, Healthy: map[string]bool{}, Problems: map[string]string{}},
+		Cluster: plan.Cluster{Answers: map[string]plan.Answer{}},
 	}}
 	if c.Server.Etcd != nil {
 		w.obs.Binaries["linux/amd64"]["etcd"] = plan.Binary{Digest: fake("etcd"), Size: 25 << 20, Version: c.Server.Etcd.Version}
@@ -78,6 +78,9 @@ func (w *world) do(s plan.Step) {
 		h.Account = true
 		for _, f := range a.Files {
 			w.file(s.Member, h, f)
+		}
+		for _, p := range a.Absent {
+			delete(h.Files, p)
 		}
 		h.Unit.Loaded = true
 		h.Unit.Enabled = h.Unit.Enabled || a.Enable
@@ -191,30 +194,49 @@ func (w *world) kill(name string) {
 
 // elect finds out what the members would say now.
 func (w *world) elect() {
-	c := &w.obs.Cluster
-	c.Members, c.Status, c.Healthy, c.Problems = nil, map[string]kvserver.Status{}, map[string]bool{}, map[string]string{}
+	w.obs.Cluster.Answers = map[string]plan.Answer{}
 	var up []kvserver.Member
 	for _, v := range w.voters {
 		h := w.obs.Hosts[v.Name]
-		if h == nil || h.Problem != "" || !h.Unit.Running() {
-			c.Problems[v.Name] = "connection refused"
-			continue
+		switch {
+		case h == nil:
+		case h.Problem != "":
+			w.obs.Cluster.Answers[v.Name] = plan.Answer{Problem: h.Problem}
+		case !h.Unit.Running():
+			w.obs.Cluster.Answers[v.Name] = plan.Answer{Asked: plan.Dead, Problem: "connection refused"}
+		default:
+			up = append(up, v)
 		}
-		up = append(up, v)
 	}
 	quorum := len(up) > len(w.voters)/2
 	for _, v := range up {
 		st := kvserver.Status{ClusterID: 7, MemberID: v.ID, Version: w.version(), Revision: 1}
-		h := w.obs.Hosts[v.Name]
-		if quorum {
-			st.Leader = up[0].ID
-			c.Members = w.voters
-			c.Healthy[v.Name] = true
-			h.Unit.Active = "active"
-		} else {
-			c.Problems[v.Name] = "it has no leader"
+		if !quorum {
+			w.obs.Cluster.Answers[v.Name] = plan.Answer{Asked: plan.NoLeader, Status: &st, Problem: "it has no leader"}
+			continue
 		}
-		c.Status[v.Name] = st
+		for i := range w.voters { // who serves has published where
+			if w.voters[i].ID == v.ID {
+				w.voters[i].ClientURLs = []string{"https://" + v.Name}
+			}
+		}
+		// Ready: its host drops the file that would let it start as new.
+		delete(w.obs.Hosts[v.Name].Files, plan.LayoutOf(w.spec, w.spec.Member(v.Name)).Bootstrap)
+		st.Leader = up[0].ID
+		w.obs.Hosts[v.Name].Unit.Active = "active"
+		w.obs.Cluster.Answers[v.Name] = plan.Answer{Asked: plan.Answered, Status: &st, Members: w.voters}
+	}
+}
+
+// say changes what the members that answer say of themselves.
+func (w *world) say(change func(name string, s *kvserver.Status)) {
+	for n, a := range w.obs.Cluster.Answers {
+		if a.Status != nil {
+			st := *a.Status
+			change(n, &st)
+			a.Status = &st
+			w.obs.Cluster.Answers[n] = a
+		}
 	}
 }
 
@@ -243,8 +265,8 @@ func (w *world) settle() error {
 // up lists the healthy members.
 func (w *world) up() []string {
 	var out []string
-	for n, ok := range w.obs.Cluster.Healthy {
-		if ok {
+	for n, a := range w.obs.Cluster.Answers {
+		if a.Asked == plan.Answered {
 			out = append(out, n)
 		}
 	}

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -19,6 +20,8 @@ type Observed struct {
 	Hosts map[string]*Host
 	// Cluster is what the members themselves say.
 	Cluster Cluster
+	// Recorded is what an earlier run noted down on the operator's side; nil: nothing.
+	Recorded *Recorded
 	// Binaries on the operator's side by platform ("linux/amd64") and name ("kvserver", "etcd").
 	Binaries map[string]map[string]Binary
 	// BinaryProblems says for a platform why a binary is not there.
@@ -79,15 +82,43 @@ type Dir struct{ Exists, Empty, Member bool }
 type Unit struct {
 	Loaded, Enabled bool
 	NeedReload      bool   // the unit file changed since the manager read it
-	Active          string // systemd's words
-	PID             int
-	ExeDigest       string
-	ConfigDigest    string
+	Active, Sub     string // systemd's words
+	// Restarts is how often the manager has started it again since it was started on purpose.
+	Restarts int
+	// Since is when it came into its Active state, by the host's clock; zero: unknown.
+	Since time.Time
+	// Cause is the first line of its last start that says why it ended; "" if it has not, or none was found.
+	Cause        string
+	PID          int
+	ExeDigest    string
+	ConfigDigest string
 }
 
 // Running reports whether there is a process, serving or about to.
 func (u Unit) Running() bool {
 	return u.Active == "active" || u.Active == "activating" || u.Active == "reloading"
+}
+
+// loops is how many restarts make a crash loop: one may be an accident of the
+// boot, three are a cause that stays.
+const loops = 3
+
+// Looping reports whether the process keeps ending: systemd calls that
+// activating, with Restart= it is never failed.
+func (u Unit) Looping() bool {
+	return u.Active == "activating" && (u.Sub == "auto-restart" || u.Restarts >= loops)
+}
+
+// String is the unit's state in a few words.
+func (u Unit) String() string {
+	s := or(u.Active, "not there")
+	if u.Sub != "" && u.Sub != u.Active {
+		s += " (" + u.Sub + ")"
+	}
+	if u.Restarts > 0 {
+		s += ", restarted " + plural(u.Restarts, "time", "times")
+	}
+	return s
 }
 
 // Port says who listens.
@@ -111,25 +142,57 @@ type ClientFiles struct {
 	Bundle string           // fingerprint of the CA beside it
 }
 
-// Cluster is what the members say through their API.
+// Cluster is what the members say through their API: each one's own words, in
+// nobody's order. Who is who, and what they agree on, is [TakeCensus]'s to find out.
 type Cluster struct {
-	// Members as a quorum lists them; nil when no quorum answered.
-	Members []kvserver.Member
-	// Status and Health by the spec's member name. A member that was asked and
-	// did not answer has a Problem; one that was not asked has no entry.
-	Status   map[string]kvserver.Status
-	Healthy  map[string]bool // answered a linearizable read
-	Problems map[string]string
+	// Answers by the spec's member names. A member without an entry was not asked.
+	Answers map[string]Answer
+	// Strangers are members that somebody lists and no host of the spec's
+	// answers for, by id; they were asked through another member's host.
+	Strangers map[uint64]Stranger
 }
 
-// Leader is the id that members agree on, 0 if none is known.
-func (c Cluster) Leader() uint64 {
-	for _, n := range sortedKeys(c.Status) {
-		if l := c.Status[n].Leader; l != 0 {
-			return l
-		}
+// Stranger is a member that the spec does not have.
+type Stranger struct {
+	Answer Answer
+	// Host is what a look at its host gave; nil: nobody looked.
+	Host *Host
+}
+
+// Answer is one member's own words, or how the asking failed.
+type Answer struct {
+	Asked Asked
+	// Status is the member's own word, also without a quorum; nil: it gave none.
+	Status *kvserver.Status
+	// Members as it lists them by a linearizable read; nil: it could not.
+	Members []kvserver.Member
+	// Problem says for people why something is missing; "" when all was answered.
+	Problem string
+}
+
+// Asked is how the asking went.
+type Asked string
+
+// The ways in which it can go. They are different things, and none of the
+// first three says that the member is down.
+const (
+	NotAsked Asked = ""         // nobody could try: no certificate to ask with, no way to its host
+	Refused  Asked = "refused"  // TLS: one side does not accept the other's certificate
+	Answered Asked = "answered" // status and member list: it serves
+	NoLeader Asked = "no-leader"
+	TimedOut Asked = "timed-out" // connected, and no answer in time
+	Dead     Asked = "dead"      // nobody listens, or its unit does not run
+)
+
+// health is what an answer says of the member that gave it.
+func (a Answer) health() Health {
+	switch a.Asked {
+	case Answered:
+		return Healthy
+	case NotAsked, Refused:
+		return HealthUnknown
 	}
-	return 0
+	return Down
 }
 
 // facts lists what a plan depends upon, in the order of the keys. Clocks,
@@ -156,17 +219,37 @@ func (o *Observed) facts() []Fact {
 	for _, n := range sortedKeys(o.Hosts) {
 		o.Hosts[n].facts(n, add)
 	}
-	var ids []string
-	for _, m := range o.Cluster.Members {
-		ids = append(ids, fmt.Sprintf("%x %s %s learner=%t", m.ID, m.Name, strings.Join(m.PeerURLs, ","), m.Learner))
+	for _, n := range sortedKeys(o.Cluster.Answers) {
+		o.Cluster.Answers[n].facts("member "+n, add)
 	}
-	sort.Strings(ids)
-	add("members", "%s", or(strings.Join(ids, "; "), "unknown"))
-	for _, n := range sortedKeys(o.Hosts) {
-		add("health "+n, "%t", o.Cluster.Healthy[n])
+	for _, id := range sortedKeys(o.Cluster.Strangers) {
+		o.Cluster.Strangers[id].Answer.facts(fmt.Sprintf("member %x", id), add)
 	}
 	sort.SliceStable(out, func(i, j int) bool { return out[i].Key < out[j].Key })
 	return out
+}
+
+// facts of an answer: who it is and whom it lists, not what moves by itself.
+func (a Answer) facts(p string, add func(key, format string, args ...any)) {
+	add(p+" asked", "%s", or(string(a.Asked), "no"))
+	if st := a.Status; st != nil {
+		alarms := slices.Sorted(slices.Values(st.Alarms))
+		add(p+" is", "%x of cluster %x, etcd %s, learner=%t, alarms=%s", st.MemberID, st.ClusterID, st.Version, st.Learner, or(strings.Join(alarms, ","), "none"))
+	}
+	if a.Members != nil {
+		add(p+" lists", "%s", listing(a.Members))
+	}
+}
+
+// listing is a member list in one line, the same for the same list.
+func listing(members []kvserver.Member) string {
+	var ids []string
+	for _, m := range members {
+		urls := slices.Sorted(slices.Values(m.PeerURLs))
+		ids = append(ids, fmt.Sprintf("%x %s %s learner=%t", m.ID, m.Name, strings.Join(urls, ","), m.Learner))
+	}
+	sort.Strings(ids)
+	return strings.Join(ids, "; ")
 }
 
 func (h *Host) facts(name string, add func(key, format string, args ...any)) {
@@ -186,8 +269,8 @@ func (h *Host) facts(name string, add func(key, format string, args ...any)) {
 	}
 	add(p+" data", "exists=%t empty=%t member=%t", h.Data.Exists, h.Data.Empty, h.Data.Member)
 	add(p+" wal", "exists=%t empty=%t member=%t", h.WAL.Exists, h.WAL.Empty, h.WAL.Member)
-	add(p+" unit", "loaded=%t enabled=%t active=%s exe=%s config=%s",
-		h.Unit.Loaded, h.Unit.Enabled, h.Unit.Active, short(h.Unit.ExeDigest), short(h.Unit.ConfigDigest))
+	add(p+" unit", "loaded=%t enabled=%t active=%s looping=%t exe=%s config=%s",
+		h.Unit.Loaded, h.Unit.Enabled, h.Unit.Active, h.Unit.Looping(), short(h.Unit.ExeDigest), short(h.Unit.ConfigDigest))
 	for _, port := range sortedKeys(h.Ports) {
 		if !h.Unit.Running() {
 			add(fmt.Sprintf("%s port %d", p, port), "listening=%t", h.Ports[port].Listening)

@@ -1,4 +1,4 @@
-// Package plan is the brain: Build(spec, observed, options) gives a Plan.
+// Package plan computes what to do: Build(spec, observed, options) gives a Plan.
 //
 // It is pure: no clock, no file, no socket, and no package that has one below
 // it (a test says so). A plan leaves no choice to execution: it names every
@@ -13,6 +13,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // Format is the version of the plan's JSON; a plan of another format is refused.
@@ -55,6 +56,11 @@ type Plan struct {
 // Empty reports whether there is nothing to do. What is held may still be there.
 func (p *Plan) Empty() bool { return len(p.Steps) == 0 }
 
+// Blocked reports whether nothing at all may be done until something held is resolved.
+func (p *Plan) Blocked() bool {
+	return slices.ContainsFunc(p.Held, func(h Held) bool { return h.Blocks })
+}
+
 // Interrupts lists the steps that stop writes for a while.
 func (p *Plan) Interrupts() []Step {
 	var out []Step
@@ -64,67 +70,6 @@ func (p *Plan) Interrupts() []Step {
 		}
 	}
 	return out
-}
-
-// Step is one action as data.
-type Step struct {
-	// ID is unique in the plan and stable: kind and subject, "push etcd1".
-	ID   string `json:"id"`
-	Kind Kind   `json:"kind"`
-	// Member whose host the step runs on; empty for the operator's side and the whole cluster.
-	Member string `json:"member,omitempty"`
-	// Title is one line for people; Reasons why the step is there.
-	Title   string   `json:"title"`
-	Reasons []string `json:"reasons,omitempty"`
-	// Needs are the IDs of the steps that must be done first; all of them stand before this one.
-	Needs  []string `json:"needs,omitempty"`
-	Quorum Effect   `json:"quorum"`
-	Action Action   `json:"action"`
-
-	subject string // of the ID, where it is not the member
-}
-
-// Kind names a kind of step; provision has one file per kind under the same name.
-type Kind string
-
-// Action is the payload of a step: plain data that survives JSON.
-type Action interface{ Kind() Kind }
-
-// actions makes an empty payload of a kind, for decoding.
-var actions = map[Kind]func() Action{
-	KindCA:          func() Action { return new(CreateCA) },
-	KindPush:        func() Action { return new(Push) },
-	KindFiles:       func() Action { return new(Files) },
-	KindCertificate: func() Action { return new(Certificates) },
-	KindStart:       func() Action { return new(Start) },
-	KindRestart:     func() Action { return new(Restart) },
-	KindClient:      func() Action { return new(IssueClient) },
-	KindRecord:      func() Action { return new(Record) },
-	KindStop:        func() Action { return new(Stop) },
-	KindRemove:      func() Action { return new(Remove) },
-	KindForget:      func() Action { return new(Forget) },
-}
-
-// UnmarshalJSON decodes the payload by its kind; an unknown kind is an error.
-func (s *Step) UnmarshalJSON(b []byte) error {
-	type plain Step
-	raw := struct {
-		*plain
-		Action json.RawMessage `json:"action"`
-	}{plain: (*plain)(s)}
-	if err := json.Unmarshal(b, &raw); err != nil {
-		return err
-	}
-	make, ok := actions[s.Kind]
-	if !ok {
-		return fmt.Errorf("step %q is of the unknown kind %q: the plan was made by another version of quorate", s.ID, s.Kind)
-	}
-	a := make()
-	if err := json.Unmarshal(raw.Action, a); err != nil {
-		return fmt.Errorf("step %q: %w", s.ID, err)
-	}
-	s.Action = a
-	return nil
 }
 
 // Held is a change that the plan refuses for now.
@@ -146,25 +91,40 @@ type Reason string
 
 // The reasons.
 const (
-	HostUnreachable Reason = "host-unreachable" // no look at the host could be had
-	Platform        Reason = "platform"         // not Linux, an unknown architecture, no systemd
-	Privilege       Reason = "privilege"        // neither root nor sudo
-	ToolMissing     Reason = "tool-missing"     // the host lacks a program the tool needs
-	BinaryMissing   Reason = "binary-missing"   // the operator's side has no binary for the architecture
-	DiskFull        Reason = "disk-full"        // not enough free space
-	PortTaken       Reason = "port-taken"       // somebody else listens on a member's port
-	ClockSkew       Reason = "clock-skew"       // the host's clock is off by too much for certificates
-	DataExists      Reason = "data-exists"      // a data directory that this cluster did not make
-	DataLost        Reason = "data-lost"        // a member of a formed cluster without its data directory
-	Identity        Reason = "identity"         // hosts disagree about which cluster this is
-	CAMissing       Reason = "ca-missing"       // a cluster is there, its CA is not
-	CAMismatch      Reason = "ca-mismatch"      // the CA at hand is not the one the hosts trust
-	CAProblem       Reason = "ca-problem"       // the CA cannot be used as it is
-	Membership      Reason = "membership"       // the cluster's members are not the spec's
-	Quorum          Reason = "quorum"           // the step would leave fewer healthy voters than it may
-	ClusterUnknown  Reason = "cluster-unknown"  // members run, none of them could be asked
-	VersionChange   Reason = "version-change"   // another minor version than the one running
-	DataMoved       Reason = "data-moved"       // the spec's data directory is not where the data lies
+	HostUnreachable  Reason = "host-unreachable"  // no look at the host could be had
+	Platform         Reason = "platform"          // not Linux, an unknown architecture, no systemd
+	Privilege        Reason = "privilege"         // neither root nor sudo
+	ToolMissing      Reason = "tool-missing"      // the host lacks a program the tool needs
+	BinaryMissing    Reason = "binary-missing"    // the operator's side has no binary for the architecture
+	DiskFull         Reason = "disk-full"         // not enough free space
+	PortTaken        Reason = "port-taken"        // somebody else listens on a member's port
+	ClockSkew        Reason = "clock-skew"        // the host's clock is off by too much for certificates
+	DataExists       Reason = "data-exists"       // a data directory that this cluster did not make
+	DataLost         Reason = "data-lost"         // a member of a formed cluster without its data directory
+	Identity         Reason = "identity"          // hosts disagree about which cluster this is
+	CAMissing        Reason = "ca-missing"        // a cluster is there, its CA is not
+	CAMismatch       Reason = "ca-mismatch"       // the CA at hand is not the one the hosts trust
+	CAProblem        Reason = "ca-problem"        // the CA cannot be used as it is
+	NotListed        Reason = "not-listed"        // the spec has a member that the cluster has not
+	StrayMember      Reason = "stray-member"      // the cluster has a member that the spec has not
+	MemberMoved      Reason = "member-moved"      // the cluster knows a member's peer URL as another one
+	LearnerPresent   Reason = "learner"           // a member does not vote yet
+	OtherCluster     Reason = "other-cluster"     // members serve, or hold the data of, different clusters
+	ListsDiffer      Reason = "lists-differ"      // members of one cluster give different member lists
+	SameName         Reason = "same-name"         // the cluster lists two members of one name
+	IDMismatch       Reason = "id-mismatch"       // a member's id is listed as another member of the spec
+	Renamed          Reason = "renamed"           // a member's id is listed under another name
+	RemovedMember    Reason = "removed-member"    // a host holds the data of an id that the cluster does not list
+	ClusterGone      Reason = "cluster-gone"      // a cluster of this name was formed, and no host knows it
+	MajorityLost     Reason = "majority-lost"     // too many disks are lost for a quorum
+	BootstrapDiffers Reason = "bootstrap-differs" // data was begun with another list of members
+	Corrupt          Reason = "corrupt"           // the alarm CORRUPT stands
+	NoSpace          Reason = "no-space"          // the alarm NOSPACE stands
+	NotServing       Reason = "not-serving"       // a member does not serve, and starting it would not help
+	Quorum           Reason = "quorum"            // the step would leave fewer healthy voters than it may
+	ClusterUnknown   Reason = "cluster-unknown"   // members run, none of them could be asked
+	VersionChange    Reason = "version-change"    // another minor version than the one running
+	DataMoved        Reason = "data-moved"        // the spec's data directory is not where the data lies
 )
 
 // Fact is one thing that was observed: a stable key and a short value.

@@ -7,7 +7,6 @@ import (
 
 	"quorate/kvserver"
 	"quorate/pki"
-	"quorate/plan/spec"
 )
 
 // Limits of what a host must have before it is touched.
@@ -25,42 +24,42 @@ const (
 // preflight holds what cannot work before anything is touched. While a cluster
 // is not formed one unfit host blocks all; afterwards it holds only itself.
 func (b *builder) preflight() {
-	for _, m := range append([]*spec.Member(nil), b.acting...) {
-		unfit := false
-		for _, h := range b.unfit(m) {
+	for _, m := range b.acting() {
+		unfit := b.unfit(m)
+		for _, h := range unfit {
 			h.Subject, h.Blocks = m.Name, !b.formed
 			b.hold(h)
-			unfit = true
 		}
-		if unfit {
-			b.leave(m.Name)
+		if len(unfit) > 0 {
+			m.leave()
 		}
 	}
-	if !b.formed && len(b.acting) < len(b.spec.Members) && !b.blocked() {
+	able := len(b.acting())
+	if !b.formed && able < len(b.spec.Members) && !b.plan.Blocked() {
 		b.hold(Held{Reason: Quorum, Subject: b.spec.Name, Blocks: true,
-			Detail: fmt.Sprintf("a bootstrap needs every member at once, and only %d of %d hosts can be touched", len(b.acting), len(b.spec.Members)),
-			WayOut: "mend the hosts named above, or take them out of the spec for now"})
+			Detail: fmt.Sprintf("a bootstrap needs every member at once, and only %d of %d hosts can be touched", able, len(b.spec.Members)),
+			WayOut: "fix the hosts named above, or take them out of the spec for now"})
 	}
 }
 
-func (b *builder) unfit(m *spec.Member) []Held {
-	h, l := b.obs.Hosts[m.Name], b.layout[m.Name]
+func (b *builder) unfit(m *member) []Held {
+	h, l := m.host, m.layout
 	var out []Held
 	add := func(r Reason, wayOut, format string, args ...any) {
 		out = append(out, Held{Reason: r, Detail: fmt.Sprintf(format, args...), WayOut: wayOut})
 	}
 	switch {
-	case !local(m) && h.OS != "linux":
+	case !local(m.Member) && h.OS != "linux":
 		add(Platform, "members run on Linux; take another host", "the host runs %s", or(h.OS, "an unknown system"))
 		return out
 	case h.Arch != "amd64" && h.Arch != "arm64":
 		add(Platform, "members run on amd64 and arm64; take another host", "the host's architecture is %s", or(h.Arch, "unknown"))
 		return out
-	case !local(m) && h.Manager != "systemd":
+	case !local(m.Member) && h.Manager != "systemd":
 		add(Platform, "members are systemd units; take a host that runs systemd", "the host does not run systemd")
 		return out
 	}
-	if !local(m) && !h.Root {
+	if !local(m.Member) && !h.Root {
 		add(Privilege, "log in as root, or let the user use sudo (connection: user, sudo, sudo_password)", "commands there do not run as root")
 	}
 	if len(h.Missing) > 0 {
@@ -108,30 +107,41 @@ func (b *builder) unfit(m *spec.Member) []Held {
 
 // versions holds a change of the minor version: that is an upgrade, with an
 // order and gates of its own (etcd's upgrade guides), not a mere replacement.
+// It holds the binary and the configuration, which is of a version too, and
+// every restart with them; certificates are renewed all the same.
 func (b *builder) versions() {
-	for _, m := range append([]*spec.Member(nil), b.acting...) {
-		s, ok := b.obs.Cluster.Status[m.Name]
-		if !ok || s.Version == "" {
-			continue
-		}
+	for _, m := range b.acting() {
+		have, word := m.version()
 		want := b.serving(m).Version
-		if kvserver.Minor(s.Version) == kvserver.Minor(want) {
+		if have == "" || kvserver.Minor(have) == kvserver.Minor(want) {
 			continue
 		}
 		b.hold(Held{Reason: VersionChange, Subject: m.Name,
-			Detail: fmt.Sprintf("the member runs etcd %s, the spec asks for %s", s.Version, or(want, "an unknown version")),
-			WayOut: "this version of quorate does not move members between minor versions: keep the server of " + kvserver.Minor(s.Version)})
-		b.leave(m.Name)
+			Detail: fmt.Sprintf("the member %s etcd %s, the spec asks for %s", word, have, or(want, "an unknown version")),
+			WayOut: "this version of quorate does not move members between minor versions: keep the server of " + kvserver.Minor(have)})
+		m.may = grants{sign: m.may.sign}
 	}
 }
 
+// version is the etcd that a member runs, or last ran with: its data is of
+// that version also while it is stopped.
+func (m *member) version() (version, word string) {
+	if st := m.answer.Status; st != nil && st.Version != "" {
+		return st.Version, "runs"
+	}
+	if man := m.host.Manifest; man != nil && m.hasData() {
+		return man.Version, "last ran"
+	}
+	return "", ""
+}
+
 // serving is the binary that serves on a member's host.
-func (b *builder) serving(m *spec.Member) Binary {
+func (b *builder) serving(m *member) Binary {
 	name := "kvserver"
 	if b.spec.Server.Etcd != nil {
 		name = "etcd"
 	}
-	return b.obs.Binaries[b.obs.Hosts[m.Name].Platform()][name]
+	return b.obs.Binaries[m.host.Platform()][name]
 }
 
 func ahead(d time.Duration) string {

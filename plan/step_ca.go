@@ -12,6 +12,7 @@ const KindCA Kind = "ca"
 // CreateCA makes a CA in Dir. Holds afterwards: Dir has a CA certificate and a
 // key that fits it. An existing CA is never replaced.
 type CreateCA struct {
+	quiet
 	Dir        string        `json:"dir"`
 	CommonName string        `json:"common_name"`
 	Algorithm  string        `json:"algorithm"`
@@ -22,18 +23,25 @@ type CreateCA struct {
 // Kind of the step.
 func (*CreateCA) Kind() Kind { return KindCA }
 
+// Phase of the step.
+func (*CreateCA) Phase() Phase { return PhasePrepare }
+
+// Describe names the folder.
+func (a *CreateCA) Describe() Description {
+	return Description{Sign: New, Items: []Item{{Path: a.Dir, Sign: New, Problem: "there is none"}},
+		Certificates: []Issued{{Holder: a.CommonName, Profile: "ca", Lifetime: a.Lifetime}}}
+}
+
 func (b *builder) createCA() {
 	if b.obs.CA.Exists {
 		return
 	}
 	t := b.spec.TLS
-	b.add(Step{
-		Kind:    KindCA,
-		Title:   "create the certificate authority in " + t.Dir,
-		Reasons: []string{"there is none"},
+	b.add(draft{Step: Step{
+		Title: "create the certificate authority in " + t.Dir,
 		Action: &CreateCA{Dir: t.Dir, CommonName: "quorate " + b.spec.Name + " CA", Algorithm: t.KeyAlgorithm,
 			Lifetime: t.CALifetime, Encrypted: t.Encryption != nil},
-	})
+	}})
 }
 
 // KindClient issues a certificate for a consumer of the cluster, on the operator's side.
@@ -42,6 +50,7 @@ const KindClient Kind = "client"
 // IssueClient writes <name>.pem, <name>-key.pem and ca.pem into Dir. Holds
 // afterwards: the certificate says what Certificate asks for, for a key that lies beside it.
 type IssueClient struct {
+	quiet
 	Dir         string      `json:"dir"`
 	Name        string      `json:"name"`
 	Certificate Certificate `json:"certificate"`
@@ -49,6 +58,18 @@ type IssueClient struct {
 
 // Kind of the step.
 func (*IssueClient) Kind() Kind { return KindClient }
+
+// Phase of the step: it is of nobody's use before the cluster serves.
+func (*IssueClient) Phase() Phase { return PhaseRecord }
+
+// Describe names the certificate.
+func (a *IssueClient) Describe() Description {
+	c := a.Certificate
+	c.Path = a.Dir + "/" + a.Name + ".pem"
+	d := Description{Items: c.items(), Certificates: []Issued{c.issued(a.Name)}}
+	d.Sign = signOf(d.Items)
+	return d
+}
 
 func (b *builder) clients() {
 	for _, c := range b.spec.Clients {
@@ -69,14 +90,11 @@ func (b *builder) clients() {
 		if len(why) == 0 {
 			continue
 		}
-		want.Have = have.Cert
-		b.add(Step{
-			Kind: KindClient, subject: c.Name,
-			Title:   "issue the client certificate " + c.Name + " into " + c.Dir,
-			Reasons: why,
-			Needs:   b.ids(KindCA),
-			Action:  &IssueClient{Dir: c.Dir, Name: c.Name, Certificate: want},
-		})
+		want.Have, want.Why = have.Cert, why
+		b.add(draft{subject: c.Name, Step: Step{
+			Title:  "issue the client certificate " + c.Name + " into " + c.Dir,
+			Action: &IssueClient{Dir: c.Dir, Name: c.Name, Certificate: want},
+		}})
 	}
 }
 

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"slices"
-	"strings"
 
 	"quorate/pki"
 	"quorate/plan/spec"
@@ -17,10 +16,12 @@ const KindCertificate Kind = "certificates"
 // cluster's CA. A key never leaves its host. No process is touched: etcd
 // reads certificates anew for each handshake.
 type Certificates struct {
-	CA     string        `json:"ca"` // path on the host
-	Owner  string        `json:"owner,omitempty"`
-	Helper string        `json:"helper"` // kvserver on the host, which makes keys
-	Issue  []Certificate `json:"issue,omitempty"`
+	quiet
+	CA      string        `json:"ca"` // path on the host
+	CADrift *Drift        `json:"ca_drift,omitempty"`
+	Owner   string        `json:"owner,omitempty"`
+	Helper  string        `json:"helper"` // kvserver on the host, which makes keys
+	Issue   []Certificate `json:"issue,omitempty"`
 }
 
 // Certificate is one certificate to be there.
@@ -29,68 +30,94 @@ type Certificate struct {
 	Key       string      `json:"key,omitempty"`
 	Algorithm string      `json:"algorithm"`
 	Request   pki.Request `json:"request"`
-	// Have is what lies there now, nil for nothing.
+	// Have is what lies there now, nil for nothing; Why says what is wrong with it.
 	Have *pki.Certificate `json:"have,omitempty"`
+	Why  []string         `json:"why,omitempty"`
 }
 
 // Kind of the step.
 func (*Certificates) Kind() Kind { return KindCertificate }
 
-func (b *builder) certificates(m *spec.Member) {
-	h, l := b.obs.Hosts[m.Name], b.layout[m.Name]
-	a := &Certificates{CA: l.CA, Owner: b.userOwner(m), Helper: l.KVServer}
-	var why, absent []string
-	if reason := b.drift(m, File{Mode: 0o644, Digest: digest(b.obs.CA.PEM)}, b.userOwner(m), h.Files[l.CA]); reason != "" {
-		why = append(why, l.CA+" "+reason)
+// Phase of the step.
+func (*Certificates) Phase() Phase { return PhaseSign }
+
+// Describe names each certificate.
+func (a *Certificates) Describe() Description {
+	var d Description
+	if a.CADrift != nil {
+		d.Items = append(d.Items, Item{Path: a.CA, Sign: a.CADrift.sign(), Problem: a.CADrift.String()})
 	}
+	for _, c := range a.Issue {
+		d.Items = append(d.Items, c.items()...)
+		d.Certificates = append(d.Certificates, c.issued(""))
+	}
+	d.Sign = signOf(d.Items)
+	return d
+}
+
+func (c Certificate) issued(holder string) Issued {
+	return Issued{Holder: holder, Profile: string(c.Request.Profile), Lifetime: c.Request.Lifetime, SANs: c.Request.SANs, Had: c.Have}
+}
+
+// items of one certificate: a line for each reason.
+func (c Certificate) items() []Item {
+	sign := New
+	if c.Have != nil {
+		sign = Changed
+	}
+	var out []Item
+	for _, w := range c.Why {
+		out = append(out, Item{Path: c.Path, Sign: sign, Problem: w})
+	}
+	return out
+}
+
+func (b *builder) certificates(m *member) {
+	if !m.may.sign {
+		return
+	}
+	if a := b.unsigned(m); a != nil {
+		b.add(draft{Step: Step{Member: m.Name, Title: "issue certificates for " + m.Name, Action: a}})
+	}
+}
+
+// unsigned are the certificates that a member's host lacks or that do not serve; nil if there are none.
+func (b *builder) unsigned(m *member) *Certificates {
+	h, l := m.host, m.layout
+	a := &Certificates{CA: l.CA, Owner: b.userOwner(m), Helper: l.KVServer}
+	a.CADrift = drift(m.Member, File{Mode: 0o644, Digest: digest(b.obs.CA.PEM)}, b.userOwner(m), h.Files[l.CA])
 	for _, want := range b.memberCertificates(m) {
-		reasons := b.certificateDrift(m, h, want)
-		if len(reasons) == 0 {
+		if want.Why = b.certificateDrift(m, want); len(want.Why) == 0 {
 			continue
 		}
 		if have, ok := h.Certificates[want.Path]; ok {
 			want.Have = &have
 		}
 		a.Issue = append(a.Issue, want)
-		if !h.Files[want.Key].Exists && !h.Files[want.Path].Exists {
-			absent = append(absent, string(want.Request.Profile))
-			continue
-		}
-		for _, r := range reasons {
-			why = append(why, want.Path+": "+r)
-		}
 	}
-	if len(absent) > 0 {
-		why = append(why, "not there yet: "+strings.Join(absent, ", "))
+	if a.CADrift == nil && len(a.Issue) == 0 {
+		return nil
 	}
-	if len(why) == 0 {
-		return
-	}
-	needs := slices.Concat(b.ids(KindCA), b.idsOf(m.Name, KindPush, KindFiles))
-	b.add(Step{
-		Kind: KindCertificate, Member: m.Name, Reasons: why, Needs: needs,
-		Title:  "issue certificates for " + m.Name,
-		Action: a,
-	})
+	return a
 }
 
-func (b *builder) certificateDrift(m *spec.Member, h *Host, want Certificate) []string {
-	key, file := h.Files[want.Key], h.Files[want.Path]
+func (b *builder) certificateDrift(m *member, want Certificate) []string {
+	key, file := m.host.Files[want.Key], m.host.Files[want.Path]
+	if !key.Exists && !file.Exists {
+		return []string{(&Drift{What: DriftMissing}).String()}
+	}
 	if !key.Exists {
 		return []string{"there is no key"}
 	}
-	if r := b.drift(m, File{Mode: 0o600}, b.userOwner(m), key); r != "" {
-		return []string{"its key " + r}
+	if d := drift(m.Member, File{Mode: 0o600}, b.userOwner(m), key); d != nil {
+		return []string{"its key " + d.String()}
 	}
-	if !file.Exists {
-		return []string{"is missing"}
+	if d := drift(m.Member, File{Mode: 0o644}, b.userOwner(m), file); d != nil {
+		return []string{d.String()}
 	}
-	have, ok := h.Certificates[want.Path]
+	have, ok := m.host.Certificates[want.Path]
 	if !ok {
 		return []string{"is no certificate"}
-	}
-	if r := b.drift(m, File{Mode: 0o644}, b.userOwner(m), file); r != "" {
-		return []string{r}
 	}
 	return b.mismatch(have, want)
 }
@@ -103,21 +130,20 @@ func (b *builder) mismatch(have pki.Certificate, want Certificate) []string {
 }
 
 // memberCertificates are the three of a member: the server's with every name
-// a client may use, the peer's, and one for tools on the host itself.
-func (b *builder) memberCertificates(m *spec.Member) []Certificate {
-	l, t := b.layout[m.Name], b.spec.TLS
-	loopback := []string{"127.0.0.1", "::1", "localhost"}
-	host := []string{m.Address, b.obs.Hosts[m.Name].Hostname}
-	names := map[pki.Profile][]string{
-		pki.Server: slices.Concat(loopback, host, t.ExtraSANs, m.ExtraSANs),
-		pki.Peer:   slices.Concat(loopback, host),
-	}
+// a client may use, the peer's, and one for tools on the host itself. A peer's
+// has the extra names too: etcd compares the address that a peer comes from
+// with the names in the certificate it shows (transport/listener_tls.go,
+// checkCertSAN), and on a host with several addresses that is any of them.
+func (b *builder) memberCertificates(m *member) []Certificate {
+	l, t := m.layout, b.spec.TLS
+	names := slices.Concat([]string{"127.0.0.1", "::1", "localhost", m.Address, m.host.Hostname}, t.ExtraSANs, m.ExtraSANs)
 	var out []Certificate
 	for _, p := range []pki.Profile{pki.Server, pki.Peer, pki.Client} {
-		out = append(out, Certificate{
-			Path: l.Cert(string(p)), Key: l.Key(string(p)), Algorithm: t.KeyAlgorithm,
-			Request: pki.Request{Profile: p, CommonName: m.Name, SANs: pki.CanonicalSANs(names[p]), Lifetime: t.LeafLifetime},
-		})
+		r := pki.Request{Profile: p, CommonName: m.Name, Lifetime: t.LeafLifetime}
+		if p != pki.Client {
+			r.SANs = pki.CanonicalSANs(names)
+		}
+		out = append(out, Certificate{Path: l.Cert(string(p)), Key: l.Key(string(p)), Algorithm: t.KeyAlgorithm, Request: r})
 	}
 	return out
 }

@@ -1,23 +1,22 @@
 package plan
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"strings"
-
-	"quorate/plan/spec"
 )
 
 // KindFiles puts folders and text files on a host.
 const KindFiles Kind = "files"
 
 // Files writes what differs. Holds afterwards: the account exists; every
-// folder and file is there with its bytes, mode and owner; the service manager
-// has read the unit and starts it at boot. No process is touched.
+// folder and file is there with its bytes, mode and owner; what is listed as
+// unwanted is not; the service manager has read the unit and starts it at
+// boot. No process is touched.
 type Files struct {
+	quiet
 	Account string      `json:"account,omitempty"` // system account that must exist first
 	Files   []WriteFile `json:"files,omitempty"`
+	// Absent are files of ours that must not be there any more.
+	Absent []string `json:"absent,omitempty"`
 	// Unit to be enabled, and to be re-read when Reload.
 	Unit   string `json:"unit"`
 	Reload bool   `json:"reload,omitempty"`
@@ -31,28 +30,63 @@ type WriteFile struct {
 	Mode    uint32 `json:"mode"`
 	Owner   string `json:"owner,omitempty"`
 	Content string `json:"content,omitempty"`
-	// Diff from what lies there, unified; empty for a folder or a mere change of mode or owner.
-	Diff string `json:"diff,omitempty"`
+	// Drift is how what lies there differs; Diff, unified, where its content does.
+	Drift *Drift `json:"drift,omitempty"`
+	Diff  string `json:"diff,omitempty"`
 }
 
 // Kind of the step.
 func (*Files) Kind() Kind { return KindFiles }
 
-func (b *builder) files(m *spec.Member) {
-	h, want := b.obs.Hosts[m.Name], b.want[m.Name]
-	a := &Files{Unit: b.layout[m.Name].Unit}
-	var why, absent []string
-	if !h.Account && !local(m) {
+// Phase of the step.
+func (*Files) Phase() Phase { return PhaseStage }
+
+// Describe names each file and folder.
+func (a *Files) Describe() Description {
+	var d Description
+	for _, f := range a.Files {
+		d.Items = append(d.Items, Item{Path: f.Path, Sign: f.Drift.sign(), Problem: f.Drift.String(), Diff: f.Diff})
+	}
+	for _, p := range a.Absent {
+		u := &Drift{What: DriftUnwanted}
+		d.Items = append(d.Items, Item{Path: p, Sign: u.sign(), Problem: u.String()})
+	}
+	d.Sign = signOf(d.Items)
+	return d
+}
+
+func (b *builder) files(m *member) {
+	if !m.may.stage {
+		return
+	}
+	a, why := b.unwritten(m)
+	if a == nil {
+		return
+	}
+	b.add(draft{Step: Step{
+		Member: m.Name, Reasons: why,
+		Title:  "write configuration and unit on " + m.Name,
+		Action: a,
+	}})
+}
+
+// unwritten is what differs on a member's host, with the reasons beside the files; nil if nothing does.
+func (b *builder) unwritten(m *member) (*Files, []string) {
+	h, l, want := m.host, m.layout, m.want
+	a := &Files{Unit: l.Unit}
+	var why []string
+	if !h.Account && !local(m.Member) {
 		a.Account = b.spec.Server.User
 		why = append(why, fmt.Sprintf("account %s is missing", a.Account))
 	}
 	files := want.files
 	if h.Manifest == nil || (!b.formed && h.Manifest.Token != b.plan.Token) {
 		intent := *want.manifest
-		intent.Formed = b.formed && b.obs.Cluster.Healthy[m.Name]
-		files = append(files, WriteFile{Path: b.layout[m.Name].Manifest, Mode: 0o644, Owner: b.rootOwner(m), Content: string(intent.Encode())})
+		intent.Formed = b.formed && m.healthy()
+		files = append(files, WriteFile{Path: l.Manifest, Mode: 0o644, Owner: b.rootOwner(m), Content: string(intent.Encode())})
 	}
-	if !b.formed { // once formed, nobody reads it any more
+	// Who has no data yet and may start as new needs to know with whom.
+	if !b.formed || b.neverServed(m) && !h.hasData() {
 		files = append(files, want.bootstrap)
 	}
 	for _, f := range files {
@@ -61,66 +95,27 @@ func (b *builder) files(m *spec.Member) {
 		if !f.Dir {
 			ask = File{Mode: f.Mode, Digest: digest(f.Content)}
 		}
-		reason := b.drift(m, ask, f.Owner, have)
-		if reason == "" {
+		if f.Drift = drift(m.Member, ask, f.Owner, have); f.Drift == nil {
 			continue
 		}
 		if !f.Dir && have.Digest != ask.Digest {
 			f.Diff = diff(f.Path, have.Content, f.Content, have.Exists)
 		}
 		a.Files = append(a.Files, f)
-		if reason == missing {
-			absent = append(absent, f.Path)
-		} else {
-			why = append(why, f.Path+" "+reason)
-		}
-		if f.Path == b.layout[m.Name].UnitFile {
+		if f.Path == l.UnitFile {
 			a.Reload = true
 		}
-	}
-	if len(absent) > 0 {
-		why = append(why, "not there yet: "+strings.Join(absent, ", "))
 	}
 	if h.Unit.NeedReload && !a.Reload {
 		a.Reload = true
 		why = append(why, "the service manager has not read the unit as it is")
 	}
-	if !h.Unit.Enabled && !local(m) { // a supervised process has no boot to be started at
+	if !h.Unit.Enabled && !local(m.Member) { // a supervised process has no boot to be started at
 		a.Enable = true
 		why = append(why, "the unit is not started at boot")
 	}
-	if len(why) == 0 {
-		return
+	if len(a.Files)+len(a.Absent)+len(why) == 0 {
+		return nil, nil
 	}
-	b.add(Step{
-		Kind: KindFiles, Member: m.Name, Reasons: why,
-		Title:  "write configuration and unit on " + m.Name,
-		Action: a,
-	})
-}
-
-const missing = "is missing"
-
-// drift says in words how what is there differs from what is wanted; "" if it
-// does not. On local hosts owners are the operator's own and do not count.
-func (b *builder) drift(m *spec.Member, want File, owner string, have File) string {
-	wantType := or(want.Type, "file")
-	switch {
-	case !have.Exists:
-		return missing
-	case have.Type != wantType:
-		return fmt.Sprintf("is a %s, not a %s", have.Type, wantType)
-	case want.Digest != "" && have.Digest != want.Digest:
-		return "was changed"
-	case have.Mode != want.Mode:
-		return fmt.Sprintf("has mode %04o instead of %04o", have.Mode, want.Mode)
-	case !local(m) && owner != "" && have.Owner+":"+have.Group != owner:
-		return fmt.Sprintf("belongs to %s:%s instead of %s", have.Owner, have.Group, owner)
-	}
-	return ""
-}
-
-func digest(content string) string {
-	sum := sha256.Sum256([]byte(content))
-	return hex.EncodeToString(sum[:])
+	return a, why
 }

@@ -2,8 +2,7 @@ package plan
 
 import (
 	"fmt"
-
-	"quorate/plan/spec"
+	"strings"
 )
 
 // KindPush puts binaries on a host.
@@ -11,6 +10,7 @@ const KindPush Kind = "push"
 
 // Push sends binaries. Holds afterwards: each file has its digest, mode and owner.
 type Push struct {
+	quiet
 	Platform string       `json:"platform"` // "linux/amd64"
 	Binaries []PushBinary `json:"binaries"`
 }
@@ -24,48 +24,71 @@ type PushBinary struct {
 	Mode   uint32 `json:"mode"`
 	Owner  string `json:"owner,omitempty"`
 	Had    string `json:"had,omitempty"` // digest that lies there now
+	Drift  *Drift `json:"drift,omitempty"`
 }
 
 // Kind of the step.
 func (*Push) Kind() Kind { return KindPush }
 
+// Phase of the step.
+func (*Push) Phase() Phase { return PhaseStage }
+
+// Describe names each binary.
+func (a *Push) Describe() Description {
+	var d Description
+	for _, p := range a.Binaries {
+		from := ""
+		if p.Had != "" && p.Had != p.Digest {
+			from = short(p.Had) + " → "
+		}
+		d.Items = append(d.Items, Item{Path: p.Path, Sign: p.Drift.sign(), Problem: p.Drift.String(),
+			Note: fmt.Sprintf("%s%s, %s", from, short(p.Digest), mib(p.Size))})
+	}
+	d.Sign = signOf(d.Items)
+	return d
+}
+
 // binaries are what a member's host must have.
-func (b *builder) binaries(m *spec.Member) []PushBinary {
-	l, h := b.layout[m.Name], b.obs.Hosts[m.Name]
-	names := []struct{ name, path string }{{"kvserver", l.KVServer}}
+func (b *builder) binaries(m *member) []PushBinary {
+	names := []struct{ name, path string }{{"kvserver", m.layout.KVServer}}
 	if b.spec.Server.Etcd != nil {
-		names = append(names, struct{ name, path string }{"etcd", l.Etcd})
+		names = append(names, struct{ name, path string }{"etcd", m.layout.Etcd})
 	}
 	var out []PushBinary
 	for _, n := range names {
-		src := b.obs.Binaries[h.Platform()][n.name]
+		src := b.obs.Binaries[m.host.Platform()][n.name]
 		out = append(out, PushBinary{Name: n.name, Path: n.path, Digest: src.Digest, Size: src.Size, Mode: 0o755, Owner: b.rootOwner(m)})
 	}
 	return out
 }
 
-func (b *builder) push(m *spec.Member) {
-	h := b.obs.Hosts[m.Name]
-	var wanted []PushBinary
-	var why []string
+// lacking are the binaries that are not on a member's host as they should be.
+func (b *builder) lacking(m *member) []PushBinary {
+	var out []PushBinary
 	for _, p := range b.binaries(m) {
-		reason := b.drift(m, File{Mode: p.Mode, Digest: p.Digest}, p.Owner, h.Files[p.Path])
-		if reason == "" {
-			continue
+		have := m.host.Files[p.Path]
+		if p.Drift = drift(m.Member, File{Mode: p.Mode, Digest: p.Digest}, p.Owner, have); p.Drift != nil {
+			p.Had = have.Digest
+			out = append(out, p)
 		}
-		p.Had = h.Files[p.Path].Digest
-		wanted = append(wanted, p)
-		why = append(why, fmt.Sprintf("%s %s", p.Path, reason))
 	}
+	return out
+}
+
+func (b *builder) push(m *member) {
+	if !m.may.stage {
+		return
+	}
+	wanted := b.lacking(m)
 	if len(wanted) == 0 {
 		return
 	}
-	title := "push " + wanted[0].Name
-	if len(wanted) > 1 {
-		title += " and " + wanted[1].Name
+	var names []string
+	for _, p := range wanted {
+		names = append(names, p.Name)
 	}
-	b.add(Step{
-		Kind: KindPush, Member: m.Name, Title: title + " to " + m.Name, Reasons: why,
-		Action: &Push{Platform: h.Platform(), Binaries: wanted},
-	})
+	b.add(draft{Step: Step{
+		Member: m.Name, Title: "push " + strings.Join(names, " and ") + " to " + m.Name,
+		Action: &Push{Platform: m.host.Platform(), Binaries: wanted},
+	}})
 }

@@ -1,10 +1,6 @@
 package plan
 
-import (
-	"strings"
-
-	"quorate/plan/spec"
-)
+import "strings"
 
 // KindRecord writes a host's manifest.
 const KindRecord Kind = "record"
@@ -13,6 +9,7 @@ const KindRecord Kind = "record"
 // its time and the cluster's ids are filled in by the execution: only the run
 // and the formed cluster know them. Holds afterwards: the manifest says so.
 type Record struct {
+	quiet
 	Path     string   `json:"path"`
 	Owner    string   `json:"owner,omitempty"`
 	Manifest Manifest `json:"manifest"`
@@ -21,23 +18,20 @@ type Record struct {
 // Kind of the step.
 func (*Record) Kind() Kind { return KindRecord }
 
+// Phase of the step.
+func (*Record) Phase() Phase { return PhaseRecord }
+
+// Describe has nothing to add to the title.
+func (*Record) Describe() Description { return Description{Sign: Changed} }
+
 // record comes last on each host: the manifest never says more than is true.
-func (b *builder) record(m *spec.Member) {
-	want, have := b.want[m.Name].manifest, b.obs.Hosts[m.Name].Manifest
-	if have != nil {
-		want.ClusterID, want.MemberID = have.ClusterID, have.MemberID
+// Formed is for the execution to have seen, where nobody has before.
+func (b *builder) record(m *member) {
+	if !m.may.any() || m.want == nil {
+		return
 	}
-	touched := b.idsOf(m.Name, KindPush, KindFiles, KindCertificate, KindRestart)
-	for _, s := range b.plan.Steps {
-		if a, ok := s.Action.(*Start); ok {
-			for _, sm := range a.Members {
-				if sm.Member == m.Name || a.Bootstrap {
-					touched = append(touched, s.ID)
-					break
-				}
-			}
-		}
-	}
+	want, have := b.want(m), m.host.Manifest
+	touched := b.on(m.Name)
 	var why []string
 	switch {
 	case have == nil:
@@ -51,9 +45,29 @@ func (b *builder) record(m *spec.Member) {
 	default:
 		return
 	}
-	b.add(Step{
-		Kind: KindRecord, Member: m.Name, Needs: touched, Reasons: why,
+	b.add(draft{Step: Step{
+		Member: m.Name, Reasons: why,
 		Title:  "record on " + m.Name + ": " + strings.Join(why, ", "),
-		Action: &Record{Path: b.layout[m.Name].Manifest, Owner: b.rootOwner(m), Manifest: *want},
-	})
+		Action: &Record{Path: m.layout.Manifest, Owner: b.rootOwner(m), Manifest: *want},
+	}})
+}
+
+// want is the manifest as it should be once the steps so far are done. What this plan does not put on
+// the host stays as it was noted.
+func (b *builder) want(m *member) *Manifest {
+	want, have := *m.want.manifest, m.host.Manifest
+	for _, s := range b.steps {
+		if a, ok := s.Action.(*Start); ok && a.Bootstrap {
+			want.Formed = true
+		}
+	}
+	if have == nil {
+		return &want
+	}
+	want.ClusterID, want.MemberID, want.Version = have.ClusterID, have.MemberID, have.Version
+	want.Formed = want.Formed || have.Formed
+	if !m.may.stage {
+		want.SpecDigest, want.Files, want.DataDir, want.WALDir = have.SpecDigest, have.Files, have.DataDir, have.WALDir
+	}
+	return &want
 }

@@ -1,9 +1,8 @@
 package plan
 
 import (
+	"path"
 	"slices"
-
-	"quorate/plan/spec"
 )
 
 // KindRemove takes everything of a member off its host.
@@ -12,6 +11,7 @@ const KindRemove Kind = "remove"
 // Remove deletes what was put there. Holds afterwards: none of the paths is
 // there. Move happens first: data that is kept.
 type Remove struct {
+	quiet
 	Move  []MovePath `json:"move,omitempty"`
 	Trees []string   `json:"trees,omitempty"` // whole trees
 	Files []string   `json:"files,omitempty"` // files, and folders if they are empty then
@@ -28,8 +28,26 @@ type MovePath struct {
 // Kind of the step.
 func (*Remove) Kind() Kind { return KindRemove }
 
-func (b *builder) remove(m *spec.Member) {
-	h, l := b.obs.Hosts[m.Name], b.layout[m.Name]
+// Phase of the step.
+func (*Remove) Phase() Phase { return PhaseRemove }
+
+// Describe names everything that goes.
+func (a *Remove) Describe() Description {
+	d := Description{Sign: Gone}
+	for _, m := range a.Move {
+		d.Items = append(d.Items, Item{Path: m.From, Sign: Changed, Problem: "kept as " + m.To})
+	}
+	for _, t := range a.Trees {
+		d.Items = append(d.Items, Item{Path: t, Sign: Gone, Problem: "removed, with all below it"})
+	}
+	for _, f := range a.Files {
+		d.Items = append(d.Items, Item{Path: f, Sign: Gone, Problem: "removed"})
+	}
+	return d
+}
+
+func (b *builder) remove(m *member) {
+	h, l := m.host, m.layout
 	a := &Remove{}
 	aside := ".destroyed-" + b.opt.Now.UTC().Format("20060102T150405Z")
 	for _, d := range []struct {
@@ -49,13 +67,13 @@ func (b *builder) remove(m *spec.Member) {
 			a.Trees = append(a.Trees, t)
 		}
 	}
-	if h.Files[l.UnitFile].Exists && !local(m) {
+	if h.Files[l.UnitFile].Exists && !local(m.Member) {
 		a.Files, a.Unit = append(a.Files, l.UnitFile), l.Unit
 	}
 	if len(a.Move)+len(a.Trees)+len(a.Files) == 0 {
 		return
 	}
-	if local(m) {
+	if local(m.Member) {
 		// The whole root goes, data before the manifest that says whose it is: a cut in between must stay readable.
 		if b.opt.KeepData {
 			a.Files = append(a.Files, l.Log)
@@ -63,13 +81,9 @@ func (b *builder) remove(m *spec.Member) {
 			a.Trees = append(a.Trees, l.Root)
 		}
 	} else {
-		a.Files = append(a.Files, parent(l.Config), parent(l.Bin), parent(l.Data))
+		a.Files = append(a.Files, path.Dir(l.Config), path.Dir(l.Bin), path.Dir(l.Data))
 	}
-	b.add(Step{
-		Kind: KindRemove, Member: m.Name, Needs: b.ids(KindStop),
-		Title:  "remove the member's files from " + m.Name,
-		Action: a,
-	})
+	b.add(draft{Step: Step{Member: m.Name, Title: "remove the member's files from " + m.Name, Action: a}})
 }
 
 // KindForget removes what the operator's side holds.
@@ -78,6 +92,7 @@ const KindForget Kind = "forget"
 // Forget deletes the CA that was made here and the client certificates. Holds
 // afterwards: none of the files is there. A CA brought by the operator stays.
 type Forget struct {
+	quiet
 	Files []string `json:"files"`
 	// Dirs that go if they are empty then.
 	Dirs []string `json:"dirs,omitempty"`
@@ -85,6 +100,18 @@ type Forget struct {
 
 // Kind of the step.
 func (*Forget) Kind() Kind { return KindForget }
+
+// Phase of the step.
+func (*Forget) Phase() Phase { return PhaseForget }
+
+// Describe names everything that goes.
+func (a *Forget) Describe() Description {
+	d := Description{Sign: Gone}
+	for _, f := range a.Files {
+		d.Items = append(d.Items, Item{Path: f, Sign: Gone, Problem: "removed"})
+	}
+	return d
+}
 
 func (b *builder) forget() {
 	a := &Forget{}
@@ -111,9 +138,5 @@ func (b *builder) forget() {
 	if len(a.Files) == 0 {
 		return
 	}
-	b.add(Step{
-		Kind: KindForget, Needs: b.ids(KindStop, KindRemove),
-		Title:  "delete the CA and the client certificates on this side",
-		Action: a,
-	})
+	b.add(draft{Step: Step{Title: "delete the CA and the client certificates on this side", Action: a}})
 }

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"quorate/plan/spec"
 )
 
 // KindRestart restarts one serving member.
@@ -27,58 +25,141 @@ type Restart struct {
 // Kind of the step.
 func (*Restart) Kind() Kind { return KindRestart }
 
-// restarts rolls what runs with something else than it should through the
-// members: one at a time, followers first, the leader last.
-func (b *builder) restarts() {
-	var stale []*spec.Member
-	why := map[string][]string{}
-	for _, m := range b.acting {
-		if b.obs.Cluster.Healthy[m.Name] || b.served[m.Name] {
-			if why[m.Name] = b.stale(m); len(why[m.Name]) > 0 {
-				stale = append(stale, m)
+// Phase of the step.
+func (*Restart) Phase() Phase { return PhaseRoll }
+
+// Exclusive: a voter is away for a moment.
+func (*Restart) Exclusive() bool { return true }
+
+// Hosts are none beside the step's own.
+func (*Restart) Hosts() []string { return nil }
+
+// Effect takes the member away and brings it back.
+func (*Restart) Effect(member string, now Membership) (during, after Membership, err error) {
+	during, err = now.Down(member)
+	return during, now, err
+}
+
+// Describe has nothing to add to the title.
+func (*Restart) Describe() Description { return Description{Sign: Changed} }
+
+// rollable decides which of the members that serve with something else than
+// they should may be restarted by this plan. Where none may, the new
+// configuration and binary are not put on their hosts either: the next reboot
+// would roll them, ungated.
+func (b *builder) rollable() {
+	then := b.now
+	var names []string
+	var stale []*member
+	for _, m := range b.members {
+		if m.ails != nil && m.may.start && len(then.Members()) > 0 {
+			if up, err := then.Up(m.Name); err == nil {
+				then = up
 			}
+		}
+		if len(m.stale) > 0 && m.may.roll && (m.healthy() || m.ails != nil && m.ails.waits) {
+			stale, names = append(stale, m), append(names, m.Name)
 		}
 	}
 	if len(stale) == 0 {
 		return
 	}
-	if b.now.Healthy < b.now.Total {
-		var names []string
+	refuse := func(h Held) {
+		h.Subject = strings.Join(names, ", ")
+		b.hold(h)
 		for _, m := range stale {
-			names = append(names, m.Name)
+			m.may.stage, m.may.roll = false, false
 		}
-		b.hold(Held{
-			Reason: Quorum, Subject: strings.Join(names, ", "),
-			Detail: fmt.Sprintf("a restart is due, but only %d of %d voters will be healthy; restarting one more would leave %d, and a quorum is %d",
-				b.now.Healthy, b.now.Total, b.now.Healthy-1, b.now.Quorum()),
-			WayOut: "bring the other members back first (see the notes and `quorate status`), then apply again",
+	}
+	if h, ok := b.alarmed(stale); ok {
+		refuse(h)
+		return
+	}
+	if v := then.Voters(); v.Healthy < v.Total {
+		refuse(Held{
+			Reason: Quorum,
+			Detail: fmt.Sprintf("a restart is due, but only %d of %d voters will be known to be healthy; restarting one more would leave %d, and a quorum is %d",
+				v.Healthy, v.Total, v.Healthy-1, v.Quorum()),
+			WayOut: "bring the other members back first (see what else is held, and `quorate status`), then apply again",
 		})
 		return
 	}
-	last := b.ids(KindStart)
-	for _, m := range b.leaderLast(stale) {
-		needs := slices.Concat(b.idsOf(m.Name, KindPush, KindFiles, KindCertificate), last)
-		b.add(Step{
-			Kind: KindRestart, Member: m.Name, Reasons: why[m.Name], Needs: needs,
+	for _, m := range stale {
+		m.rolls = true
+	}
+}
+
+// restarts rolls what runs with something else than it should through the
+// members: one at a time, followers first, the leader last.
+func (b *builder) restarts() {
+	for _, m := range b.leaderLast(b.members) {
+		if !m.rolls {
+			continue
+		}
+		b.add(draft{Step: Step{
+			Member: m.Name, Reasons: m.stale,
 			Title:  "restart " + m.Name,
-			Quorum: Effect{Before: b.now, During: b.now.Down(1), After: b.now},
-			Action: &Restart{Unit: b.layout[m.Name].Unit, ExeDigest: b.want[m.Name].exe, ConfigDigest: b.want[m.Name].config,
-				Voters: b.now.Total, Wait: startWait},
-		})
-		last = []string{b.plan.Steps[len(b.plan.Steps)-1].ID}
+			Action: &Restart{Unit: m.layout.Unit, ExeDigest: m.want.exe, ConfigDigest: m.want.config, Voters: b.now.Voters().Total, Wait: startWait},
+		}})
 	}
 }
 
 // leaderLast gives the members in their order, but the leader, if it is known and among them, at the end.
-func (b *builder) leaderLast(members []*spec.Member) []*spec.Member {
-	leader := b.obs.Cluster.Leader()
-	var out, last []*spec.Member
-	for _, m := range members {
-		if st, ok := b.obs.Cluster.Status[m.Name]; ok && leader != 0 && st.MemberID == leader {
-			last = append(last, m)
-		} else {
-			out = append(out, m)
+func (b *builder) leaderLast(members []*member) []*member {
+	out := slices.Clone(members)
+	slices.SortStableFunc(out, func(x, y *member) int { return b.leads(x) - b.leads(y) })
+	return out
+}
+
+// leads is 1 for the leader, 0 for everybody else.
+func (b *builder) leads(m *member) int {
+	if b.census.Leader != 0 && m.listed.ID == b.census.Leader {
+		return 1
+	}
+	return 0
+}
+
+// canary lets a new configuration or binary reach the second host only after
+// the first member serves with it, as long as a quorum runs without it: a
+// setting that does not start takes one voter then, and not whoever reboots next.
+func (b *builder) canary() {
+	if !b.plan.Before.Writable() {
+		return // nobody serves who could be harmed, and nobody would be ready before the others are
+	}
+	first, bird := "", ""
+	for _, s := range b.steps {
+		for _, m := range b.members {
+			if first == "" && s.Action.Exclusive() && slices.Contains(s.hosts(), m.Name) && b.renews(m) {
+				first, bird = s.ID, m.Name
+			}
 		}
 	}
-	return append(out, last...)
+	if first == "" {
+		return
+	}
+	for i, s := range b.steps {
+		if s.Action.Phase() != PhaseStage || s.Member == bird {
+			continue
+		}
+		for _, m := range b.members {
+			if m.Name == s.Member && b.renews(m) {
+				b.steps[i].after = append(b.steps[i].after, first)
+			}
+		}
+	}
+}
+
+// renews reports whether this plan gives a member something new to run with.
+// An edited file that is put back under a member that never read it is nothing new.
+func (b *builder) renews(m *member) bool {
+	if !m.may.stage || m.want == nil {
+		return false
+	}
+	if m.host.Unit.PID != 0 && !m.host.Unit.Looping() {
+		return len(m.stale) > 0
+	}
+	files, _ := b.unwritten(m)
+	return len(b.lacking(m)) > 0 || files != nil && slices.ContainsFunc(files.Files, func(f WriteFile) bool {
+		return f.Path == m.layout.EtcdYAML || f.Path == m.layout.UnitFile
+	})
 }

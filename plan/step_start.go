@@ -1,12 +1,9 @@
 package plan
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
-
-	"quorate/plan/spec"
 )
 
 // KindStart starts members that do not serve.
@@ -14,8 +11,9 @@ const KindStart Kind = "start"
 
 // Start starts members together and waits until each of them serves. Together,
 // because a member is ready only once a quorum is there: starting one and
-// waiting for it would wait for ever. Holds afterwards: every member listed
-// answers a linearizable read and is a voter of the same cluster.
+// waiting for it would wait for ever; where a quorum runs without them, each
+// has a step of its own. Holds afterwards: every member listed answers a
+// linearizable read and is a voter of the same cluster.
 type Start struct {
 	Members []StartMember `json:"members"`
 	// Bootstrap: the cluster is formed by this start.
@@ -30,6 +28,8 @@ type Start struct {
 type StartMember struct {
 	Member string `json:"member"`
 	Unit   string `json:"unit"`
+	// PeerURL that identifies the member while it has no id.
+	PeerURL string `json:"peer_url,omitempty"`
 	// Restart a process that is there and does not serve, since what it was started with has changed.
 	Restart bool `json:"restart,omitempty"`
 }
@@ -37,105 +37,100 @@ type StartMember struct {
 // Kind of the step.
 func (*Start) Kind() Kind { return KindStart }
 
+// Phase of the step.
+func (*Start) Phase() Phase { return PhaseStart }
+
+// Exclusive: voters come up.
+func (*Start) Exclusive() bool { return true }
+
+// Hosts of the members.
+func (a *Start) Hosts() []string { return names(a.Members) }
+
+// Effect brings the members up; a bootstrap makes the cluster out of them.
+func (a *Start) Effect(_ string, now Membership) (during, after Membership, err error) {
+	if a.Bootstrap && len(now.Members()) == 0 {
+		var born []Listed
+		for _, m := range a.Members {
+			born = append(born, Listed{Name: m.Member, Spec: m.Member, PeerURLs: []string{m.PeerURL}, Started: true, Health: Healthy})
+		}
+		after, err = NewMembership(born...)
+		return now, after, err
+	}
+	after, err = now.Up(names(a.Members)...)
+	return now, after, err
+}
+
+// Describe names those that are restarted.
+func (a *Start) Describe() Description {
+	d := Description{Sign: New}
+	for _, m := range a.Members {
+		if m.Restart {
+			d.Items = append(d.Items, Item{Path: m.Member, Sign: Changed, Note: "its process is restarted"})
+		}
+	}
+	return d
+}
+
+func names(members []StartMember) []string {
+	var out []string
+	for _, m := range members {
+		out = append(out, m.Member)
+	}
+	return out
+}
+
 // startWait bounds a start: an election takes about a second, replaying a WAL
 // of a full 8 GiB database some tens of seconds on a slow disk; five minutes
-// are what kubespray and etcd-druid allow.
+// are what kubespray and etcd-druid allow. A unit that keeps ending is not
+// waited for that long.
 const startWait = 5 * time.Minute
 
 // start starts what is down. It repairs, so it may run with fewer healthy
 // voters than a quorum; it takes no healthy voter away.
 func (b *builder) start() {
-	a := &Start{Bootstrap: b.plan.Situation == Absent || b.plan.Situation == Forming, Voters: max(b.now.Total, 1), Wait: startWait}
-	if a.Bootstrap {
-		a.Voters = len(b.spec.Members)
-	}
-	var names, why, needs []string
-	for _, m := range b.acting {
-		if b.obs.Cluster.Healthy[m.Name] {
-			continue
+	bootstrap := b.plan.Situation == Absent || b.plan.Situation == Forming
+	var down []*member
+	for _, m := range b.members {
+		if m.ails != nil && m.may.start {
+			down = append(down, m)
 		}
-		reason, restart := b.mendable(m)
-		if reason == "" {
-			continue
-		}
-		a.Members = append(a.Members, StartMember{Member: m.Name, Unit: b.layout[m.Name].Unit, Restart: restart})
-		names, why = append(names, m.Name), append(why, reason)
-		needs = append(needs, b.idsOf(m.Name, KindPush, KindFiles, KindCertificate)...)
 	}
-	// Members that wait for a quorum are only waited for; without one to start there is nothing to do.
-	if !slices.ContainsFunc(a.Members, func(s StartMember) bool { return s.Restart || !b.obs.Hosts[s.Member].Unit.Running() }) {
+	if len(down) == 0 {
 		return
 	}
-	verb, before := "start", b.now
+	if !bootstrap && b.now.Voters().Writable() {
+		for _, m := range down {
+			b.startTogether("start", false, m)
+		}
+		return
+	}
+	verb := "start"
 	switch {
-	case a.Bootstrap:
+	case bootstrap:
 		verb = "bootstrap with"
 	case b.plan.Situation == Stopped:
 		verb = "start the stopped cluster:"
 	}
-	b.now.Total = max(b.now.Total, a.Voters)
-	b.now = b.now.Up(len(names))
-	b.add(Step{
-		Kind: KindStart, subject: strings.Join(names, ","), Reasons: why, Needs: needs,
-		Title:  verb + " " + strings.Join(names, ", "),
-		Quorum: Effect{Before: before, During: before, After: b.now},
-		Action: a,
-	})
-	for _, sm := range a.Members {
-		b.served[sm.Member] = !sm.Restart && b.obs.Hosts[sm.Member].Unit.Running()
-	}
+	b.startTogether(verb, bootstrap, down...)
 }
 
-// mendable says why a start would bring a member back that does not serve, and
-// whether its process has to go first. "" for a member that a start cannot mend.
-//
-// A process that the service manager calls active has served, and may be a
-// voter that only we cannot ask: unknown is not dead. It is restarted only if
-// it runs with something else than it should and the voters known to be healthy,
-// none of which this step touches, are a quorum by themselves.
-func (b *builder) mendable(m *spec.Member) (reason string, restart bool) {
-	h := b.obs.Hosts[m.Name]
-	if !h.Unit.Running() {
-		return fmt.Sprintf("%s is %s", m.Name, or(h.Unit.Active, "not there yet")), false
+func (b *builder) startTogether(verb string, bootstrap bool, members ...*member) {
+	a := &Start{Bootstrap: bootstrap, Voters: max(b.now.Voters().Total, 1), Wait: startWait}
+	if bootstrap {
+		a.Voters = len(b.spec.Members)
 	}
-	stale := b.stale(m)
-	if b.waits(m) && (len(stale) == 0 || h.Unit.Active == "active") {
-		return m.Name + " waits for a quorum", false
+	var why []string
+	for _, m := range members {
+		s := StartMember{Member: m.Name, Unit: m.layout.Unit, Restart: m.ails.restart}
+		if m.listed.ID == 0 {
+			s.PeerURL = URL("https", m.Address, m.PeerPort)
+		}
+		a.Members = append(a.Members, s)
+		why = append(why, m.ails.why)
 	}
-	problem := or(b.obs.Cluster.Problems[m.Name], "nobody could ask it")
-	switch {
-	case len(stale) > 0 && (h.Unit.Active != "active" || b.plan.Before.Writable()):
-		return fmt.Sprintf("%s does not serve and %s", m.Name, strings.Join(stale, ", ")), true
-	case len(stale) > 0:
-		b.hold(Held{Reason: ClusterUnknown, Subject: m.Name,
-			Detail: fmt.Sprintf("it %s; it runs and could not be asked (%s), and without it %s are known to be healthy: a restart may take the quorum away",
-				strings.Join(stale, ", "), problem, plural(b.plan.Before.Healthy, "voter", "voters")),
-			WayOut: "find out why it does not answer (its log, `quorate status`), then apply again"})
-	default:
-		b.note("%s runs and does not answer: %s", m.Name, problem)
+	if !slices.ContainsFunc(members, func(m *member) bool { return !m.ails.waits }) {
+		verb = "wait for"
 	}
-	return "", false
-}
-
-// waits reports whether a member that runs only lacks its peers: it is still
-// starting, or says itself that it knows no leader.
-func (b *builder) waits(m *spec.Member) bool {
-	st, answered := b.obs.Cluster.Status[m.Name]
-	return answered && st.Leader == 0 || !answered && b.obs.Hosts[m.Name].Unit.Active == "activating"
-}
-
-// stale says how what a member runs with differs from what it should run with.
-func (b *builder) stale(m *spec.Member) []string {
-	u, want := b.obs.Hosts[m.Name].Unit, b.want[m.Name]
-	if u.PID == 0 {
-		return nil
-	}
-	var out []string
-	if u.ExeDigest != "" && u.ExeDigest != want.exe {
-		out = append(out, fmt.Sprintf("runs another binary (%s instead of %s)", short(u.ExeDigest), short(want.exe)))
-	}
-	if u.ConfigDigest != want.config {
-		out = append(out, fmt.Sprintf("runs with another configuration (%s instead of %s)", short(u.ConfigDigest), short(want.config)))
-	}
-	return out
+	who := names(a.Members)
+	b.add(draft{subject: strings.Join(who, ","), Step: Step{Reasons: why, Title: verb + " " + strings.Join(who, ", "), Action: a}})
 }

@@ -19,24 +19,39 @@ type Stop struct {
 // Kind of the step.
 func (*Stop) Kind() Kind { return KindStop }
 
-func (b *builder) stop() {
-	a := &Stop{Wait: startWait}
-	var names []string
-	for _, m := range b.leaderLast(b.acting) {
-		if u := b.obs.Hosts[m.Name].Unit; u.Loaded && (u.Enabled || u.Active != "inactive") {
-			a.Members = append(a.Members, StartMember{Member: m.Name, Unit: b.layout[m.Name].Unit})
-			names = append(names, m.Name)
+// Phase of the step.
+func (*Stop) Phase() Phase { return PhaseStop }
+
+// Exclusive: voters go.
+func (*Stop) Exclusive() bool { return true }
+
+// Hosts of the members.
+func (a *Stop) Hosts() []string { return names(a.Members) }
+
+// Effect takes the members out of service for good.
+func (a *Stop) Effect(_ string, now Membership) (during, after Membership, err error) {
+	after = now
+	for _, m := range names(a.Members) {
+		if _, listed := now.Of(m); listed && err == nil {
+			after, err = after.Off(m)
 		}
 	}
-	if len(names) == 0 {
+	return after, after, err
+}
+
+// Describe has nothing to add to the title.
+func (*Stop) Describe() Description { return Description{Sign: Gone} }
+
+func (b *builder) stop() {
+	a := &Stop{Wait: startWait}
+	for _, m := range b.leaderLast(b.acting()) {
+		if u := m.host.Unit; u.Loaded && (u.Enabled || u.Active != "inactive") {
+			a.Members = append(a.Members, StartMember{Member: m.Name, Unit: m.layout.Unit})
+		}
+	}
+	if len(a.Members) == 0 {
 		return
 	}
-	before := b.now
-	b.now.Healthy = 0
-	b.add(Step{
-		Kind: KindStop, subject: strings.Join(names, ","),
-		Title:  "stop " + strings.Join(names, ", ") + " and do not start them at boot",
-		Quorum: Effect{Before: before, During: b.now, After: b.now},
-		Action: a,
-	})
+	who := names(a.Members)
+	b.add(draft{subject: strings.Join(who, ","), Step: Step{Title: "stop " + strings.Join(who, ", ") + " and do not start them at boot", Action: a}})
 }

@@ -141,12 +141,12 @@ func happen(t *testing.T, w *world, words []string) {
 		host().Unit.Active = "failed"
 		w.elect()
 	case "unhealthy": // runs, does not answer
-		w.obs.Cluster.Healthy[arg(0)] = false
-		w.obs.Cluster.Problems[arg(0)] = "context deadline exceeded"
+		a := w.obs.Cluster.Answers[arg(0)]
+		a.Asked, a.Members, a.Problem = plan.TimedOut, nil, "context deadline exceeded"
+		w.obs.Cluster.Answers[arg(0)] = a
 	case "nobody-answers":
-		w.obs.Cluster = plan.Cluster{Status: map[string]kvserver.Status{}, Healthy: map[string]bool{}, Problems: map[string]string{}}
 		for n := range w.obs.Hosts {
-			w.obs.Cluster.Problems[n] = "tls: bad certificate"
+			w.obs.Cluster.Answers[n] = plan.Answer{Asked: plan.Refused, Problem: "tls: bad certificate"}
 		}
 	case "edited":
 		switch arg(1) {
@@ -184,26 +184,17 @@ func happen(t *testing.T, w *world, words []string) {
 	case "new-build": // a newer kvserver on the operator's side
 		w.obs.Binaries["linux/amd64"]["kvserver"] = plan.Binary{Digest: fake("newer"), Size: 31 << 20, Version: "3.7.4"}
 	case "version": // the members say they are
-		for n, s := range w.obs.Cluster.Status {
-			s.Version = arg(0)
-			w.obs.Cluster.Status[n] = s
-		}
+		w.say(func(_ string, s *kvserver.Status) { s.Version = arg(0) })
 	case "disabled":
 		host().Unit.Enabled = false
 	case "leader":
 		for i, m := range w.spec.Members {
 			if m.Name == arg(0) {
-				for n, s := range w.obs.Cluster.Status {
-					s.Leader = uint64(i + 1)
-					w.obs.Cluster.Status[n] = s
-				}
+				w.say(func(_ string, s *kvserver.Status) { s.Leader = uint64(i + 1) })
 			}
 		}
 	case "written": // clients have written
-		for n, s := range w.obs.Cluster.Status {
-			s.Revision = 100
-			w.obs.Cluster.Status[n] = s
-		}
+		w.say(func(_ string, s *kvserver.Status) { s.Revision = 100 })
 	case "foreign-data":
 		host().Data = plan.Dir{Exists: true, Member: true}
 	case "data-lost":
@@ -307,12 +298,13 @@ func render(p *plan.Plan) string {
 	line("%s %s: %s, %s -> %s", p.Verb, p.Cluster, p.Situation, p.Before, p.After)
 	for _, s := range p.Steps {
 		line("%s", s.ID)
-		if q := s.Quorum; q.Before != q.During || q.During != q.After {
+		if q := s.Quorum; q.Touches() {
 			line("    voters: %s -> %s -> %s", q.Before, q.During, q.After)
 		}
 		for _, r := range s.Reasons {
 			line("    why: %s", r)
 		}
+		items(s.Action.Describe(), line)
 		detail(s.Action, line)
 		if len(s.Needs) > 0 {
 			line("    needs: %s", strings.Join(s.Needs, "; "))
@@ -337,16 +329,36 @@ func render(p *plan.Plan) string {
 // hexDigest is the head of a real digest: it moves with every change of a template, and says nothing to a reader.
 var hexDigest = regexp.MustCompile(`\b[0-9a-f]{12}\b`)
 
+// items of a step, those with the same problem in one line.
+func items(d plan.Description, line func(string, ...any)) {
+	seen := map[plan.Item]bool{}
+	for _, i := range d.Items {
+		key := plan.Item{Sign: i.Sign, Problem: i.Problem, Note: i.Note}
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
+		var paths []string
+		for _, o := range d.Items {
+			if (plan.Item{Sign: o.Sign, Problem: o.Problem, Note: o.Note}) == key {
+				paths = append(paths, o.Path)
+			}
+		}
+		line("    %s %s", i.Sign, strings.TrimSpace(strings.Join(paths, " ")+": "+strings.Trim(i.Problem+"; "+strings.TrimSpace(i.Note), "; ")))
+	}
+	for _, i := range d.Items {
+		if i.Diff == "" || strings.HasPrefix(i.Diff, "--- /dev/null") {
+			continue
+		}
+		for l := range strings.Lines(i.Diff) {
+			line("    | %s", strings.TrimSuffix(l, "\n"))
+		}
+	}
+}
+
 func detail(a plan.Action, line func(string, ...any)) {
 	switch a := a.(type) {
 	case *plan.Files:
-		for _, f := range a.Files {
-			for _, d := range strings.Split(strings.TrimSuffix(f.Diff, "\n"), "\n") {
-				if strings.HasPrefix(f.Diff, "--- /") && !strings.HasPrefix(f.Diff, "--- /dev/null") {
-					line("    | %s", d)
-				}
-			}
-		}
 		if a.Reload {
 			line("    reload %s", a.Unit)
 		}
@@ -356,26 +368,6 @@ func detail(a plan.Action, line func(string, ...any)) {
 	case *plan.Certificates:
 		for _, c := range a.Issue {
 			line("    issue %s CN=%s %s", c.Request.Profile, c.Request.CommonName, strings.Join(c.Request.SANs, " "))
-		}
-	case *plan.Start:
-		for _, m := range a.Members {
-			if m.Restart {
-				line("    restart %s", m.Member)
-			}
-		}
-	case *plan.Remove:
-		for _, m := range a.Move {
-			line("    move %s to %s", m.From, m.To)
-		}
-		for _, p := range a.Trees {
-			line("    delete %s and all below", p)
-		}
-		for _, p := range a.Files {
-			line("    delete %s", p)
-		}
-	case *plan.Forget:
-		for _, p := range append(a.Files, a.Dirs...) {
-			line("    delete %s", p)
 		}
 	}
 }

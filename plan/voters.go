@@ -1,12 +1,18 @@
 package plan
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
-// Voters counts the members that vote, and those of them that answer. A
-// learner is neither.
+// Voters counts the members that vote, those of them that are known to answer,
+// and those of whom nothing is known. The rest is down. A learner is none of them.
 type Voters struct {
 	Total   int `json:"total"`
 	Healthy int `json:"healthy"`
+	// Unknown could not be asked: they may be healthy. Nothing that needs them
+	// may count on them, and nobody may call them down.
+	Unknown int `json:"unknown,omitempty"`
 }
 
 // Quorum is how many voters must agree for a write: more than half.
@@ -17,8 +23,8 @@ func (v Voters) Quorum() int {
 	return v.Total/2 + 1
 }
 
-// Tolerance is how many more voters may fail before writes stop. It is -1
-// where there is no quorum already (or no cluster yet).
+// Tolerance is how many more voters may fail before writes stop, counting only
+// those known to be healthy. It is -1 where they are no quorum (or there is no cluster yet).
 func (v Voters) Tolerance() int {
 	if v.Total == 0 || v.Healthy < v.Quorum() {
 		return -1
@@ -26,23 +32,32 @@ func (v Voters) Tolerance() int {
 	return v.Healthy - v.Quorum()
 }
 
-// Writable reports whether a quorum of voters is healthy.
+// Writable reports whether a quorum of voters is known to be healthy.
 func (v Voters) Writable() bool { return v.Total > 0 && v.Healthy >= v.Quorum() }
 
-// Down returns v with n healthy voters fewer, Up with n more; neither leaves 0..Total.
-func (v Voters) Down(n int) Voters { v.Healthy = max(0, v.Healthy-n); return v }
-
-// Up is the opposite of Down.
-func (v Voters) Up(n int) Voters { v.Healthy = min(v.Total, v.Healthy+n); return v }
+// Known reports whether it can be told if there is a quorum: there is one, or
+// there would be none even if every unknown voter were healthy.
+func (v Voters) Known() bool { return v.Writable() || v.Healthy+v.Unknown < v.Quorum() }
 
 func (v Voters) String() string {
 	if v.Total == 0 {
 		return "no cluster"
 	}
-	if !v.Writable() {
-		return fmt.Sprintf("%d/%d up, no quorum", v.Healthy, v.Total)
+	parts := []string{fmt.Sprintf("%d/%d up", v.Healthy, v.Total)}
+	if v.Unknown > 0 {
+		parts = append(parts, fmt.Sprintf("%d unknown", v.Unknown))
 	}
-	return fmt.Sprintf("%d/%d up, tolerates %d", v.Healthy, v.Total, v.Tolerance())
+	switch {
+	case v.Writable() && v.Unknown > 0:
+		parts = append(parts, fmt.Sprintf("tolerates at least %d", v.Tolerance()))
+	case v.Writable():
+		parts = append(parts, fmt.Sprintf("tolerates %d", v.Tolerance()))
+	case v.Known():
+		parts = append(parts, "no quorum")
+	default:
+		parts = append(parts, "whether there is a quorum cannot be told")
+	}
+	return strings.Join(parts, ", ")
 }
 
 // Effect is what a step does to the voters: before it, at its worst moment, and after it.
@@ -55,5 +70,5 @@ type Effect struct {
 // Interrupts reports whether writes that worked before the step stop during it.
 func (e Effect) Interrupts() bool { return e.Before.Writable() && !e.During.Writable() }
 
-// steady is the effect of a step that touches no voter.
-func steady(v Voters) Effect { return Effect{Before: v, During: v, After: v} }
+// Touches reports whether the step changes the voters at all.
+func (e Effect) Touches() bool { return e.Before != e.During || e.During != e.After }

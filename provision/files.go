@@ -27,6 +27,13 @@ func (r *run) files(ctx context.Context, s plan.Step, a *plan.Files) (outcome, e
 			out.changed = out.changed || c.Changed
 		}
 	}
+	if len(a.Absent) > 0 {
+		gone, err := h.Remove(ctx, host.RemoveRequest{Files: a.Absent})
+		if err != nil {
+			return outcome{}, err
+		}
+		out.changed = out.changed || len(gone) > 0
+	}
 	if a.Reload || a.Enable {
 		if _, err := h.Service(ctx, host.ServiceRequest{Unit: a.Unit, Reload: a.Reload, Enable: a.Enable}); err != nil {
 			return outcome{}, err

@@ -7,6 +7,7 @@ import (
 	"path"
 	"sort"
 	"sync"
+	"syscall"
 	"time"
 
 	"quorate/kvserver"
@@ -29,7 +30,7 @@ func (s *Session) Observe(ctx context.Context) (*plan.Observed, error) {
 	o := &plan.Observed{
 		Hosts: map[string]*plan.Host{}, Binaries: map[string]map[string]plan.Binary{},
 		BinaryProblems: map[string]string{}, Clients: map[string]plan.ClientFiles{},
-		Cluster: plan.Cluster{Status: map[string]kvserver.Status{}, Healthy: map[string]bool{}, Problems: map[string]string{}},
+		Cluster: plan.Cluster{Answers: map[string]plan.Answer{}},
 	}
 	var err error
 	if o.CA, err = s.world.Authority.Look(); err != nil {
@@ -64,7 +65,7 @@ func (s *Session) Observe(ctx context.Context) (*plan.Observed, error) {
 				a := s.ask(asking, admin, m.Name)
 				mu.Lock()
 				defer mu.Unlock()
-				a.into(&o.Cluster, m.Name)
+				o.Cluster.Answers[m.Name] = a
 			})
 		}
 		defer enough()
@@ -72,6 +73,12 @@ func (s *Session) Observe(ctx context.Context) (*plan.Observed, error) {
 	wg.Wait()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
+	}
+	for name, a := range o.Cluster.Answers {
+		// Not asked to the end, since its unit is not ready: that is known, not a failure to ask.
+		if h := o.Hosts[name]; h.Problem == "" && h.Unit.Active != "active" && a.Asked != plan.Answered && a.Status == nil {
+			o.Cluster.Answers[name] = plan.Answer{Asked: plan.Dead, Problem: "its unit is " + h.Unit.String()}
+		}
 	}
 	return o, s.findBinaries(ctx, o)
 }
@@ -97,52 +104,45 @@ func (s *Session) findBinaries(ctx context.Context, o *plan.Observed) error {
 	return nil
 }
 
-// answer is what one member's API gave.
-type answer struct {
-	members   []kvserver.Member
-	status    *kvserver.Status
-	membersOK error
-	statusOK  error
-}
-
 // ask asks one member for its status and, at the same time, for the member
 // list; the second proves a quorum. A member that says it has no leader is not waited for.
-func (s *Session) ask(ctx context.Context, a Admin, name string) answer {
+func (s *Session) ask(ctx context.Context, a Admin, name string) plan.Answer {
 	if _, err := s.Host(ctx, name); err != nil {
-		return answer{membersOK: err, statusOK: err}
+		return plan.Answer{Problem: err.Error()}
 	}
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	var out answer
+	var members []kvserver.Member
+	var listErr error
 	var wg sync.WaitGroup
-	wg.Go(func() { out.members, out.membersOK = a.Members(ctx, name) })
+	wg.Go(func() { members, listErr = a.Members(ctx, name) })
 	st, err := a.Status(ctx, name)
-	if out.statusOK = err; err == nil {
-		out.status = &st
-	}
 	if err != nil || st.Leader == 0 {
 		cancel()
 	}
 	wg.Wait()
-	return out
+	switch {
+	case err != nil:
+		return plan.Answer{Asked: asked(err), Problem: err.Error()}
+	case st.Leader == 0:
+		return plan.Answer{Asked: plan.NoLeader, Status: &st, Problem: "it has no leader"}
+	case listErr != nil:
+		return plan.Answer{Asked: plan.TimedOut, Status: &st, Problem: listErr.Error()}
+	}
+	return plan.Answer{Asked: plan.Answered, Status: &st, Members: members}
 }
 
-func (a answer) into(c *plan.Cluster, name string) {
-	if a.status != nil {
-		c.Status[name] = *a.status
-	}
-	c.Healthy[name] = a.membersOK == nil && a.statusOK == nil
-	if a.membersOK == nil && c.Members == nil {
-		c.Members = a.members
-	}
+// asked says how an asking that failed went.
+func asked(err error) plan.Asked {
 	switch {
-	case a.statusOK != nil:
-		c.Problems[name] = a.statusOK.Error()
-	case a.status.Leader == 0:
-		c.Problems[name] = "it has no leader"
-	case a.membersOK != nil:
-		c.Problems[name] = a.membersOK.Error()
+	case errors.Is(err, kvserver.ErrRefused):
+		return plan.Refused
+	case errors.Is(err, kvserver.ErrDead), errors.Is(err, syscall.ECONNREFUSED):
+		return plan.Dead
+	case errors.Is(err, kvserver.ErrSilent), errors.Is(err, context.DeadlineExceeded):
+		return plan.TimedOut
 	}
+	return plan.NotAsked
 }
 
 // look looks at one host.
@@ -251,7 +251,7 @@ func dir(d host.DirState) plan.Dir {
 }
 
 func unit(u host.UnitState) plan.Unit {
-	return plan.Unit{Loaded: u.Loaded, Enabled: u.Enabled, NeedReload: u.NeedReload, Active: u.Active, PID: u.PID,
+	return plan.Unit{Loaded: u.Loaded, Enabled: u.Enabled, NeedReload: u.NeedReload, Active: u.Active, Sub: u.Sub, PID: u.PID,
 		ExeDigest: u.ExeDigest, ConfigDigest: u.ConfigDigest}
 }
 

@@ -1,10 +1,14 @@
 package provision
 
-import "quorate/plan"
+import (
+	"context"
+
+	"quorate/plan"
+)
 
 // What happens on the operator's side only: the CA, clients' certificates, their removal.
 
-func (r *run) createCA(a *plan.CreateCA) (outcome, error) {
+func (r *run) createCA(_ context.Context, _ plan.Step, a *plan.CreateCA) (outcome, error) {
 	ca, err := r.session.world.Authority.Look()
 	if err != nil || ca.Exists {
 		return outcome{}, err
@@ -12,10 +16,10 @@ func (r *run) createCA(a *plan.CreateCA) (outcome, error) {
 	return outcome{changed: true}, r.session.world.Authority.Create(a)
 }
 
-func (r *run) issueClient(a *plan.IssueClient) (outcome, error) {
+func (r *run) issueClient(_ context.Context, _ plan.Step, a *plan.IssueClient) (outcome, error) {
 	return outcome{changed: true}, r.session.world.Authority.IssueClient(a)
 }
 
-func (r *run) forget(a *plan.Forget) (outcome, error) {
+func (r *run) forget(_ context.Context, _ plan.Step, a *plan.Forget) (outcome, error) {
 	return outcome{changed: true}, r.session.world.Authority.Forget(a)
 }

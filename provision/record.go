@@ -19,7 +19,7 @@ func (r *run) record(ctx context.Context, s plan.Step, a *plan.Record) (outcome,
 	m := a.Manifest
 	m.LastRun = plan.LastRun{ID: r.opt.ID, Verb: r.plan.Verb, At: r.begun.UTC()}
 	if st, ok := r.recall(ctx, s.Member); ok {
-		m.ClusterID, m.MemberID = fmt.Sprintf("%x", st.ClusterID), fmt.Sprintf("%x", st.MemberID)
+		m.ClusterID, m.MemberID, m.Version = fmt.Sprintf("%x", st.ClusterID), fmt.Sprintf("%x", st.MemberID), st.Version
 	}
 	_, err = h.Write(ctx, host.WriteRequest{Files: []host.File{{Path: a.Path, Mode: 0o644, Owner: a.Owner, Content: m.Encode()}}})
 	return outcome{changed: true}, err

@@ -237,9 +237,17 @@ func (a *admin) Members(ctx context.Context, via string) ([]kvserver.Member, err
 	var out []kvserver.Member
 	for _, n := range slices.Sorted(keysOf(a.etcd.members)) {
 		m := a.etcd.members[n]
-		out = append(out, kvserver.Member{ID: m.id, Name: n, PeerURLs: []string{"https://" + strings.Replace(m.addr, ":2379", ":2380", 1)}})
+		out = append(out, kvserver.Member{ID: m.id, Name: n, PeerURLs: []string{"https://" + strings.Replace(m.addr, ":2379", ":2380", 1)}, ClientURLs: clientURLs(m)})
 	}
 	return out, nil
+}
+
+// clientURLs are published by a member once it serves.
+func clientURLs(n *node) []string {
+	if !n.joined {
+		return nil
+	}
+	return []string{"https://" + n.addr}
 }
 
 func (a *admin) Status(ctx context.Context, name string) (kvserver.Status, error) {

@@ -81,19 +81,19 @@ func (r *run) execute(ctx context.Context) (*Report, error) {
 	state := make(map[string]Result, len(r.plan.Steps))
 	done := make(chan finished)
 	begun := make([]bool, len(r.plan.Steps))
-	var flying, touching int
+	var flying, alone int // alone: exclusive steps in flight, at most one
 	var errs []error
 	for {
 		for i, st := range r.plan.Steps {
-			quorum := touchesQuorum(st)
+			exclusive := st.Action.Exclusive()
 			if begun[i] || len(errs) > 0 || ctx.Err() != nil || !ready(st, state) ||
-				r.opt.Parallelism > 0 && flying >= r.opt.Parallelism || quorum && touching > 0 {
+				r.opt.Parallelism > 0 && flying >= r.opt.Parallelism || exclusive && alone > 0 {
 				continue
 			}
 			begun[i] = true
 			flying++
-			if quorum {
-				touching++
+			if exclusive {
+				alone++
 			}
 			go func() {
 				rep, err := r.step(ctx, st)
@@ -105,8 +105,8 @@ func (r *run) execute(ctx context.Context) (*Report, error) {
 		}
 		f := <-done
 		flying--
-		if touchesQuorum(r.plan.Steps[f.i]) {
-			touching--
+		if r.plan.Steps[f.i].Action.Exclusive() {
+			alone--
 		}
 		reports[f.i] = f.rep
 		state[f.rep.ID] = f.rep.Result
@@ -154,11 +154,6 @@ func ready(s plan.Step, state map[string]Result) bool {
 	return true
 }
 
-// touchesQuorum: the voters differ before, during or after the step.
-func touchesQuorum(s plan.Step) bool {
-	return s.Quorum.Before != s.Quorum.During || s.Quorum.During != s.Quorum.After
-}
-
 // step executes one step and tells what came of it.
 func (r *run) step(ctx context.Context, s plan.Step) (StepReport, error) {
 	start := r.session.world.Clock()
@@ -181,35 +176,44 @@ func (r *run) step(ctx context.Context, s plan.Step) (StepReport, error) {
 	return rep, err
 }
 
-// do hands the step to the executor of its kind. Every executor looks whether
-// the postcondition holds, acts if not, and returns only once it does hold or
-// its deadline has passed.
-func (r *run) do(ctx context.Context, s plan.Step) (outcome, error) {
-	switch a := s.Action.(type) {
-	case *plan.CreateCA:
-		return r.createCA(a)
-	case *plan.Push:
-		return r.push(ctx, s, a)
-	case *plan.Files:
-		return r.files(ctx, s, a)
-	case *plan.Certificates:
-		return r.certificates(ctx, s, a)
-	case *plan.IssueClient:
-		return r.issueClient(a)
-	case *plan.Start:
-		return r.start(ctx, a)
-	case *plan.Restart:
-		return r.restart(ctx, s, a)
-	case *plan.Record:
-		return r.record(ctx, s, a)
-	case *plan.Stop:
-		return r.stop(ctx, a)
-	case *plan.Remove:
-		return r.remove(ctx, s, a)
-	case *plan.Forget:
-		return r.forget(a)
+// executor does the steps of one kind. It looks whether the postcondition
+// holds, or asks for it in a call that does nothing where it does; acts if not;
+// and returns only once it does hold or its deadline has passed.
+type executor func(ctx context.Context, r *run, s plan.Step) (outcome, error)
+
+// executors by kind; a test compares them with plan.Kinds.
+var executors = map[plan.Kind]executor{
+	plan.KindCA:          of((*run).createCA),
+	plan.KindPush:        of((*run).push),
+	plan.KindFiles:       of((*run).files),
+	plan.KindCertificate: of((*run).certificates),
+	plan.KindClient:      of((*run).issueClient),
+	plan.KindStart:       of((*run).start),
+	plan.KindRestart:     of((*run).restart),
+	plan.KindRecord:      of((*run).record),
+	plan.KindStop:        of((*run).stop),
+	plan.KindRemove:      of((*run).remove),
+	plan.KindForget:      of((*run).forget),
+}
+
+// of makes an executor out of a method that takes the payload of its kind.
+func of[A plan.Action](f func(*run, context.Context, plan.Step, A) (outcome, error)) executor {
+	return func(ctx context.Context, r *run, s plan.Step) (outcome, error) {
+		a, ok := s.Action.(A)
+		if !ok {
+			return outcome{}, fmt.Errorf("step %q carries %T, which is not of the kind %s", s.ID, s.Action, s.Kind)
+		}
+		return f(r, ctx, s, a)
 	}
-	return outcome{}, fmt.Errorf("step %q is of a kind this version cannot execute: %s", s.ID, s.Kind)
+}
+
+// do hands the step to the executor of its kind.
+func (r *run) do(ctx context.Context, s plan.Step) (outcome, error) {
+	f, ok := executors[s.Kind]
+	if !ok {
+		return outcome{}, fmt.Errorf("step %q is of a kind this version cannot execute: %s", s.ID, s.Kind)
+	}
+	return f(ctx, r, s)
 }
 
 func text(err error) string {

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"quorate/plan"
-	"quorate/plan/spec"
 	"quorate/provision"
 	"quorate/provision/host"
 )
@@ -288,8 +287,6 @@ func TestEventsInOrder(t *testing.T) {
 		t.Errorf("%d of %d steps told of their end", len(done), len(p.Steps))
 	}
 }
-
-var _ = spec.Digest
 
 func must(t testing.TB, err error) {
 	t.Helper()

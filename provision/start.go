@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,9 +15,12 @@ import (
 
 // start starts the units together, waits until each says that it serves, and
 // then asks every member: one cluster, all voters listed, each of them healthy.
-func (r *run) start(ctx context.Context, a *plan.Start) (outcome, error) {
+func (r *run) start(ctx context.Context, _ plan.Step, a *plan.Start) (outcome, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, a.Wait, fmt.Errorf("the members did not serve within %s", a.Wait))
 	defer cancel()
+	if err := r.spared(ctx, a); err != nil {
+		return outcome{}, err
+	}
 	if err := r.each(ctx, a.Members, func(ctx context.Context, h host.Host, m plan.StartMember) error {
 		verb := "start"
 		if m.Restart {
@@ -32,6 +36,55 @@ func (r *run) start(ctx context.Context, a *plan.Start) (outcome, error) {
 		return outcome{}, err
 	}
 	return outcome{changed: true, detail: fmt.Sprintf("cluster %x, %d voters", id, a.Voters)}, nil
+}
+
+// spared looks once more, before a process that may be a voter is restarted,
+// that the others are a quorum by themselves: the plan saw it so, some time ago.
+// A process that is not ready takes nobody's quorum away.
+func (r *run) spared(ctx context.Context, a *plan.Start) error {
+	touched := map[string]bool{}
+	ready := false
+	for _, m := range a.Members {
+		if !m.Restart {
+			continue
+		}
+		touched[m.Member] = true
+		h, err := r.session.Host(ctx, m.Member)
+		if err != nil {
+			return err
+		}
+		look, err := h.Look(ctx, host.Query{Units: []string{m.Unit}})
+		if err != nil {
+			return err
+		}
+		ready = ready || look.Units[m.Unit].Active == "active"
+	}
+	if !ready {
+		return nil
+	}
+	admin, err := r.session.Admin()
+	if err != nil {
+		return err
+	}
+	var others []string
+	for _, m := range r.session.cluster.Members {
+		if !touched[m.Name] {
+			others = append(others, m.Name)
+		}
+	}
+	errs := make([]error, len(others))
+	parallel(len(others), func(i int) { _, errs[i] = r.healthy(ctx, admin, others[i], a.Voters) })
+	healthy := 0
+	for _, err := range errs {
+		if err == nil {
+			healthy++
+		}
+	}
+	if v := (plan.Voters{Total: a.Voters, Healthy: healthy}); !v.Writable() {
+		return fmt.Errorf("%w: without %s only %d of %d voters are healthy, and a quorum is %d: %w",
+			errQuorum, strings.Join(sortedNames(touched), ", "), healthy, a.Voters, v.Quorum(), errors.Join(errs...))
+	}
+	return nil
 }
 
 // each runs f on every member's host together; the first failure ends the others.
@@ -92,11 +145,15 @@ func (r *run) healthy(ctx context.Context, admin Admin, name string, voters int)
 	if err := errors.Join(err, statusErr); err != nil {
 		return st, fmt.Errorf("%s does not serve: %w", name, err)
 	}
-	n := 0
+	n, listed := 0, false
 	for _, m := range members {
 		if !m.Learner {
 			n++
 		}
+		listed = listed || m.ID == st.MemberID
+	}
+	if !listed {
+		return st, fmt.Errorf("%s serves as member %x, which the cluster does not list", name, st.MemberID)
 	}
 	if n != voters {
 		return st, fmt.Errorf("%s lists %d voters instead of %d", name, n, voters)

@@ -130,7 +130,7 @@ func (j *job) replay(p *process, saved *plan.Plan, v view.Options) error {
 	}
 	// Clocks, free space and the time itself are no part of the digest. If one of
 	// them holds everything by now, the fresh plan stays and says why.
-	if !blocked(j.plan) {
+	if !j.plan.Blocked() {
 		j.plan = saved
 	}
 	return nil

@@ -114,7 +114,7 @@ func (o *PlanOptions) check() error {
 // planExit is the exit code that a plan alone deserves.
 func planExit(p *plan.Plan, detailed bool) error {
 	switch {
-	case blocked(p), detailed && len(p.Held) > 0:
+	case p.Blocked(), detailed && len(p.Held) > 0:
 		return said(exitHeld)
 	case detailed && !p.Empty():
 		return said(exitPending)

@@ -153,13 +153,3 @@ func (j *job) planView(v view.Options) view.Options {
 	}
 	return v
 }
-
-// blocked reports whether nothing at all may be done.
-func blocked(p *plan.Plan) bool {
-	for _, h := range p.Held {
-		if h.Blocks {
-			return true
-		}
-	}
-	return false
-}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"quorate/kvserver"
 )
 
 // UnreachableError says that a member could not be asked, or that it did not
@@ -32,6 +35,17 @@ func (e *UnreachableError) Error() string {
 }
 func (e *UnreachableError) Unwrap() error { return e.Cause }
 
+// Is tells a refused connection from one on which nobody answered.
+func (e *UnreachableError) Is(target error) bool {
+	switch target {
+	case kvserver.ErrDead:
+		return !e.Accepted && !e.Sent && errors.Is(e.Cause, syscall.ECONNREFUSED)
+	case kvserver.ErrSilent:
+		return e.Accepted || e.Sent || errors.Is(e.Cause, context.DeadlineExceeded)
+	}
+	return false
+}
+
 // RejectedError says that TLS failed: one side does not accept the other's certificate.
 type RejectedError struct {
 	Member, Address string
@@ -42,6 +56,9 @@ func (e *RejectedError) Error() string {
 	return fmt.Sprintf("cannot talk to member %q at %s: TLS: %v", e.Member, e.Address, e.Cause)
 }
 func (e *RejectedError) Unwrap() error { return e.Cause }
+
+// Is matches kvserver.ErrRefused.
+func (e *RejectedError) Is(target error) bool { return target == kvserver.ErrRefused }
 
 // AnswerError is an error that the member answered with.
 type AnswerError struct {

@@ -62,99 +62,37 @@ func found(p *plan.Plan) string {
 	return "too little could be seen"
 }
 
-// sign tells what a step does to what is there: + new, ~ changed, - gone.
-func sign(s plan.Step) string {
-	switch a := s.Action.(type) {
-	case *plan.Push:
-		for _, b := range a.Binaries {
-			if b.Had != "" {
-				return "~"
-			}
-		}
-	case *plan.Files:
-		for _, f := range a.Files {
-			if !f.Dir && (f.Diff == "" || !isNew(f.Diff)) {
-				return "~"
-			}
-		}
-		if len(a.Files) == 0 {
-			return "~"
-		}
-	case *plan.Certificates:
-		for _, c := range a.Issue {
-			if c.Have != nil {
-				return "~"
-			}
-		}
-		if len(a.Issue) == 0 {
-			return "~"
-		}
-	case *plan.IssueClient:
-		if a.Certificate.Have != nil {
-			return "~"
-		}
-	case *plan.Restart, *plan.Record:
-		return "~"
-	case *plan.Stop, *plan.Remove, *plan.Forget:
-		return "-"
-	}
-	return "+"
-}
-
-func isNew(diff string) bool { return strings.HasPrefix(diff, "--- /dev/null") }
-
 func (d *paper) step(number string, s plan.Step) {
-	sg := sign(s)
-	color := map[string]string{"+": green, "~": yellow, "-": red}[sg]
-	d.line("%s %s %s", number, d.paint(color, sg), d.paint(bold, s.Title))
+	about := s.Action.Describe()
+	color := map[plan.Sign]string{plan.New: green, plan.Changed: yellow, plan.Gone: red}
+	d.line("%s %s %s", number, d.paint(color[about.Sign], string(about.Sign)), d.paint(bold, s.Title))
 	indent := strings.Repeat(" ", len(number)+3)
-	for _, r := range gather(s.Reasons) {
+	for _, r := range s.Reasons {
 		if !strings.HasSuffix(s.Title, r) {
 			d.wrapped(indent, r, dim)
 		}
 	}
-	switch a := s.Action.(type) {
-	case *plan.Push:
-		for _, b := range a.Binaries {
-			from := ""
-			if b.Had != "" {
-				from = short(b.Had) + " → "
-			}
-			d.line("%s%s", indent, d.paint(dim, fmt.Sprintf("%s: %s%s, %s", b.Name, from, short(b.Digest), Size(b.Size))))
+	for _, g := range together(about.Items) {
+		tint := dim
+		if g.Sign == plan.Gone {
+			tint = red
 		}
-	case *plan.Files:
-		for _, f := range a.Files {
-			d.diff(indent, f)
-		}
-	case *plan.Remove:
-		for _, m := range a.Move {
-			d.line("%s%s", indent, "keep "+m.From+" as "+m.To)
-		}
-		for _, t := range a.Trees {
-			d.line("%s%s", indent, d.paint(red, "remove "+t+" and all below it"))
-		}
-		for _, f := range a.Files {
-			d.line("%s%s", indent, d.paint(dim, "remove "+f))
-		}
-	case *plan.Forget:
-		for _, f := range a.Files {
-			d.line("%s%s", indent, d.paint(red, "remove "+f))
-		}
+		d.wrapped(indent, g.String(), tint)
 	}
-	if touches(s.Quorum) {
+	for _, i := range about.Items {
+		d.diff(indent, i)
+	}
+	if s.Quorum.Touches() {
 		d.line("%s%s", indent, d.paint(cyan, "voters: "+through(s.Quorum)))
 	}
 }
 
-// diff shows what happens to one file.
-func (d *paper) diff(indent string, f plan.WriteFile) {
-	switch {
-	case f.Diff == "" || d.o.Diff == DiffNone:
+// diff shows what happens to one file. What is new is only shown whole when all is asked for.
+func (d *paper) diff(indent string, i plan.Item) {
+	if i.Diff == "" || d.o.Diff == DiffNone || i.Sign == plan.New && d.o.Diff != DiffAll {
 		return
-	case isNew(f.Diff) && d.o.Diff != DiffAll:
-		return // its reason says that it is missing
 	}
-	for l := range strings.Lines(f.Diff) {
+	for l := range strings.Lines(i.Diff) {
 		l = strings.TrimSuffix(l, "\n")
 		color := ""
 		switch {
@@ -216,13 +154,9 @@ func (d *paper) interrupts(p *plan.Plan) {
 
 // summary is the last line of a plan.
 func summary(p *plan.Plan) string {
-	var blocked bool
-	for _, h := range p.Held {
-		blocked = blocked || h.Blocks
-	}
 	if p.Empty() {
 		text := fmt.Sprintf("%s held; nothing else to do", Plural(len(p.Held), "change is", "changes are"))
-		if blocked {
+		if p.Blocked() {
 			text = fmt.Sprintf("nothing will be touched: %s to be resolved first", Plural(len(p.Held), "matter has", "matters have"))
 		}
 		return text
@@ -264,11 +198,4 @@ func lowest(p *plan.Plan) (worst plan.Voters, ok bool) {
 		}
 	}
 	return worst, ok
-}
-
-func short(digest string) string {
-	if len(digest) > 12 {
-		return digest[:12]
-	}
-	return digest
 }

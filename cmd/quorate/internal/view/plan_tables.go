@@ -7,9 +7,6 @@ import (
 	"quorate/plan"
 )
 
-// touches reports whether a step changes the voters.
-func touches(e plan.Effect) bool { return e.Before != e.During || e.During != e.After }
-
 // through is the voters before, during and after a step.
 func through(e plan.Effect) string {
 	if e.Before == e.During {
@@ -24,7 +21,7 @@ func (d *paper) voters(p *plan.Plan) {
 	var rows [][]string
 	for i := 0; i < len(p.Steps); i++ {
 		e, first := p.Steps[i].Quorum, i
-		for !touches(e) && i+1 < len(p.Steps) && p.Steps[i+1].Quorum == e {
+		for !e.Touches() && i+1 < len(p.Steps) && p.Steps[i+1].Quorum == e {
 			i++
 		}
 		steps := fmt.Sprint(first + 1)
@@ -32,7 +29,7 @@ func (d *paper) voters(p *plan.Plan) {
 			steps = fmt.Sprintf("%d–%d", first+1, i+1)
 		}
 		before := e.Before.String()
-		if p.Situation == plan.Absent && e.Before == p.Before && !touches(e) {
+		if p.Situation == plan.Absent && e.Before == p.Before && !e.Touches() {
 			before = plan.Voters{}.String() // the spec's members are not voters yet
 			rows = append(rows, []string{steps, before, before, before})
 			continue
@@ -47,35 +44,12 @@ func (d *paper) voters(p *plan.Plan) {
 // certificates is the table of everything that is issued.
 func (d *paper) certificates(p *plan.Plan) {
 	var rows [][]string
-	add := func(holder string, c plan.Certificate) {
-		ends := d.o.Now.Add(c.Request.Lifetime)
-		if !d.o.CAEnds.IsZero() && ends.After(d.o.CAEnds) {
-			ends = d.o.CAEnds
-		}
-		expires, had := "new → "+day(ends), ""
-		names := strings.Join(c.Request.SANs, ", ")
-		if c.Have != nil {
-			expires = day(c.Have.NotAfter) + " → " + day(ends)
-			had = strings.Join(c.Have.SANs, ", ")
-		}
-		if names == "" {
-			names = "-"
-		}
-		if c.Have != nil && had != names && had != "" {
-			names += " (was " + had + ")"
-		}
-		rows = append(rows, []string{holder, string(c.Request.Profile), expires, names})
-	}
 	for _, s := range p.Steps {
-		switch a := s.Action.(type) {
-		case *plan.CreateCA:
-			rows = append(rows, []string{a.CommonName, "ca", "new → " + day(d.o.Now.Add(a.Lifetime)), "-"})
-		case *plan.Certificates:
-			for _, c := range a.Issue {
-				add(s.Member, c)
+		for _, c := range s.Action.Describe().Certificates {
+			if c.Holder == "" {
+				c.Holder = s.Member
 			}
-		case *plan.IssueClient:
-			add(a.Name, a.Certificate)
+			rows = append(rows, d.issued(c))
 		}
 	}
 	if len(rows) == 0 {
@@ -84,4 +58,23 @@ func (d *paper) certificates(p *plan.Plan) {
 	d.line("")
 	d.line("Certificates:")
 	d.columns("  ", []string{"HOLDER", "PROFILE", "EXPIRES", "NAMES"}, rows)
+}
+
+// issued is the row of one certificate.
+func (d *paper) issued(c plan.Issued) []string {
+	ends := d.o.Now.Add(c.Lifetime)
+	if !d.o.CAEnds.IsZero() && ends.After(d.o.CAEnds) {
+		ends = d.o.CAEnds
+	}
+	expires, names := "new → "+day(ends), strings.Join(c.SANs, ", ")
+	if names == "" {
+		names = "-"
+	}
+	if c.Had != nil {
+		expires = day(c.Had.NotAfter) + " → " + day(ends)
+		if had := strings.Join(c.Had.SANs, ", "); had != names && had != "" {
+			names += " (was " + had + ")"
+		}
+	}
+	return []string{c.Holder, c.Profile, expires, names}
 }

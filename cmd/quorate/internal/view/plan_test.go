@@ -40,6 +40,8 @@ func voters(healthy, total int) plan.Voters { return plan.Voters{Total: total, H
 
 func still(v plan.Voters) plan.Effect { return plan.Effect{Before: v, During: v, After: v} }
 
+var absent = &plan.Drift{What: plan.DriftMissing}
+
 const year = 365 * 24 * time.Hour
 
 // bootstrap is a plan for one member that is not there yet, with a client.
@@ -49,21 +51,20 @@ func bootstrap() *plan.Plan {
 	return &plan.Plan{
 		Verb: plan.Apply, Cluster: "lab", Situation: plan.Absent, Before: voters(0, 1), After: voters(1, 1),
 		Steps: []plan.Step{
-			{ID: "ca", Kind: plan.KindCA, Title: "create the certificate authority in pki/lab", Reasons: []string{"there is none"}, Quorum: none,
+			{ID: "ca", Kind: plan.KindCA, Title: "create the certificate authority in pki/lab", Quorum: none,
 				Action: &plan.CreateCA{Dir: "pki/lab", CommonName: "quorate lab CA", Lifetime: 10 * year}},
-			{ID: "push etcd1", Kind: plan.KindPush, Member: "etcd1", Title: "push kvserver to etcd1", Reasons: []string{"/opt/quorate/lab/kvserver is missing"}, Quorum: none,
-				Action: &plan.Push{Platform: "linux/amd64", Binaries: []plan.PushBinary{{Name: "kvserver", Digest: "0123456789abcdef0123", Size: 27 << 20}}}},
+			{ID: "push etcd1", Kind: plan.KindPush, Member: "etcd1", Title: "push kvserver to etcd1", Quorum: none,
+				Action: &plan.Push{Platform: "linux/amd64", Binaries: []plan.PushBinary{{Name: "kvserver", Path: "/opt/quorate/lab/kvserver", Digest: "0123456789abcdef0123", Size: 27 << 20, Drift: absent}}}},
 			{ID: "files etcd1", Kind: plan.KindFiles, Member: "etcd1", Title: "write configuration and unit on etcd1", Quorum: none,
-				Reasons: []string{"account quorate is missing", "/etc/quorate/lab is missing", "/etc/quorate/lab/etcd.yaml is missing"},
+				Reasons: []string{"account quorate is missing"},
 				Action: &plan.Files{Files: []plan.WriteFile{
-					{Path: "/etc/quorate/lab", Dir: true, Mode: 0o755},
-					{Path: "/etc/quorate/lab/etcd.yaml", Content: "name: etcd1\n", Diff: "--- /dev/null\n+++ /etc/quorate/lab/etcd.yaml\n@@ -0,0 +1 @@\n+name: etcd1\n"},
+					{Path: "/etc/quorate/lab", Dir: true, Mode: 0o755, Drift: absent},
+					{Path: "/etc/quorate/lab/etcd.yaml", Content: "name: etcd1\n", Drift: absent, Diff: "--- /dev/null\n+++ /etc/quorate/lab/etcd.yaml\n@@ -0,0 +1 @@\n+name: etcd1\n"},
 				}}},
 			{ID: "certificates etcd1", Kind: plan.KindCertificate, Member: "etcd1", Title: "issue certificates for etcd1", Quorum: none,
-				Reasons: []string{"/etc/quorate/lab/pki/server.pem: there is no key"},
-				Action:  &plan.Certificates{Issue: []plan.Certificate{{Request: server}}}},
-			{ID: "client app", Kind: plan.KindClient, Title: "issue the client certificate app into pki/lab/clients", Reasons: []string{"there is none"}, Quorum: none,
-				Action: &plan.IssueClient{Name: "app", Certificate: plan.Certificate{Request: pki.Request{Profile: pki.Client, CommonName: "app", Lifetime: year}}}},
+				Action: &plan.Certificates{Issue: []plan.Certificate{{Path: "/etc/quorate/lab/pki/server.pem", Request: server, Why: []string{"there is no key"}}}}},
+			{ID: "client app", Kind: plan.KindClient, Title: "issue the client certificate app into pki/lab/clients", Quorum: none,
+				Action: &plan.IssueClient{Dir: "pki/lab/clients", Name: "app", Certificate: plan.Certificate{Why: []string{"there is none"}, Request: pki.Request{Profile: pki.Client, CommonName: "app", Lifetime: year}}}},
 			{ID: "start etcd1", Kind: plan.KindStart, Title: "bootstrap with etcd1", Reasons: []string{"etcd1 is not there yet"},
 				Quorum: plan.Effect{After: voters(1, 1)}, Action: &plan.Start{Bootstrap: true}},
 			{ID: "record etcd1", Kind: plan.KindRecord, Member: "etcd1", Title: "record on etcd1: there is no manifest", Reasons: []string{"there is no manifest"},
@@ -79,11 +80,11 @@ func roll() *plan.Plan {
 	return &plan.Plan{
 		Verb: plan.Apply, Cluster: "lab", Situation: plan.Running, Before: up, After: up,
 		Steps: []plan.Step{
-			{ID: "files etcd1", Kind: plan.KindFiles, Member: "etcd1", Title: "write configuration and unit on etcd1", Reasons: []string{"/etc/quorate/lab/etcd.yaml was changed"}, Quorum: still(up),
-				Action: &plan.Files{Files: []plan.WriteFile{{Path: "/etc/quorate/lab/etcd.yaml",
+			{ID: "files etcd1", Kind: plan.KindFiles, Member: "etcd1", Title: "write configuration and unit on etcd1", Quorum: still(up),
+				Action: &plan.Files{Files: []plan.WriteFile{{Path: "/etc/quorate/lab/etcd.yaml", Drift: &plan.Drift{What: plan.DriftContent},
 					Diff: "--- /etc/quorate/lab/etcd.yaml\n+++ /etc/quorate/lab/etcd.yaml\n@@ -1,2 +1,2 @@\n name: etcd1\n-quota-backend-bytes: 2147483648\n+quota-backend-bytes: 8589934592\n"}}}},
-			{ID: "certificates etcd1", Kind: plan.KindCertificate, Member: "etcd1", Title: "issue certificates for etcd1", Reasons: []string{"/etc/quorate/lab/pki/server.pem: lacks localhost"}, Quorum: still(up),
-				Action: &plan.Certificates{Issue: []plan.Certificate{{Have: &had, Request: pki.Request{Profile: pki.Server, SANs: []string{"127.0.0.1", "localhost"}, Lifetime: year}}}}},
+			{ID: "certificates etcd1", Kind: plan.KindCertificate, Member: "etcd1", Title: "issue certificates for etcd1", Quorum: still(up),
+				Action: &plan.Certificates{Issue: []plan.Certificate{{Path: "/etc/quorate/lab/pki/server.pem", Why: []string{"lacks localhost"}, Have: &had, Request: pki.Request{Profile: pki.Server, SANs: []string{"127.0.0.1", "localhost"}, Lifetime: year}}}}},
 			{ID: "restart etcd1", Kind: plan.KindRestart, Member: "etcd1", Title: "restart etcd1", Reasons: []string{"runs with another configuration (aaa instead of bbb)"},
 				Quorum: plan.Effect{Before: up, During: voters(0, 1), After: up}, Action: &plan.Restart{}},
 		},

@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -19,25 +20,29 @@ type Status struct {
 	// Healthy: every member of the spec answers a linearizable read, votes, and has no alarm.
 	Healthy bool `json:"healthy"`
 	// Voters as far as they can be told: without a member list, the spec's.
-	Voters    int `json:"voters"`
-	VotersUp  int `json:"voters_healthy"`
-	Tolerance int `json:"tolerance"` // -1: no quorum
+	Voters   int `json:"voters"`
+	VotersUp int `json:"voters_healthy"`
+	// VotersUnknown could not be asked: they may be healthy.
+	VotersUnknown int `json:"voters_unknown"`
+	Tolerance     int `json:"tolerance"` // of those known to be healthy; -1: they are no quorum
 	// Leader's name, "" if none is known.
 	Leader  string         `json:"leader,omitempty"`
 	Members []MemberStatus `json:"members"`
-	// Strangers are members that the cluster lists and the spec does not.
-	Strangers []kvserver.Member `json:"strangers,omitempty"`
-	CA        *Expiry           `json:"ca,omitempty"`
-	Clients   []Expiry          `json:"clients,omitempty"`
-	Problems  []string          `json:"problems,omitempty"`
+	// Unexpected are members that the cluster lists and the spec does not.
+	Unexpected []kvserver.Member `json:"unexpected_members,omitempty"`
+	CA         *Expiry           `json:"ca,omitempty"`
+	Clients    []Expiry          `json:"clients,omitempty"`
+	Problems   []string          `json:"problems,omitempty"`
 }
 
 // MemberStatus is one member of the spec.
 type MemberStatus struct {
 	Name     string `json:"name"`
 	Endpoint string `json:"endpoint"` // https://…
-	Healthy  bool   `json:"healthy"`
-	Leader   bool   `json:"leader"`
+	// Asked says how asking it went: answered, no-leader, timed-out, dead, refused, or not-asked.
+	Asked   string `json:"asked"`
+	Healthy bool   `json:"healthy"`
+	Leader  bool   `json:"leader"`
 	// Listed: the cluster has it as a member. Nil: no member list could be had.
 	Listed   *bool    `json:"listed"`
 	PeerURLs []string `json:"peer_urls,omitempty"`
@@ -67,40 +72,30 @@ type Expiry struct {
 // StatusOf puts an observation into the operator's words.
 func StatusOf(c *spec.Cluster, o *plan.Observed, now time.Time) Status {
 	s := Status{Cluster: c.Name, Healthy: true}
-	listed := map[string]kvserver.Member{}
-	for _, m := range o.Cluster.Members {
-		if !m.Learner {
-			s.Voters++
-		}
-		if name := nameOf(c, m); name != "" {
-			listed[name] = m
-		} else {
-			s.Strangers = append(s.Strangers, m)
+	census := plan.TakeCensus(c, o)
+	v := census.Membership.Voters()
+	s.Voters, s.VotersUp, s.VotersUnknown, s.Tolerance = v.Total, v.Healthy, v.Unknown, v.Tolerance()
+	for _, l := range census.Membership.Members() {
+		if l.Spec == "" {
+			s.Unexpected = append(s.Unexpected, kvserver.Member{ID: l.ID, Name: l.Name, PeerURLs: l.PeerURLs, Learner: l.Learner})
 		}
 	}
-	known := o.Cluster.Members != nil
-	if !known {
-		s.Voters = len(c.Members)
-	}
-	leader := o.Cluster.Leader()
 	for _, m := range c.Members {
 		ms := member(c, m, o, now)
-		if known {
-			in, ok := listed[m.Name]
-			ms.Listed, ms.PeerURLs = &ok, in.PeerURLs
-			if !ok {
+		in, listed := census.Membership.Of(m.Name)
+		ms.Healthy = in.Health == plan.Healthy
+		if census.Known {
+			ms.Listed, ms.PeerURLs = &listed, in.PeerURLs
+			if !listed {
 				ms.ail("the cluster does not list it as a member")
 			} else if in.Learner {
 				ms.ail("it is a learner: it does not vote")
 			}
 		}
 		if ms.Status != nil {
-			ms.Leader = leader != 0 && ms.Status.MemberID == leader
+			ms.Leader = census.Leader != 0 && ms.Status.MemberID == census.Leader
 			if ms.Leader {
 				s.Leader = m.Name
-			}
-			if ms.Healthy && !ms.Status.Learner {
-				s.VotersUp++
 			}
 			if len(ms.Status.Alarms) > 0 {
 				ms.ail("it raises the alarm " + strings.Join(ms.Status.Alarms, ", "))
@@ -109,7 +104,10 @@ func StatusOf(c *spec.Cluster, o *plan.Observed, now time.Time) Status {
 		s.Healthy = s.Healthy && ms.Healthy
 		s.Members = append(s.Members, ms)
 	}
-	s.Tolerance = plan.Voters{Total: s.Voters, Healthy: s.VotersUp}.Tolerance()
+	for _, c := range census.Conflicts {
+		s.Healthy = false
+		s.Problems = append(s.Problems, fmt.Sprintf("%s: %s (%s)", c.Subject, c.Detail, c.Reason))
+	}
 	switch {
 	case o.CA.Problem != "":
 		s.Problems = append(s.Problems, o.CA.Problem)
@@ -132,16 +130,12 @@ func StatusOf(c *spec.Cluster, o *plan.Observed, now time.Time) Status {
 }
 
 func member(c *spec.Cluster, m *spec.Member, o *plan.Observed, now time.Time) MemberStatus {
-	h, l := o.Hosts[m.Name], plan.LayoutOf(c, m)
+	h, l, a := o.Hosts[m.Name], plan.LayoutOf(c, m), o.Cluster.Answers[m.Name]
 	ms := MemberStatus{
-		Name: m.Name, Endpoint: plan.URL("https", m.Address, m.ClientPort), Healthy: o.Cluster.Healthy[m.Name],
-		Unit: "unknown", Problem: o.Cluster.Problems[m.Name], HostProblem: h.Problem, Certificates: []Expiry{},
-	}
-	if st, ok := o.Cluster.Status[m.Name]; ok {
-		ms.Status = &st
+		Name: m.Name, Endpoint: plan.URL("https", m.Address, m.ClientPort), Asked: askedWord(a.Asked),
+		Unit: "unknown", Status: a.Status, Problem: a.Problem, HostProblem: h.Problem, Certificates: []Expiry{},
 	}
 	if h.Problem != "" {
-		ms.Healthy = false
 		for _, p := range profiles {
 			ms.Certificates = append(ms.Certificates, Expiry{Holder: m.Name, Profile: string(p), State: "unknown"})
 		}
@@ -161,12 +155,10 @@ func member(c *spec.Cluster, m *spec.Member, o *plan.Observed, now time.Time) Me
 // profiles of a member's certificates, in the order of the output.
 var profiles = []pki.Profile{pki.Server, pki.Peer, pki.Client}
 
-// ail marks a member as not healthy; what was said first about it stays.
+// ail marks a member as not healthy and says why, beside what was said before.
 func (m *MemberStatus) ail(problem string) {
 	m.Healthy = false
-	if m.Problem == "" {
-		m.Problem = problem
-	}
+	m.Problem = strings.TrimPrefix(m.Problem+"; "+problem, "; ")
 }
 
 func expiry(holder, profile string, c pki.Certificate, there bool, t spec.TLS, ca pki.Certificate, now time.Time) Expiry {
@@ -182,32 +174,31 @@ func expiry(holder, profile string, c pki.Certificate, there bool, t spec.TLS, c
 	return e
 }
 
-// nameOf finds the spec's name of a listed member; one that never started is
-// listed without a name and known by its peer URL.
-func nameOf(c *spec.Cluster, in kvserver.Member) string {
-	for _, m := range c.Members {
-		if m.Name == in.Name || in.Name == "" && slices.Contains(in.PeerURLs, plan.URL("https", m.Address, m.PeerPort)) {
-			return m.Name
-		}
+// askedWord is the word for how asking a member went.
+func askedWord(a plan.Asked) string {
+	if a == plan.NotAsked {
+		return "not-asked"
 	}
-	return ""
+	return string(a)
 }
 
 // headline is the one line to read when there is time for one.
 func (s Status) headline() string {
-	v := plan.Voters{Total: s.Voters, Healthy: s.VotersUp}
+	v := plan.Voters{Total: s.Voters, Healthy: s.VotersUp, Unknown: s.VotersUnknown}
 	text := fmt.Sprintf("cluster %s: %s", s.Cluster, v)
 	if s.Leader != "" {
 		text += ", leader " + s.Leader
 	}
-	var bad []string
+	by := map[string][]string{}
 	for _, m := range s.Members {
 		if !m.Healthy {
-			bad = append(bad, m.Name)
+			word := map[string]string{"answered": "not healthy", "no-leader": "without a leader", "timed-out": "timed out", "dead": "not running",
+				"refused": "refused the certificate", "not-asked": "not asked"}[m.Asked]
+			by[word] = append(by[word], m.Name)
 		}
 	}
-	if len(bad) > 0 {
-		text += "; not healthy: " + strings.Join(bad, ", ")
+	for _, word := range slices.Sorted(maps.Keys(by)) {
+		text += "; " + word + ": " + strings.Join(by[word], ", ")
 	}
 	return text
 }

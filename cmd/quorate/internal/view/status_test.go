@@ -3,6 +3,7 @@ package view
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,17 +30,27 @@ func observed(c *spec.Cluster) *plan.Observed {
 	o := &plan.Observed{
 		CA: plan.CA{Exists: true, Cert: ca}, Hosts: map[string]*plan.Host{},
 		Clients: map[string]plan.ClientFiles{"app": {Cert: &leaf, Key: true}},
-		Cluster: plan.Cluster{Status: map[string]kvserver.Status{}, Healthy: map[string]bool{}, Problems: map[string]string{}},
+		Cluster: plan.Cluster{Answers: map[string]plan.Answer{}},
 	}
+	var list []kvserver.Member
 	for i, m := range c.Members {
 		l, id := plan.LayoutOf(c, m), uint64(i+1)<<60|0xabc
 		o.Hosts[m.Name] = &plan.Host{Manager: "systemd", Unit: plan.Unit{Loaded: true, Enabled: true, Active: "active"},
 			Certificates: map[string]pki.Certificate{l.Cert("server"): leaf, l.Cert("peer"): leaf, l.Cert("client"): leaf}}
-		o.Cluster.Members = append(o.Cluster.Members, kvserver.Member{ID: id, Name: m.Name, PeerURLs: []string{plan.URL("https", m.Address, 2380)}})
-		o.Cluster.Status[m.Name] = kvserver.Status{MemberID: id, Leader: 2<<60 | 0xabc, Version: "3.7.3", DBSize: 20480, DBSizeInUse: 16384, RaftTerm: 2, RaftIndex: 8, RaftAppliedIndex: 8}
-		o.Cluster.Healthy[m.Name] = true
+		list = append(list, kvserver.Member{ID: id, Name: m.Name, PeerURLs: []string{plan.URL("https", m.Address, 2380)}, ClientURLs: []string{"https://" + m.Name}})
+		o.Cluster.Answers[m.Name] = plan.Answer{Asked: plan.Answered, Status: &kvserver.Status{ClusterID: 0xc1, MemberID: id, Leader: 2<<60 | 0xabc,
+			Version: "3.7.3", DBSize: 20480, DBSizeInUse: 16384, RaftTerm: 2, RaftIndex: 8, RaftAppliedIndex: 8}}
 	}
+	relist(o, func([]kvserver.Member) []kvserver.Member { return list })
 	return o
+}
+
+// relist changes the list that every member that answers gives.
+func relist(o *plan.Observed, change func([]kvserver.Member) []kvserver.Member) {
+	for n, a := range o.Cluster.Answers {
+		a.Members = change(slices.Clone(a.Members))
+		o.Cluster.Answers[n] = a
+	}
 }
 
 func TestStatus(t *testing.T) {
@@ -48,16 +59,13 @@ func TestStatus(t *testing.T) {
 		"status-well.txt": func(*spec.Cluster, *plan.Observed) {},
 		"status-down.txt": func(_ *spec.Cluster, o *plan.Observed) { // a host that cannot be seen
 			o.Hosts["etcd3"] = &plan.Host{Problem: "cannot reach host \"etcd3\""}
-			o.Cluster.Healthy["etcd3"] = false
-			delete(o.Cluster.Status, "etcd3")
-			o.Cluster.Problems["etcd3"] = "cannot reach host \"etcd3\""
+			o.Cluster.Answers["etcd3"] = plan.Answer{Problem: "cannot reach host \"etcd3\""}
 		},
 		"status-stopped.txt": func(_ *spec.Cluster, o *plan.Observed) { // nobody answers
 			for n, h := range o.Hosts {
 				h.Unit = plan.Unit{Loaded: true, Active: "inactive"}
-				o.Cluster.Healthy[n], o.Cluster.Problems[n] = false, "connection refused"
+				o.Cluster.Answers[n] = plan.Answer{Asked: plan.Dead, Problem: "connection refused"}
 			}
-			o.Cluster.Members, o.Cluster.Status = nil, nil
 		},
 		"status-absent.txt": func(_ *spec.Cluster, o *plan.Observed) { // nothing was ever made
 			for n := range o.Hosts {
@@ -66,22 +74,19 @@ func TestStatus(t *testing.T) {
 			o.CA, o.Clients, o.Cluster = plan.CA{}, nil, plan.Cluster{}
 		},
 		"status-odd.txt": func(c *spec.Cluster, o *plan.Observed) { // alarms, strangers, phantoms, a learner, certificates that end
-			st := o.Cluster.Status["etcd1"]
-			st.Alarms = []string{"NOSPACE"}
-			o.Cluster.Status["etcd1"] = st
-			o.Cluster.Members[2].Learner = true
-			st = o.Cluster.Status["etcd3"]
-			st.Learner = true
-			o.Cluster.Status["etcd3"] = st
-			o.Cluster.Members = append(o.Cluster.Members, kvserver.Member{ID: 0xdead, PeerURLs: []string{"https://10.9.9.9:2380"}})
+			o.Cluster.Answers["etcd1"].Status.Alarms = []string{"NOSPACE"}
+			o.Cluster.Answers["etcd3"].Status.Learner = true
+			relist(o, func(l []kvserver.Member) []kvserver.Member {
+				l[2].Learner = true
+				return append(l, kvserver.Member{ID: 0xdead, PeerURLs: []string{"https://10.9.9.9:2380"}})
+			})
 			l := plan.LayoutOf(c, c.Members[0])
 			o.Hosts["etcd1"].Certificates[l.Cert("server")] = pki.Certificate{NotAfter: now.Add(3 * time.Hour)}
 			o.Hosts["etcd1"].Certificates[l.Cert("peer")] = pki.Certificate{NotAfter: now.Add(-time.Hour)}
 		},
 		"status-unlisted.txt": func(_ *spec.Cluster, o *plan.Observed) { // the spec has a member more than the cluster
-			o.Cluster.Members = o.Cluster.Members[:2]
-			o.Cluster.Healthy["etcd3"] = false
-			delete(o.Cluster.Status, "etcd3")
+			relist(o, func(l []kvserver.Member) []kvserver.Member { return l[:2] })
+			o.Cluster.Answers["etcd3"] = plan.Answer{Asked: plan.Dead, Problem: "connection refused"}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

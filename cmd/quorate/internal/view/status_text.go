@@ -74,7 +74,7 @@ func members(s Status) [][]string {
 		}
 		rows = append(rows, []string{m.Name, health(m.Healthy), m.Unit, boot, id, status, strings.Join(m.PeerURLs, ","), m.Endpoint, learner})
 	}
-	for _, m := range s.Strangers {
+	for _, m := range s.Unexpected {
 		rows = append(rows, stranger(m))
 	}
 	return rows

@@ -1,0 +1,235 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"quorate/kvserver"
+	"quorate/plan/spec"
+)
+
+// Census says who is who: what the members that answered agree on, joined with
+// the spec and the hosts by member id, then peer URL, then name. It does not
+// depend on who answered first.
+type Census struct {
+	// ClusterID that every answer gives; 0 if none was given, or they disagree.
+	ClusterID uint64
+	// Membership as a quorum lists it; without a list, the spec's members, none with an id.
+	Membership Membership
+	// Known: Membership is a list that somebody gave by a linearizable read.
+	Known bool
+	// Leader is the id that the healthy members name, 0 if none is known.
+	Leader uint64
+	// Conflicts are answers that cannot all be true of one cluster, see [Conflict].
+	Conflicts []Conflict
+}
+
+// Conflict is something that must not be interpreted.
+type Conflict struct {
+	Reason  Reason
+	Subject string // a member, or the cluster
+	Detail  string
+}
+
+// TakeCensus joins the answers.
+func TakeCensus(c *spec.Cluster, o *Observed) Census {
+	out := Census{}
+	out.clusterOf(c, o)
+	list := out.listOf(c, o)
+	if list == nil {
+		out.Membership = presumed(c, o)
+		return out
+	}
+	out.Known = true
+	out.join(c, o, list)
+	for _, n := range sortedKeys(o.Cluster.Answers) {
+		if a := o.Cluster.Answers[n]; out.Leader == 0 && a.Status != nil && a.Asked == Answered && a.Status.ClusterID == out.ClusterID {
+			out.Leader = a.Status.Leader
+		}
+	}
+	return out
+}
+
+// clusterOf finds the cluster id that the answers agree on.
+func (s *Census) clusterOf(c *spec.Cluster, o *Observed) {
+	by := map[uint64][]string{}
+	for _, n := range sortedKeys(o.Cluster.Answers) {
+		if st := o.Cluster.Answers[n].Status; st != nil {
+			by[st.ClusterID] = append(by[st.ClusterID], n)
+		}
+	}
+	if len(by) == 1 {
+		s.ClusterID = sortedKeys(by)[0]
+	}
+	if len(by) > 1 {
+		s.conflict(OtherCluster, c.Name, "the members serve different clusters: %s", said(by))
+	}
+	for _, m := range c.Members {
+		man, st := o.Hosts[m.Name].manifest(), o.Cluster.Answers[m.Name].Status
+		if man == nil || st == nil || man.ClusterID == "" || man.Cluster != c.Name {
+			continue
+		}
+		if want := fmt.Sprintf("%x", st.ClusterID); man.ClusterID != want && len(by) == 1 {
+			s.conflict(OtherCluster, m.Name, "it serves cluster %s, and what was recorded on its host is of cluster %s", want, man.ClusterID)
+		}
+	}
+}
+
+func said(by map[uint64][]string) string {
+	var out []string
+	for _, id := range sortedKeys(by) {
+		out = append(out, fmt.Sprintf("%s: %x", strings.Join(by[id], ", "), id))
+	}
+	return strings.Join(out, "; ")
+}
+
+// listOf is the member list: the one that most answers give, the first of them
+// by its text where two are as many. Lists that differ are a conflict.
+func (s *Census) listOf(c *spec.Cluster, o *Observed) []kvserver.Member {
+	by := map[string][]string{}
+	lists := map[string][]kvserver.Member{}
+	for _, n := range sortedKeys(o.Cluster.Answers) {
+		if a := o.Cluster.Answers[n]; a.Members != nil {
+			l := listing(a.Members)
+			by[l], lists[l] = append(by[l], n), a.Members
+		}
+	}
+	best := ""
+	for _, l := range sortedKeys(by) {
+		if best == "" || len(by[l]) > len(by[best]) {
+			best = l
+		}
+	}
+	if len(by) > 1 && s.ClusterID != 0 {
+		var says []string
+		for _, l := range sortedKeys(by) {
+			says = append(says, fmt.Sprintf("%s: %s", strings.Join(by[l], ", "), l))
+		}
+		s.conflict(ListsDiffer, c.Name, "the members give different member lists: %s", strings.Join(says, " | "))
+	}
+	return lists[best]
+}
+
+// join finds for each listed member what the spec calls it, and how it is.
+func (s *Census) join(c *spec.Cluster, o *Observed, list []kvserver.Member) {
+	taken := map[string]bool{} // names of the spec that have found their member
+	names := make([]string, len(list))
+	find := func(match func(kvserver.Member, *spec.Member) bool) {
+		for i, in := range list {
+			for _, m := range c.Members {
+				if names[i] == "" && !taken[m.Name] && match(in, m) {
+					names[i], taken[m.Name] = m.Name, true
+				}
+			}
+		}
+	}
+	find(func(in kvserver.Member, m *spec.Member) bool { return in.ID == o.idOf(c, m) })
+	find(func(in kvserver.Member, m *spec.Member) bool {
+		return slices.Contains(in.PeerURLs, URL("https", m.Address, m.PeerPort))
+	})
+	find(func(in kvserver.Member, m *spec.Member) bool { return in.Name == m.Name })
+
+	var members []Listed
+	byName := map[string][]string{}
+	for i, in := range list {
+		l := Listed{ID: in.ID, Name: in.Name, PeerURLs: in.PeerURLs, Learner: in.Learner, Started: len(in.ClientURLs) > 0, Spec: names[i]}
+		a := o.Cluster.Strangers[in.ID].Answer
+		if l.Spec != "" {
+			a = o.Cluster.Answers[l.Spec]
+		}
+		l.Health = a.health()
+		if !l.Started && a.Asked == NotAsked {
+			l.Health = Down // it has never served: nobody needs to ask
+		}
+		if a.Status != nil && (a.Status.MemberID != in.ID || s.ClusterID == 0) {
+			l.Health = HealthUnknown // who answers there is somebody else
+		}
+		if in.Name != "" {
+			byName[in.Name] = append(byName[in.Name], fmt.Sprintf("%x", in.ID))
+		}
+		members = append(members, l)
+		s.impostor(c, o, l)
+	}
+	for _, n := range sortedKeys(byName) {
+		if ids := byName[n]; len(ids) > 1 {
+			slices.Sort(ids)
+			s.conflict(SameName, n, "the cluster lists %d members of this name, with the ids %s", len(ids), strings.Join(ids, ", "))
+		}
+	}
+	for _, m := range c.Members {
+		id := o.idOf(c, m)
+		if id != 0 && !slices.ContainsFunc(list, func(in kvserver.Member) bool { return in.ID == id }) && s.ClusterID != 0 {
+			s.conflict(RemovedMember, m.Name, "its host holds the member %x, which the cluster does not list: it was removed, and cannot come back with this data", id)
+		}
+	}
+	var err error
+	if s.Membership, err = NewMembership(members...); err != nil {
+		s.conflict(ListsDiffer, c.Name, "the member list cannot be right: %v", err)
+	}
+}
+
+// impostor is a conflict where the name that etcd lists, the spec's name and the id do not go together.
+func (s *Census) impostor(c *spec.Cluster, o *Observed, l Listed) {
+	if l.Spec == "" || l.Name == "" || l.Name == l.Spec {
+		return
+	}
+	if m := c.Member(l.Spec); o.idOf(c, m) != l.ID && !slices.Contains(l.PeerURLs, URL("https", m.Address, m.PeerPort)) {
+		return
+	}
+	if c.Member(l.Name) != nil {
+		s.conflict(IDMismatch, l.Spec, "the member %x on its host is listed under the name %q, which is another member of the spec", l.ID, l.Name)
+		return
+	}
+	s.conflict(Renamed, l.Spec, "the member %x on its host is listed under the name %q", l.ID, l.Name)
+}
+
+func (s *Census) conflict(r Reason, subject, format string, args ...any) {
+	s.Conflicts = append(s.Conflicts, Conflict{r, subject, fmt.Sprintf(format, args...)})
+}
+
+// idOf is the member id that answers at a spec member's address, or else lies
+// on its host's disk, or else was recorded there; 0 if nothing says.
+func (o *Observed) idOf(c *spec.Cluster, m *spec.Member) uint64 {
+	if st := o.Cluster.Answers[m.Name].Status; st != nil {
+		return st.MemberID
+	}
+	h := o.Hosts[m.Name]
+	if man := h.manifest(); man != nil && man.Cluster == c.Name && h.hasData() {
+		id, err := strconv.ParseUint(man.MemberID, 16, 64)
+		if err == nil {
+			return id
+		}
+	}
+	return 0
+}
+
+func (h *Host) manifest() *Manifest {
+	if h == nil {
+		return nil
+	}
+	return h.Manifest
+}
+
+// presumed is the membership while nobody gives a list: the spec's members, of
+// whom only their own words are known.
+func presumed(c *spec.Cluster, o *Observed) Membership {
+	var members []Listed
+	for _, m := range c.Members {
+		a := o.Cluster.Answers[m.Name]
+		h := a.health()
+		if h == Healthy {
+			h = HealthUnknown
+		}
+		if host := o.Hosts[m.Name]; a.Asked == NotAsked && host != nil && host.Problem == "" && !host.Unit.Running() {
+			h = Down // no process: that much is known without asking
+		}
+		members = append(members, Listed{Name: m.Name, PeerURLs: []string{URL("https", m.Address, m.PeerPort)}, Health: h, Spec: m.Name})
+	}
+	m, err := NewMembership(members...)
+	if err != nil {
+		return Membership{members: members} // the spec refuses equal addresses; whoever gets here counts all the same
+	}
+	return m
+}

@@ -1,0 +1,147 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Health of a member, as far as it is known.
+type Health string
+
+// What can be known of a member's health.
+const (
+	HealthUnknown Health = ""        // it could not be asked: not down
+	Healthy       Health = "healthy" // answered a linearizable read, under its id, with a leader
+	Down          Health = "down"    // does not run, does not answer, or has no leader
+)
+
+// Listed is one member of a cluster's configuration.
+type Listed struct {
+	// ID as etcd gave it; 0 for one that is born in this plan: its peer URLs identify it then.
+	ID       uint64
+	Name     string // as etcd lists it; "" if it has never started
+	PeerURLs []string
+	Learner  bool
+	// Started: it has published its client URLs at least once.
+	Started bool
+	Health  Health
+	// Spec is the name of the spec's member that this is; "" for one that the spec does not have.
+	Spec string
+}
+
+// Label names the member for people: the spec's name, else etcd's, else its id.
+func (l Listed) Label() string {
+	switch {
+	case l.Spec != "":
+		return l.Spec
+	case l.Name != "":
+		return l.Name
+	}
+	return fmt.Sprintf("%x", l.ID)
+}
+
+// Membership is a cluster's configuration as a value. Its methods give a new
+// value and check what must hold of it; they never change the one they are
+// called on. The zero value is no cluster.
+type Membership struct{ members []Listed }
+
+// NewMembership is the configuration with these members. Two members of one
+// id or one peer URL are an error: etcd refuses both.
+func NewMembership(members ...Listed) (Membership, error) {
+	m := Membership{slices.Clone(members)}
+	slices.SortFunc(m.members, func(a, b Listed) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), strings.Compare(strings.Join(a.PeerURLs, ","), strings.Join(b.PeerURLs, ",")), strings.Compare(a.Name, b.Name))
+	})
+	return m, m.check()
+}
+
+// check is the invariant of the value: ids and peer URLs are those of one member each.
+func (m Membership) check() error {
+	ids, urls := map[uint64]string{}, map[string]string{}
+	for _, l := range m.members {
+		if other, ok := ids[l.ID]; ok && l.ID != 0 {
+			return fmt.Errorf("members %s and %s have the same id %x", other, l.Label(), l.ID)
+		}
+		ids[l.ID] = l.Label()
+		for _, u := range l.PeerURLs {
+			if other, ok := urls[u]; ok {
+				return fmt.Errorf("members %s and %s have the same peer URL %s", other, l.Label(), u)
+			}
+			urls[u] = l.Label()
+		}
+	}
+	return nil
+}
+
+// Members in the order of their ids, those without one by their peer URLs.
+func (m Membership) Members() []Listed { return slices.Clone(m.members) }
+
+// Of is the member that the spec knows under this name.
+func (m Membership) Of(name string) (Listed, bool) {
+	i := slices.IndexFunc(m.members, func(l Listed) bool { return l.Spec == name })
+	if i < 0 {
+		return Listed{}, false
+	}
+	return m.members[i], true
+}
+
+// Voters counts them.
+func (m Membership) Voters() Voters {
+	var v Voters
+	for _, l := range m.members {
+		if l.Learner {
+			continue
+		}
+		v.Total++
+		switch l.Health {
+		case Healthy:
+			v.Healthy++
+		case HealthUnknown:
+			v.Unknown++
+		}
+	}
+	return v
+}
+
+// Up is the configuration in which the spec's members of these names serve.
+// They must be listed.
+func (m Membership) Up(names ...string) (Membership, error) { return m.set(Healthy, names) }
+
+// Off is the configuration in which they do not, whatever that means for the
+// quorum: for stopping a whole cluster.
+func (m Membership) Off(names ...string) (Membership, error) { return m.set(Down, names) }
+
+// Down takes one healthy voter away, and checks that it may go: only while
+// every voter is healthy, and a quorum stays; one or two voters have none to
+// spare, and their interruption is the plan's to announce.
+func (m Membership) Down(name string) (Membership, error) {
+	before := m.Voters()
+	out, err := m.set(Down, []string{name})
+	if err != nil {
+		return m, err
+	}
+	l, _ := m.Of(name)
+	switch v := out.Voters(); {
+	case l.Learner || l.Health != Healthy:
+		return out, nil // nobody's quorum is smaller for it
+	case before.Healthy < before.Total:
+		return m, fmt.Errorf("only %d of %d voters are known to be healthy; one more may not be taken away", before.Healthy, before.Total)
+	case !v.Writable() && v.Total > 2:
+		return m, fmt.Errorf("%d of %d voters would be left, and a quorum is %d", v.Healthy, v.Total, v.Quorum())
+	}
+	return out, nil
+}
+
+func (m Membership) set(h Health, names []string) (Membership, error) {
+	out := Membership{slices.Clone(m.members)}
+	for _, n := range names {
+		i := slices.IndexFunc(out.members, func(l Listed) bool { return l.Spec == n })
+		if i < 0 {
+			return m, fmt.Errorf("member %q is not listed", n)
+		}
+		out.members[i].Health = h
+	}
+	return out, out.check()
+}

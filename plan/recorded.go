@@ -1,0 +1,61 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// RecordedFormat is the version of cluster.json.
+const RecordedFormat = 1
+
+// Recorded is what the operator's side notes down of a cluster once it has
+// formed, beside the CA (pki/<cluster>/cluster.json): enough to see that three
+// fresh hosts under an old name are not that cluster. It is a guard, not
+// state: losing it costs the guard only. It holds no secret and is for committing.
+type Recorded struct {
+	Format    int              `json:"format"`
+	Cluster   string           `json:"cluster"`
+	ClusterID string           `json:"cluster_id"` // hex
+	Token     string           `json:"token"`
+	Members   []RecordedMember `json:"members"`
+	At        time.Time        `json:"at"` // when it was noted
+}
+
+// RecordedMember is one member as the cluster listed it.
+type RecordedMember struct {
+	ID       string   `json:"id"` // hex
+	Name     string   `json:"name"`
+	PeerURLs []string `json:"peer_urls"`
+}
+
+// Names of the members, for people.
+func (r *Recorded) Names() string {
+	var names []string
+	for _, m := range r.Members {
+		names = append(names, fmt.Sprintf("%s (%s)", or(m.Name, m.ID), strings.Join(m.PeerURLs, ", ")))
+	}
+	return or(strings.Join(names, ", "), "no members noted")
+}
+
+// ParseRecorded reads cluster.json; one of another format is an error.
+func ParseRecorded(b []byte) (*Recorded, error) {
+	r := new(Recorded)
+	if err := json.Unmarshal(b, r); err != nil {
+		return nil, fmt.Errorf("cannot read what was recorded of the cluster: %w", err)
+	}
+	if r.Format != RecordedFormat {
+		return nil, fmt.Errorf("cannot read what was recorded of the cluster: its format is %d, this version of quorate reads %d", r.Format, RecordedFormat)
+	}
+	return r, nil
+}
+
+// Encode is the JSON, indented, ending in a newline.
+func (r *Recorded) Encode() []byte {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		panic(err) // plain data: cannot happen
+	}
+	return append(b, '\n')
+}
