@@ -61,7 +61,7 @@ func (b *builder) onlyQuota(m *member) bool {
 		if f.Dir || m.host.Files[f.Path].Digest == digest(f.Content) {
 			continue
 		}
-		if f.Path != m.layout.EtcdYAML || withoutQuota(m.host.Files[f.Path].Content) != withoutQuota(f.Content) {
+		if f.Path != m.layout.EtcdYAML || withoutQuota(string(m.host.Files[f.Path].Content)) != withoutQuota(f.Content) {
 			return false
 		}
 	}

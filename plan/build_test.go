@@ -174,8 +174,8 @@ var hurts = []hurt{
 func (w *world) edit(m string, path func(plan.Layout) string) {
 	p := path(plan.LayoutOf(w.spec, w.spec.Member(m)))
 	f := w.obs.Hosts[m].Files[p]
-	f.Content += "# edited\n"
-	f.Digest = sha(f.Content)
+	f.Content = append(slices.Clone(f.Content), "# edited\n"...)
+	f.Digest = sha(string(f.Content))
 	w.obs.Hosts[m].Files[p] = f
 }
 

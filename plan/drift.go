@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 
+	"quorate/kvserver/node"
 	"quorate/plan/spec"
 )
 
@@ -79,7 +80,7 @@ func signOf(items []Item) Sign {
 
 // drift compares what is there with what is wanted; nil if it is as wanted. On
 // local hosts owners are the operator's own and do not count.
-func drift(m *spec.Member, want File, owner string, have File) *Drift {
+func drift(m *spec.Member, want node.FileState, owner string, have node.FileState) *Drift {
 	wantType := or(want.Type, "file")
 	switch {
 	case !have.Exists:

@@ -278,7 +278,7 @@ func (b *builder) bootstrapDiffers(m *member) bool {
 		b.err = err
 		return false
 	}
-	return f.Content != content
+	return string(f.Content) != content
 }
 
 // authority holds everything when the CA at hand is not the cluster's.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quorate/kvserver"
+	"quorate/kvserver/node"
 	"quorate/pki"
 	"quorate/plan"
 	"quorate/plan/spec"
@@ -45,16 +46,16 @@ func bare(c *spec.Cluster) *world {
 func bareHost(c *spec.Cluster, m *spec.Member) *plan.Host {
 	l := plan.LayoutOf(c, m)
 	h := &plan.Host{
-		OS: "linux", Arch: "amd64", Hostname: m.Name + "-host", Manager: "systemd", Root: true,
-		Files: map[string]plan.File{}, Certificates: map[string]pki.Certificate{}, Ports: map[int]plan.Port{},
+		Facts: node.Facts{OS: "linux", Arch: "amd64", Hostname: m.Name + "-host", Manager: "systemd", Root: true},
+		Files: map[string]node.FileState{}, Certificates: map[string]pki.Certificate{}, Ports: map[int]node.PortState{},
 		Space: map[string]int64{l.Bin: 10 << 30, l.Data: 10 << 30},
-		Unit:  plan.Unit{Active: "inactive"},
+		Unit:  node.UnitState{Active: "inactive"},
 	}
 	if m.Connection.Type == "local" {
 		h.Manager, h.Root = "supervise", false
 	}
 	for _, p := range []int{m.ClientPort, m.PeerPort} {
-		h.Ports[p] = plan.Port{Known: true}
+		h.Ports[p] = node.PortState{Known: true}
 	}
 	return h
 }
@@ -72,7 +73,7 @@ func (w *world) do(s plan.Step) {
 			Subject: a.CommonName, IsCA: true, Fingerprint: fmt.Sprintf("ca-%d", w.serial), NotBefore: now, NotAfter: now.Add(a.Lifetime), KeyAlgorithm: a.Algorithm}}
 	case *plan.Push:
 		for _, b := range a.Binaries {
-			w.put(h, b.Path, plan.File{Type: "file", Mode: b.Mode, Digest: b.Digest}, b.Owner)
+			w.put(h, b.Path, node.FileState{Type: "file", Mode: b.Mode, Digest: b.Digest}, b.Owner)
 		}
 	case *plan.Files:
 		h.Account = true
@@ -86,11 +87,11 @@ func (w *world) do(s plan.Step) {
 		h.Unit.Enabled = h.Unit.Enabled || a.Enable
 		h.Unit.NeedReload = h.Unit.NeedReload && !a.Reload
 	case *plan.Certificates:
-		w.put(h, a.CA, plan.File{Type: "file", Mode: 0o644, Digest: sha(w.obs.CA.PEM), Content: w.obs.CA.PEM}, a.Owner)
+		w.put(h, a.CA, node.FileState{Type: "file", Mode: 0o644, Digest: sha(w.obs.CA.PEM), Content: []byte(w.obs.CA.PEM)}, a.Owner)
 		h.Certificates[a.CA] = w.obs.CA.Cert
 		for _, c := range a.Issue {
-			w.put(h, c.Key, plan.File{Type: "file", Mode: 0o600}, a.Owner)
-			w.put(h, c.Path, plan.File{Type: "file", Mode: 0o644, Digest: fake("cert")}, a.Owner)
+			w.put(h, c.Key, node.FileState{Type: "file", Mode: 0o600}, a.Owner)
+			w.put(h, c.Path, node.FileState{Type: "file", Mode: 0o644, Digest: fake("cert")}, a.Owner)
 			h.Certificates[c.Path] = w.issue(c)
 		}
 	case *plan.IssueClient:
@@ -107,7 +108,7 @@ func (w *world) do(s plan.Step) {
 	case *plan.Record:
 		m := a.Manifest
 		h.Manifest = &m
-		w.put(h, a.Path, plan.File{Type: "file", Mode: 0o644, Content: string(m.Encode()), Digest: sha(string(m.Encode()))}, a.Owner)
+		w.put(h, a.Path, node.FileState{Type: "file", Mode: 0o644, Content: m.Encode(), Digest: sha(string(m.Encode()))}, a.Owner)
 	case *plan.Stop:
 		for _, m := range a.Members {
 			w.kill(m.Member)
@@ -130,13 +131,13 @@ func (w *world) do(s plan.Step) {
 func (w *world) file(member string, h *plan.Host, f plan.WriteFile) {
 	l := plan.LayoutOf(w.spec, w.spec.Member(member))
 	if f.Dir {
-		w.put(h, f.Path, plan.File{Type: "dir", Mode: f.Mode}, f.Owner)
+		w.put(h, f.Path, node.FileState{Type: "dir", Mode: f.Mode}, f.Owner)
 		if f.Path == l.Data && !h.Data.Exists {
-			h.Data = plan.Dir{Exists: true, Empty: true}
+			h.Data = node.DirState{Exists: true, Empty: true}
 		}
 		return
 	}
-	w.put(h, f.Path, plan.File{Type: "file", Mode: f.Mode, Content: f.Content, Digest: sha(f.Content)}, f.Owner)
+	w.put(h, f.Path, node.FileState{Type: "file", Mode: f.Mode, Content: []byte(f.Content), Digest: sha(f.Content)}, f.Owner)
 	if f.Path == l.Manifest {
 		m, err := plan.ParseManifest([]byte(f.Content))
 		if err != nil {
@@ -146,7 +147,7 @@ func (w *world) file(member string, h *plan.Host, f plan.WriteFile) {
 	}
 }
 
-func (w *world) put(h *plan.Host, path string, f plan.File, owner string) {
+func (w *world) put(h *plan.Host, path string, f node.FileState, owner string) {
 	f.Exists = true
 	if u, g, ok := cut(owner); ok {
 		f.Owner, f.Group = u, g
@@ -175,10 +176,10 @@ func (w *world) run(name string) {
 	}
 	h.Unit.Active, h.Unit.PID = "activating", 100
 	h.Unit.ExeDigest = h.Files[exe].Digest
-	h.Unit.ConfigDigest = kvserver.ConfigDigest([]byte(h.Files[l.EtcdYAML].Content), []byte(h.Files[l.UnitFile].Content))
-	h.Data = plan.Dir{Exists: true, Member: true}
+	h.Unit.ConfigDigest = kvserver.ConfigDigest(h.Files[l.EtcdYAML].Content, h.Files[l.UnitFile].Content)
+	h.Data = node.DirState{Exists: true, Member: true}
 	if l.WAL != "" {
-		h.WAL = plan.Dir{Exists: true, Member: true}
+		h.WAL = node.DirState{Exists: true, Member: true}
 	}
 	if w.voters == nil {
 		for i, m := range w.spec.Members {

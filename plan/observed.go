@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"quorate/kvserver"
+	"quorate/kvserver/node"
 	"quorate/pki"
 )
 
@@ -45,88 +46,21 @@ type Host struct {
 	// Problem says why there is no look; when set nothing else is.
 	Problem string
 
-	OS, Arch, Hostname string
-	Manager            string // "systemd", "supervise" or ""
-	Root               bool
-	Missing            []string      // tools the host lacks
-	ClockOffset        time.Duration // the host's clock minus the operator's
-	ClockError         time.Duration // how far off that reading may be
-	Files              map[string]File
-	Certificates       map[string]pki.Certificate // by path, those that parse
-	Data, WAL          Dir
-	Unit               Unit
-	Ports              map[int]Port
-	Account            bool
-	Space              map[string]int64 // free bytes by path
-	Manifest           *Manifest        // nil: none, or not readable
+	node.Facts
+	ClockOffset  time.Duration // the host's clock minus the operator's
+	Files        map[string]node.FileState
+	Certificates map[string]pki.Certificate // by path, those that parse
+	Data, WAL    node.DirState
+	Unit         node.UnitState
+	Ports        map[int]node.PortState
+	Account      bool
+	Space        map[string]int64           // free bytes by path
+	Mounts       map[string]node.MountState // by path
+	Manifest     *Manifest                  // nil: none, or not readable
 }
 
 // Platform is "os/arch" in Go's words.
 func (h *Host) Platform() string { return h.OS + "/" + h.Arch }
-
-// File is what lies at a path of a host.
-type File struct {
-	Exists  bool
-	Type    string // "file", "dir", "link", "other"
-	Mode    uint32
-	Owner   string
-	Group   string
-	Digest  string
-	Content string // of the managed text files
-}
-
-// Dir is what a data directory holds.
-type Dir struct{ Exists, Empty, Member bool }
-
-// Unit is what the service manager and the process say.
-type Unit struct {
-	Loaded, Enabled bool
-	NeedReload      bool   // the unit file changed since the manager read it
-	Active, Sub     string // systemd's words
-	// Restarts is how often the manager has started it again since it was started on purpose.
-	Restarts int
-	// Since is when it came into its Active state, by the host's clock; zero: unknown.
-	Since time.Time
-	// Cause is the first line of its last start that says why it ended; "" if it has not, or none was found.
-	Cause        string
-	PID          int
-	ExeDigest    string
-	ConfigDigest string
-}
-
-// Running reports whether there is a process, serving or about to.
-func (u Unit) Running() bool {
-	return u.Active == "active" || u.Active == "activating" || u.Active == "reloading"
-}
-
-// loops is how many restarts make a crash loop: one may be an accident of the
-// boot, three are a cause that stays.
-const loops = 3
-
-// Looping reports whether the process keeps ending: systemd calls that
-// activating, with Restart= it is never failed.
-func (u Unit) Looping() bool {
-	return u.Active == "activating" && (u.Sub == "auto-restart" || u.Restarts >= loops)
-}
-
-// String is the unit's state in a few words.
-func (u Unit) String() string {
-	s := or(u.Active, "not there")
-	if u.Sub != "" && u.Sub != u.Active {
-		s += " (" + u.Sub + ")"
-	}
-	if u.Restarts > 0 {
-		s += ", restarted " + plural(u.Restarts, "time", "times")
-	}
-	return s
-}
-
-// Port says who listens.
-type Port struct {
-	Known, Listening bool
-	PID              int
-	Process          string
-}
 
 // Binary is a server binary on the operator's side.
 type Binary struct {
@@ -229,6 +163,14 @@ func (o *Observed) facts() []Fact {
 	return out
 }
 
+func listeners(p node.PortState) string {
+	var out []string
+	for _, l := range p.Listeners {
+		out = append(out, l.Address)
+	}
+	return or(strings.Join(out, " "), "free")
+}
+
 // facts of an answer: who it is and whom it lists, not what moves by itself.
 func (a Answer) facts(p string, add func(key, format string, args ...any)) {
 	add(p+" asked", "%s", or(string(a.Asked), "no"))
@@ -269,11 +211,11 @@ func (h *Host) facts(name string, add func(key, format string, args ...any)) {
 	}
 	add(p+" data", "exists=%t empty=%t member=%t", h.Data.Exists, h.Data.Empty, h.Data.Member)
 	add(p+" wal", "exists=%t empty=%t member=%t", h.WAL.Exists, h.WAL.Empty, h.WAL.Member)
-	add(p+" unit", "loaded=%t enabled=%t active=%s looping=%t exe=%s config=%s",
-		h.Unit.Loaded, h.Unit.Enabled, h.Unit.Active, h.Unit.Looping(), short(h.Unit.ExeDigest), short(h.Unit.ConfigDigest))
+	add(p+" unit", "loaded=%t enabled=%t active=%s looping=%t masked=%t exe=%s config=%s",
+		h.Unit.Loaded, h.Unit.Enabled, h.Unit.Active, h.Unit.Looping(), h.Unit.Masked, short(h.Unit.ExeDigest), short(h.Unit.ConfigDigest))
 	for _, port := range sortedKeys(h.Ports) {
 		if !h.Unit.Running() {
-			add(fmt.Sprintf("%s port %d", p, port), "listening=%t", h.Ports[port].Listening)
+			add(fmt.Sprintf("%s port %d", p, port), "%s", listeners(h.Ports[port]))
 		}
 	}
 	if m := h.Manifest; m != nil {

@@ -92,14 +92,27 @@ func (b *builder) unfit(m *member) []Held {
 		}
 	}
 	if !h.Unit.Running() {
-		for _, port := range []int{m.ClientPort, m.PeerPort, m.MetricsPort} {
-			if p, ok := h.Ports[port]; ok && p.Known && p.Listening {
-				who := "another process"
-				if p.Process != "" {
-					who = fmt.Sprintf("%s (pid %d)", p.Process, p.PID)
-				}
-				add(PortTaken, "stop that service, or give the member other ports (client_port, peer_port, metrics_port)", "%s listens on port %d", who, port)
+		out = append(out, b.taken(m)...)
+	}
+	return out
+}
+
+// taken holds what somebody else listens on: an address and a port of the member's.
+func (b *builder) taken(m *member) []Held {
+	var out []Held
+	for _, port := range []int{m.ClientPort, m.PeerPort, m.MetricsPort} {
+		p, ok := m.host.Ports[port]
+		if !ok || !p.Known {
+			continue
+		}
+		for _, by := range p.InTheWay(m.Address) {
+			who := "another process"
+			if by.Process != "" {
+				who = fmt.Sprintf("%s (pid %d)", by.Process, by.PID)
 			}
+			out = append(out, Held{Reason: PortTaken, Detail: fmt.Sprintf("%s listens on %s", who, HostPort(by.Address, port)),
+				WayOut: "stop that service, or give the member other ports (client_port, peer_port, metrics_port)"})
+			break
 		}
 	}
 	return out

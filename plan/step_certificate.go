@@ -3,6 +3,7 @@ package plan
 import (
 	"slices"
 
+	"quorate/kvserver/node"
 	"quorate/pki"
 	"quorate/plan/spec"
 )
@@ -85,7 +86,7 @@ func (b *builder) certificates(m *member) {
 func (b *builder) unsigned(m *member) *Certificates {
 	h, l := m.host, m.layout
 	a := &Certificates{CA: l.CA, Owner: b.userOwner(m), Helper: l.KVServer}
-	a.CADrift = drift(m.Member, File{Mode: 0o644, Digest: digest(b.obs.CA.PEM)}, b.userOwner(m), h.Files[l.CA])
+	a.CADrift = drift(m.Member, node.FileState{Mode: 0o644, Digest: digest(b.obs.CA.PEM)}, b.userOwner(m), h.Files[l.CA])
 	for _, want := range b.memberCertificates(m) {
 		if want.Why = b.certificateDrift(m, want); len(want.Why) == 0 {
 			continue
@@ -109,10 +110,10 @@ func (b *builder) certificateDrift(m *member, want Certificate) []string {
 	if !key.Exists {
 		return []string{"there is no key"}
 	}
-	if d := drift(m.Member, File{Mode: 0o600}, b.userOwner(m), key); d != nil {
+	if d := drift(m.Member, node.FileState{Mode: 0o600}, b.userOwner(m), key); d != nil {
 		return []string{"its key " + d.String()}
 	}
-	if d := drift(m.Member, File{Mode: 0o644}, b.userOwner(m), file); d != nil {
+	if d := drift(m.Member, node.FileState{Mode: 0o644}, b.userOwner(m), file); d != nil {
 		return []string{d.String()}
 	}
 	have, ok := m.host.Certificates[want.Path]

@@ -2,6 +2,8 @@ package plan
 
 import (
 	"fmt"
+
+	"quorate/kvserver/node"
 )
 
 // KindFiles puts folders and text files on a host.
@@ -91,15 +93,15 @@ func (b *builder) unwritten(m *member) (*Files, []string) {
 	}
 	for _, f := range files {
 		have := h.Files[f.Path]
-		ask := File{Mode: f.Mode, Type: "dir"}
+		ask := node.FileState{Mode: f.Mode, Type: "dir"}
 		if !f.Dir {
-			ask = File{Mode: f.Mode, Digest: digest(f.Content)}
+			ask = node.FileState{Mode: f.Mode, Digest: digest(f.Content)}
 		}
 		if f.Drift = drift(m.Member, ask, f.Owner, have); f.Drift == nil {
 			continue
 		}
 		if !f.Dir && have.Digest != ask.Digest {
-			f.Diff = diff(f.Path, have.Content, f.Content, have.Exists)
+			f.Diff = diff(f.Path, string(have.Content), f.Content, have.Exists)
 		}
 		a.Files = append(a.Files, f)
 		if f.Path == l.UnitFile {

@@ -3,6 +3,8 @@ package plan
 import (
 	"fmt"
 	"strings"
+
+	"quorate/kvserver/node"
 )
 
 // KindPush puts binaries on a host.
@@ -67,7 +69,7 @@ func (b *builder) lacking(m *member) []PushBinary {
 	var out []PushBinary
 	for _, p := range b.binaries(m) {
 		have := m.host.Files[p.Path]
-		if p.Drift = drift(m.Member, File{Mode: p.Mode, Digest: p.Digest}, p.Owner, have); p.Drift != nil {
+		if p.Drift = drift(m.Member, node.FileState{Mode: p.Mode, Digest: p.Digest}, p.Owner, have); p.Drift != nil {
 			p.Had = have.Digest
 			out = append(out, p)
 		}

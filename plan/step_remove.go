@@ -3,6 +3,8 @@ package plan
 import (
 	"path"
 	"slices"
+
+	"quorate/kvserver/node"
 )
 
 // KindRemove takes everything of a member off its host.
@@ -52,7 +54,7 @@ func (b *builder) remove(m *member) {
 	aside := ".destroyed-" + b.opt.Now.UTC().Format("20060102T150405Z")
 	for _, d := range []struct {
 		path string
-		dir  Dir
+		dir  node.DirState
 	}{{l.Data, h.Data}, {l.WAL, h.WAL}} {
 		switch {
 		case d.path == "" || !d.dir.Exists:

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"quorate/kvserver"
+	"quorate/kvserver/node"
 	"quorate/plan"
 	"quorate/plan/spec"
 )
@@ -196,10 +197,10 @@ func happen(t *testing.T, w *world, words []string) {
 	case "written": // clients have written
 		w.say(func(_ string, s *kvserver.Status) { s.Revision = 100 })
 	case "foreign-data":
-		host().Data = plan.Dir{Exists: true, Member: true}
+		host().Data = node.DirState{Exists: true, Member: true}
 	case "data-lost":
 		w.kill(arg(0))
-		host().Data = plan.Dir{Exists: true, Empty: true}
+		host().Data = node.DirState{Exists: true, Empty: true}
 		w.elect()
 	case "reinstalled":
 		w.obs.Hosts[arg(0)] = bareHost(w.spec, w.spec.Member(arg(0)))
@@ -258,7 +259,7 @@ func happen(t *testing.T, w *world, words []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		host().Ports[n] = plan.Port{Known: true, Listening: true, PID: 4711, Process: arg(2)}
+		host().Ports[n] = node.PortState{Known: true, Listeners: []node.PortListener{{Address: "0.0.0.0", PID: 4711, Process: arg(2)}}}
 	case "no-binary":
 		w.obs.Binaries = map[string]map[string]plan.Binary{}
 		w.obs.BinaryProblems = map[string]string{"linux/amd64": "no kvserver for linux/amd64 beside quorate"}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"quorate/kvserver"
+	"quorate/kvserver/node"
 	"quorate/pki"
 	"quorate/plan"
 	"quorate/plan/spec"
@@ -157,23 +158,12 @@ func (s *Session) look(ctx context.Context, m *spec.Member) *plan.Host {
 		return &plan.Host{Problem: err.Error()}
 	}
 	out := &plan.Host{
-		OS: look.Facts.OS, Arch: look.Facts.Arch, Hostname: look.Facts.Hostname, Manager: look.Facts.Manager,
-		Root: look.Facts.Root, Missing: look.Facts.Missing, ClockError: look.Facts.ClockError,
-		Files: map[string]plan.File{}, Certificates: map[string]pki.Certificate{}, Ports: map[int]plan.Port{},
-		Data: dir(look.Dirs[l.Data]), WAL: dir(look.Dirs[l.WAL]), Unit: unit(look.Units[l.Unit]),
-		Account: look.Accounts[s.cluster.Server.User], Space: look.Space,
+		Facts: look.Facts, Files: map[string]node.FileState{}, Certificates: map[string]pki.Certificate{}, Ports: look.Ports,
+		Data: look.Dirs[l.Data], WAL: look.Dirs[l.WAL], Unit: look.Units[l.Unit],
+		Account: look.Accounts[s.cluster.Server.User], Space: look.Space, Mounts: look.Mounts,
 	}
 	if !look.Facts.Clock.IsZero() {
 		out.ClockOffset = look.Facts.Clock.Sub(s.world.Clock())
-	}
-	for p, st := range look.Ports {
-		port := plan.Port{Known: st.Known, Listening: st.Listening()}
-		for _, l := range st.Listeners {
-			if port.PID == 0 {
-				port.PID, port.Process = l.PID, l.Process
-			}
-		}
-		out.Ports[p] = port
 	}
 	for p, f := range look.Files {
 		s.file(out, m.Name, l, p, f)
@@ -189,10 +179,9 @@ func (s *Session) look(ctx context.Context, m *spec.Member) *plan.Host {
 // file takes one file over: keys without their digest, certificates parsed,
 // digests of large files remembered.
 func (s *Session) file(h *plan.Host, member string, l plan.Layout, p string, f host.FileState) {
-	out := plan.File{Exists: f.Exists, Type: f.Type, Mode: f.Mode, Owner: f.Owner, Group: f.Group, Digest: f.Digest}
 	switch p {
 	case l.Key("server"), l.Key("peer"), l.Key("client"):
-		out.Digest = ""
+		f.Digest = ""
 	case l.CA, l.Cert("server"), l.Cert("peer"), l.Cert("client"):
 		if c, err := s.world.Authority.Parse(f.Content); err == nil {
 			h.Certificates[p] = c
@@ -201,10 +190,8 @@ func (s *Session) file(h *plan.Host, member string, l plan.Layout, p string, f h
 		if s.world.Stamps != nil && f.Exists {
 			s.world.Stamps.Seen(member, p, f.Stamp, f.Digest)
 		}
-	default:
-		out.Content = string(f.Content)
 	}
-	h.Files[p] = out
+	h.Files[p] = f
 }
 
 // query is what a look at a member's host asks.
@@ -244,15 +231,6 @@ func (s *Session) query(m *spec.Member, l plan.Layout) host.Query {
 	}
 	sort.SliceStable(q.Files, func(i, j int) bool { return q.Files[i].Path < q.Files[j].Path })
 	return q
-}
-
-func dir(d host.DirState) plan.Dir {
-	return plan.Dir{Exists: d.Exists, Empty: d.Empty, Member: d.Member}
-}
-
-func unit(u host.UnitState) plan.Unit {
-	return plan.Unit{Loaded: u.Loaded, Enabled: u.Enabled, NeedReload: u.NeedReload, Active: u.Active, Sub: u.Sub, PID: u.PID,
-		ExeDigest: u.ExeDigest, ConfigDigest: u.ConfigDigest}
 }
 
 // errQuorum is wrapped by errors of steps that found fewer healthy voters than the plan was made for.

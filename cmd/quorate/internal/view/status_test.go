@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"quorate/kvserver"
+	"quorate/kvserver/node"
 	"quorate/pki"
 	"quorate/plan"
 	"quorate/plan/spec"
@@ -35,7 +36,7 @@ func observed(c *spec.Cluster) *plan.Observed {
 	var list []kvserver.Member
 	for i, m := range c.Members {
 		l, id := plan.LayoutOf(c, m), uint64(i+1)<<60|0xabc
-		o.Hosts[m.Name] = &plan.Host{Manager: "systemd", Unit: plan.Unit{Loaded: true, Enabled: true, Active: "active"},
+		o.Hosts[m.Name] = &plan.Host{Facts: node.Facts{Manager: "systemd"}, Unit: node.UnitState{Loaded: true, Enabled: true, Active: "active"},
 			Certificates: map[string]pki.Certificate{l.Cert("server"): leaf, l.Cert("peer"): leaf, l.Cert("client"): leaf}}
 		list = append(list, kvserver.Member{ID: id, Name: m.Name, PeerURLs: []string{plan.URL("https", m.Address, 2380)}, ClientURLs: []string{"https://" + m.Name}})
 		o.Cluster.Answers[m.Name] = plan.Answer{Asked: plan.Answered, Status: &kvserver.Status{ClusterID: 0xc1, MemberID: id, Leader: 2<<60 | 0xabc,
@@ -63,13 +64,13 @@ func TestStatus(t *testing.T) {
 		},
 		"status-stopped.txt": func(_ *spec.Cluster, o *plan.Observed) { // nobody answers
 			for n, h := range o.Hosts {
-				h.Unit = plan.Unit{Loaded: true, Active: "inactive"}
+				h.Unit = node.UnitState{Loaded: true, Active: "inactive"}
 				o.Cluster.Answers[n] = plan.Answer{Asked: plan.Dead, Problem: "connection refused"}
 			}
 		},
 		"status-absent.txt": func(_ *spec.Cluster, o *plan.Observed) { // nothing was ever made
 			for n := range o.Hosts {
-				o.Hosts[n] = &plan.Host{Manager: "systemd", Unit: plan.Unit{Active: "inactive"}}
+				o.Hosts[n] = &plan.Host{Facts: node.Facts{Manager: "systemd"}, Unit: node.UnitState{Active: "inactive"}}
 			}
 			o.CA, o.Clients, o.Cluster = plan.CA{}, nil, plan.Cluster{}
 		},
