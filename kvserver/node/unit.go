@@ -2,7 +2,6 @@ package node
 
 import (
 	"fmt"
-
 )
 
 // Running reports whether there is a process, serving or about to.
