@@ -20,6 +20,9 @@ type Options struct {
 	SpecDigest string
 	// SkipUnreachable plans for the hosts that could be seen, and holds what belongs to the others.
 	SkipUnreachable bool
+	// Accept are reasons of which the operator has said that they may be passed over; only
+	// SpecBehind can be.
+	Accept []Reason
 	// KeepData moves data aside on destroy; otherwise it is removed with the rest.
 	KeepData bool
 }

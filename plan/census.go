@@ -38,7 +38,7 @@ func TakeCensus(c *spec.Cluster, o *Observed) Census {
 	out := Census{}
 	out.clusterOf(c, o)
 	list := out.listOf(c, o)
-	if list == nil {
+	if list == nil || out.ClusterID == 0 {
 		out.Membership = presumed(c, o)
 		return out
 	}
@@ -143,7 +143,7 @@ func (s *Census) join(c *spec.Cluster, o *Observed, list []kvserver.Member) {
 		if !l.Started && a.Asked == NotAsked {
 			l.Health = Down // it has never served: nobody needs to ask
 		}
-		if a.Status != nil && (a.Status.MemberID != in.ID || s.ClusterID == 0) {
+		if a.Status != nil && a.Status.MemberID != in.ID {
 			l.Health = HealthUnknown // who answers there is somebody else
 		}
 		if in.Name != "" {
@@ -160,7 +160,7 @@ func (s *Census) join(c *spec.Cluster, o *Observed, list []kvserver.Member) {
 	}
 	for _, m := range c.Members {
 		id := o.idOf(c, m)
-		if id != 0 && !slices.ContainsFunc(list, func(in kvserver.Member) bool { return in.ID == id }) && s.ClusterID != 0 {
+		if id != 0 && !slices.ContainsFunc(list, func(in kvserver.Member) bool { return in.ID == id }) && !s.has(ListsDiffer) {
 			s.conflict(RemovedMember, m.Name, "its host holds the member %x, which the cluster does not list: it was removed, and cannot come back with this data", id)
 		}
 	}
@@ -183,6 +183,10 @@ func (s *Census) impostor(c *spec.Cluster, o *Observed, l Listed) {
 		return
 	}
 	s.conflict(Renamed, l.Spec, "the member %x on its host is listed under the name %q", l.ID, l.Name)
+}
+
+func (s *Census) has(r Reason) bool {
+	return slices.ContainsFunc(s.Conflicts, func(c Conflict) bool { return c.Reason == r })
 }
 
 func (s *Census) conflict(r Reason, subject, format string, args ...any) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"quorate/pki"
 )
@@ -37,7 +38,8 @@ func (b *builder) identify() {
 	b.bootstraps()
 	b.conflicts()
 	b.gone()
-	if b.formed {
+	b.behind()
+	if b.formed && !b.census.has(ListsDiffer) {
 		b.membership()
 	}
 	for _, m := range b.acting() {
@@ -158,6 +160,33 @@ func (b *builder) gone() {
 		WayOut: "if the hosts were exchanged by mistake, put the former addresses back; if that cluster is gone for good, `quorate destroy --forget` and apply make a new one"})
 }
 
+// behind holds everything when the spec is one that was applied before and has
+// been replaced since: most likely an old checkout, which would undo what a colleague did.
+func (b *builder) behind() {
+	if slices.Contains(b.opt.Accept, SpecBehind) {
+		return
+	}
+	for _, m := range b.seen() {
+		man := m.host.Manifest
+		if man == nil || len(man.Specs) == 0 {
+			continue
+		}
+		last := man.Specs[len(man.Specs)-1]
+		i := slices.IndexFunc(man.Specs, func(s AppliedSpec) bool { return s.Digest == b.opt.SpecDigest })
+		if i < 0 || last.Digest == b.opt.SpecDigest {
+			continue
+		}
+		then := man.Specs[i]
+		b.hold(Held{Reason: SpecBehind, Subject: b.spec.Name, Blocks: true,
+			Detail: fmt.Sprintf("this spec was applied on %s by %s, and replaced by another on %s by %s (as %s has it)",
+				day(then.At), then.By, day(last.At), last.By, m.Name),
+			WayOut: "see that this checkout is current; to go back to it on purpose: --accept spec-behind"})
+		return
+	}
+}
+
+func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
+
 // membership compares the formed cluster's members with the spec's.
 func (b *builder) membership() {
 	for _, m := range b.members {
@@ -210,6 +239,9 @@ func (b *builder) dataOf(m *member) {
 		stop(DataLost, fmt.Sprintf("the member serves, and %s does not hold its data: what the process has open may be the last copy", l.dataPaths()),
 			"do not restart it; find out where its data went (was it deleted, or is another file system mounted over it?) and take a backup: quorate ctl -- snapshot save FILE")
 		m.may.sign = true
+	case b.formed && lacking && !b.census.Known && h.Manifest == nil && !h.hasData():
+		stop(ClusterUnknown, "nothing of the cluster is on this host, and no member could be asked whether it has this one",
+			"bring the other members up first, then run again")
 	case b.formed && lacking && !b.neverServed(m):
 		stop(DataLost, fmt.Sprintf("the cluster has formed with this member, and %s holds none of its data: started as new it would have forgotten what it acknowledged", l.dataPaths()),
 			"put its data back if it was moved, or mount its file system; this version does not replace members")

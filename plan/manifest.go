@@ -3,6 +3,7 @@ package plan
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -34,8 +35,27 @@ type Manifest struct {
 	// SpecDigest the files were made from, and the files with their digests ("" for keys, which are never read).
 	SpecDigest string            `json:"spec_digest"`
 	Files      map[string]string `json:"files"`
+	// Specs are the digests of the specs that were applied here, the newest last, at most [SpecsKept].
+	Specs []AppliedSpec `json:"specs,omitempty"`
 	// LastRun that changed this host.
 	LastRun LastRun `json:"last_run"`
+}
+
+// SpecsKept is how many applied specs a manifest remembers.
+const SpecsKept = 20
+
+// AppliedSpec is a spec that was applied to a host once.
+type AppliedSpec struct {
+	Digest string    `json:"digest"` // spec.Digest of the cluster
+	At     time.Time `json:"at"`
+	By     string    `json:"by"` // user@machine
+}
+
+// Applied notes a spec that is being applied: the newest one goes last, and is there once.
+func (m *Manifest) Applied(s AppliedSpec) {
+	m.Specs = slices.DeleteFunc(slices.Clone(m.Specs), func(o AppliedSpec) bool { return o.Digest == s.Digest })
+	m.Specs = append(m.Specs, s)
+	m.Specs = m.Specs[max(0, len(m.Specs)-SpecsKept):]
 }
 
 // LastRun is the last run that changed a host.
@@ -75,6 +95,6 @@ func (m *Manifest) same(o *Manifest) bool {
 	a, b := *m, *o
 	a.LastRun, b.LastRun = LastRun{}, LastRun{}
 	a.ClusterID, b.ClusterID, a.MemberID, b.MemberID = "", "", "", ""
-	a.Version, b.Version = "", ""
+	a.Version, b.Version, a.Specs, b.Specs = "", "", nil, nil
 	return string(a.Encode()) == string(b.Encode())
 }

@@ -174,7 +174,7 @@ func (w *world) run(name string) {
 	if w.spec.Server.Etcd != nil {
 		exe = l.Etcd
 	}
-	h.Unit.Active, h.Unit.PID = "activating", 100
+	h.Unit = node.UnitState{Loaded: h.Unit.Loaded, Enabled: h.Unit.Enabled, NeedReload: h.Unit.NeedReload, Active: "activating", PID: 100}
 	h.Unit.ExeDigest = h.Files[exe].Digest
 	h.Unit.ConfigDigest = kvserver.ConfigDigest(h.Files[l.EtcdYAML].Content, h.Files[l.UnitFile].Content)
 	h.Data = node.DirState{Exists: true, Member: true}
@@ -190,7 +190,7 @@ func (w *world) run(name string) {
 
 func (w *world) kill(name string) {
 	u := &w.obs.Hosts[name].Unit
-	u.Active, u.PID, u.ExeDigest, u.ConfigDigest = "inactive", 0, "", ""
+	*u = node.UnitState{Loaded: u.Loaded, Enabled: u.Enabled, NeedReload: u.NeedReload, Active: "inactive"}
 }
 
 // elect finds out what the members would say now.
@@ -203,7 +203,7 @@ func (w *world) elect() {
 		case h == nil:
 		case h.Problem != "":
 			w.obs.Cluster.Answers[v.Name] = plan.Answer{Problem: h.Problem}
-		case !h.Unit.Running():
+		case !h.Unit.Running(), h.Unit.Looping():
 			w.obs.Cluster.Answers[v.Name] = plan.Answer{Asked: plan.Dead, Problem: "connection refused"}
 		default:
 			up = append(up, v)
@@ -224,7 +224,7 @@ func (w *world) elect() {
 		// Ready: its host drops the file that would let it start as new.
 		delete(w.obs.Hosts[v.Name].Files, plan.LayoutOf(w.spec, w.spec.Member(v.Name)).Bootstrap)
 		st.Leader = up[0].ID
-		w.obs.Hosts[v.Name].Unit.Active = "active"
+		w.obs.Hosts[v.Name].Unit.Active, w.obs.Hosts[v.Name].Unit.Sub = "active", "running"
 		w.obs.Cluster.Answers[v.Name] = plan.Answer{Asked: plan.Answered, Status: &st, Members: w.voters}
 	}
 }
@@ -237,6 +237,22 @@ func (w *world) say(change func(name string, s *kvserver.Status)) {
 			change(n, &st)
 			a.Status = &st
 			w.obs.Cluster.Answers[n] = a
+		}
+	}
+}
+
+// answer changes what one member answers.
+func (w *world) answer(name string, change func(*plan.Answer)) {
+	a := w.obs.Cluster.Answers[name]
+	change(&a)
+	w.obs.Cluster.Answers[name] = a
+}
+
+// relist has every member that serves give the list as it is now.
+func (w *world) relist() {
+	for n, a := range w.obs.Cluster.Answers {
+		if a.Members != nil {
+			w.answer(n, func(a *plan.Answer) { a.Members = slices.Clone(w.voters) })
 		}
 	}
 }

@@ -120,6 +120,9 @@ const (
 	BootstrapDiffers Reason = "bootstrap-differs" // data was begun with another list of members
 	Corrupt          Reason = "corrupt"           // the alarm CORRUPT stands
 	NoSpace          Reason = "no-space"          // the alarm NOSPACE stands
+	SpecBehind       Reason = "spec-behind"       // the spec is one that was applied before and replaced since
+	Masked           Reason = "masked"            // the administrator has forbidden the unit
+	AddressMissing   Reason = "address-missing"   // no interface of the host has the member's address
 	NotServing       Reason = "not-serving"       // a member does not serve, and starting it would not help
 	Quorum           Reason = "quorum"            // the step would leave fewer healthy voters than it may
 	ClusterUnknown   Reason = "cluster-unknown"   // members run, none of them could be asked

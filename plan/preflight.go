@@ -2,6 +2,8 @@ package plan
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,6 +64,16 @@ func (b *builder) unfit(m *member) []Held {
 	if !local(m.Member) && !h.Root {
 		add(Privilege, "log in as root, or let the user use sudo (connection: user, sudo, sudo_password)", "commands there do not run as root")
 	}
+	if h.Unit.Masked {
+		add(Masked, "if it is to run again: systemctl unmask "+l.Unit, "its unit %s is masked on the host", l.Unit)
+	}
+	if len(h.Unit.DropIns) > 0 {
+		b.note("%s: what its unit says is changed on the host by %s", m.Name, strings.Join(h.Unit.DropIns, ", "))
+	}
+	if a, err := netip.ParseAddr(m.Address); err == nil && h.Addresses != nil && !a.IsUnspecified() && !slices.Contains(h.Addresses, a.Unmap().WithZone("").String()) {
+		add(AddressMissing, "give the member an address that its host has (behind NAT or a floating IP: the inner one, with the outer one in extra_sans)",
+			"no interface of the host has the address %s; it has %s", m.Address, strings.Join(b.outward(h), ", "))
+	}
 	if len(h.Missing) > 0 {
 		add(ToolMissing, "install it there", "the host lacks %s", strings.Join(h.Missing, ", "))
 	}
@@ -93,6 +105,20 @@ func (b *builder) unfit(m *member) []Held {
 	}
 	if !h.Unit.Running() {
 		out = append(out, b.taken(m)...)
+	}
+	return out
+}
+
+// outward are the addresses of a host that others may reach it by.
+func (b *builder) outward(h *Host) []string {
+	var out []string
+	for _, s := range h.Addresses {
+		if a, err := netip.ParseAddr(s); err == nil && !a.IsLoopback() && !a.IsLinkLocalUnicast() {
+			out = append(out, s)
+		}
+	}
+	if len(out) == 0 {
+		return []string{"none but its own loopback"}
 	}
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -67,6 +68,8 @@ func tell(t *testing.T, hcl, observed string) string {
 			opt.SkipUnreachable = true
 		case words[0] == "keep-data":
 			opt.KeepData = true
+		case words[0] == "accept":
+			opt.Accept = append(opt.Accept, plan.Reason(words[1]))
 		case words[0] == "destroy":
 			destroy = true
 		default:
@@ -228,6 +231,83 @@ func happen(t *testing.T, w *world, words []string) {
 		c := host().Certificates[layout().Cert("server")]
 		c.NotAfter = now.Add(d)
 		host().Certificates[layout().Cert("server")] = c
+	case "cluster-id": // the member serves another cluster, as its only member
+		w.answer(arg(0), func(a *plan.Answer) {
+			st := *a.Status
+			st.ClusterID, st.Leader = 99, st.MemberID
+			if len(args) > 1 && arg(1) == "alone" {
+				st.ClusterID += st.MemberID
+			}
+			a.Status = &st
+			if len(args) > 1 && arg(1) == "alone" {
+				a.Members = slices.DeleteFunc(slices.Clone(a.Members), func(m kvserver.Member) bool { return m.Name != arg(0) })
+			}
+		})
+	case "lists-less": // its list lacks the last member
+		w.answer(arg(0), func(a *plan.Answer) { a.Members = a.Members[:len(a.Members)-1] })
+	case "removed": // by hand; its data is still there
+		w.voters = slices.DeleteFunc(w.voters, func(m kvserver.Member) bool { return m.Name == arg(0) })
+		w.kill(arg(0))
+		w.elect()
+	case "added-again": // under its name and peer URL, as another id
+		for i, m := range w.voters {
+			if m.Name == arg(0) {
+				w.voters[i].ID, w.voters[i].ClientURLs = 77, nil
+				host().Manifest.MemberID = fmt.Sprintf("%x", m.ID)
+			}
+		}
+		w.kill(arg(0))
+		w.elect()
+	case "listed-as": // etcd lists it under another name
+		for i, m := range w.voters {
+			if m.Name == arg(0) {
+				host().Manifest.MemberID = fmt.Sprintf("%x", m.ID)
+				w.voters[i].Name = arg(1)
+			}
+		}
+		w.relist()
+	case "recorded-ids": // the manifests have what the members said
+		for n, a := range w.obs.Cluster.Answers {
+			if a.Status != nil {
+				m := w.obs.Hosts[n].Manifest
+				m.ClusterID, m.MemberID = fmt.Sprintf("%x", a.Status.ClusterID), fmt.Sprintf("%x", a.Status.MemberID)
+				m.Version = a.Status.Version
+			}
+		}
+	case "alarm":
+		w.say(func(n string, s *kvserver.Status) { s.Alarms = []string{arg(0)} })
+	case "loops": // its process keeps ending
+		w.kill(arg(0))
+		w.elect()
+		host().Unit.Active, host().Unit.Sub, host().Unit.Restarts = "activating", "auto-restart", 63
+		host().Unit.Cause = strings.Join(args[1:], " ")
+	case "waits-since": // waits for a quorum
+		d, err := time.ParseDuration(arg(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		host().Unit.Active, host().Unit.Sub, host().Unit.Since = "activating", "start", now.Add(-d)
+	case "recorded": // the operator's side knows a cluster of this name
+		w.obs.Recorded = &plan.Recorded{Format: plan.RecordedFormat, Cluster: w.spec.Name, ClusterID: "c1", Token: "old",
+			Members: []plan.RecordedMember{{ID: "1", Name: "etcd1", PeerURLs: []string{"https://192.168.1.1:2380"}}}}
+	case "applied": // specs, the newest last
+		for _, h := range w.obs.Hosts {
+			for i, d := range args {
+				h.Manifest.Applied(plan.AppliedSpec{Digest: d, At: now.Add(time.Duration(i-len(args)) * time.Hour), By: "ana@desk"})
+			}
+		}
+	case "new-minor": // a kvserver of the next minor version on the operator's side
+		w.obs.Binaries["linux/amd64"]["kvserver"] = plan.Binary{Digest: fake("minor"), Size: 31 << 20, Version: "3.8.0"}
+	case "wiped-under": // its files were deleted while it runs
+		host().Data = node.DirState{Exists: true, Empty: true}
+	case "bare-host":
+		w.obs.Hosts[arg(0)] = bareHost(w.spec, w.spec.Member(arg(0)))
+	case "masked":
+		host().Unit.Masked = true
+	case "drop-in":
+		host().Unit.DropIns = []string{arg(1)}
+	case "addresses":
+		host().Addresses = args[1:]
 	case "client-gone":
 		w.obs.Clients[arg(0)] = plan.ClientFiles{}
 	case "clock":

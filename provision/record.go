@@ -18,6 +18,7 @@ func (r *run) record(ctx context.Context, s plan.Step, a *plan.Record) (outcome,
 	}
 	m := a.Manifest
 	m.LastRun = plan.LastRun{ID: r.opt.ID, Verb: r.plan.Verb, At: r.begun.UTC()}
+	m.Applied(plan.AppliedSpec{Digest: m.SpecDigest, At: r.begun.UTC(), By: r.session.world.Holder.Who})
 	if st, ok := r.recall(ctx, s.Member); ok {
 		m.ClusterID, m.MemberID, m.Version = fmt.Sprintf("%x", st.ClusterID), fmt.Sprintf("%x", st.MemberID), st.Version
 	}
