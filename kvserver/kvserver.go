@@ -1,6 +1,7 @@
 // Package kvserver says what the served thing is: versions, members, status.
 // Pure: no clock, file or socket. Below it: server (around etcd's embed
-// package), admin (the client), keys (key and request making), supervise.
+// package), datadir (what a member keeps on its disk), admin (the client), keys
+// (key and request making), supervise.
 package kvserver
 
 import (

@@ -16,7 +16,8 @@ func serveCommand() *cobra.Command {
 		Long: `Serve one etcd member, configured by etcd's own configuration file.
 
 The bootstrap file is merged over it only while the data directory holds no
-member. The digest of configuration and unit file is put into the environment
+member. A member that has served (--mark) and has lost its data is not started
+as new: it refuses, and says why. The digest of configuration and unit file is put into the environment
 of the serving process (QUORATE_CONFIG_DIGEST), so that what runs can be told
 from what lies on disk. Ready is reported (sd_notify) once the member serves.
 SIGTERM and SIGINT hand leadership over and stop it cleanly.`,
@@ -27,6 +28,7 @@ SIGTERM and SIGINT hand leadership over and stop it cleanly.`,
 	f.StringVar(&o.Files.Config, "config-file", "", "etcd's configuration file (required)")
 	f.StringVar(&o.Files.Bootstrap, "bootstrap-file", "", "settings that count while the data directory is empty: initial-cluster and its kin")
 	f.StringVar(&o.Files.Unit, "unit-file", "", "the unit that started this; counts in the digest")
+	f.StringVar(&o.Files.Mark, "mark", "", "where \"kvserver formed\" notes that the member has served; with it, none is started as new")
 	f.StringVar(&o.Etcd, "etcd", "", "upstream etcd binary to become, in place of serving itself")
 	return c
 }

@@ -15,7 +15,7 @@ import (
 
 	"quorate/kvserver"
 	"quorate/kvserver/admin"
-	"quorate/kvserver/server"
+	"quorate/kvserver/datadir"
 	"quorate/kvserver/servertest"
 	"quorate/templates"
 
@@ -280,7 +280,7 @@ func TestInterruptedJoin(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(m2.DataDir, "member", "snap", "db")); err != nil {
 		t.Fatalf("this test is about the half-made database: %v", err)
 	}
-	if yes, err := server.Initialised(m2.DataDir, ""); yes || err != nil {
+	if yes, err := datadir.Initialised(m2.DataDir, ""); yes || err != nil {
 		t.Fatalf("%v %v", yes, err)
 	}
 	a := c.Admin()

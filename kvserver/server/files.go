@@ -2,18 +2,18 @@ package server
 
 import (
 	"encoding/json"
-	"io"
-
 	"errors"
 	"fmt"
-	"go.etcd.io/etcd/api/v3/version"
+	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
+	"go.etcd.io/etcd/api/v3/version"
+	"go.etcd.io/etcd/server/v3/embed"
 	"sigs.k8s.io/yaml"
 
 	"quorate/kvserver"
+	"quorate/kvserver/datadir"
 )
 
 // Files are what a member is started from.
@@ -26,6 +26,9 @@ type Files struct {
 	// Unit, which may be empty, is the unit (or service file) that started
 	// the process; it counts in the digest only.
 	Unit string
+	// Mark, which may be empty or not exist, is what `kvserver formed` has
+	// written once the member had served: see [kvserver.Mark].
+	Mark string
 }
 
 // Loaded is what the files said at one moment.
@@ -47,6 +50,11 @@ type Loaded struct {
 // Load reads the files once. The bootstrap file counts only while there is no
 // member; without it, an empty data directory is an error, since etcd on its
 // own would make a new cluster of one there.
+//
+// Where there is a mark and no member, only a bootstrap file with
+// initial-cluster-state "existing" is followed (the cluster lists a member that
+// is to join): a member that has served and starts as new has forgotten what it
+// acknowledged, and two of three that have make an empty cluster under the old id.
 func Load(f Files) (Loaded, error) {
 	var l Loaded
 	config, err := os.ReadFile(f.Config)
@@ -71,7 +79,7 @@ func Load(f Files) (Loaded, error) {
 		l.Digest = kvserver.ConfigDigest(config, unit)
 	}
 	l.Settings = config
-	l.Initialised, err = Initialised(l.DataDir, walDir)
+	l.Initialised, err = datadir.Initialised(l.DataDir, walDir)
 	if err != nil {
 		return l, fmt.Errorf("cannot start member %q: %w", l.Name, err)
 	}
@@ -91,6 +99,9 @@ func Load(f Files) (Loaded, error) {
 	for key, v := range over {
 		settings[key] = v
 	}
+	if err := hasServed(f, settings, walDir); err != nil {
+		return l, fmt.Errorf("cannot start member %q: %w", l.Name, err)
+	}
 	if s, _ := settings["initial-cluster"].(string); s == "" {
 		return l, fmt.Errorf("cannot start member %q: its data directory %s is empty, and nothing says how to find its cluster (a bootstrap file with initial-cluster): if there was data, its file system may not be mounted; otherwise run quorate apply", l.Name, l.DataDir)
 	}
@@ -98,55 +109,38 @@ func Load(f Files) (Loaded, error) {
 	return l, err
 }
 
-// Initialised reports whether a data directory holds a member, by etcd's own
-// rule: there are WAL files. Data that has been applied without a WAL beside
-// it is an error: the WAL's file system may not be mounted, and etcd would
-// bootstrap over the data. (An interrupted join leaves an empty database
-// without a WAL; that is no member yet.)
-func Initialised(dataDir, walDir string) (bool, error) {
-	snap := filepath.Join(dataDir, "member", "snap")
-	if walDir == "" {
-		walDir = filepath.Join(dataDir, "member", "wal")
-	}
-	wals, err := withSuffix(walDir, ".wal")
+// hasServed is an error where the mark forbids to start with these settings;
+// there is no member in the data directory. A mark that cannot be read forbids.
+func hasServed(f Files, settings map[string]any, walDir string) error {
+	mark, err := readMark(f.Mark)
 	if err != nil {
-		return false, err
+		return fmt.Errorf("%w; it may say that this host's member has served, and the data directory holds no member", err)
 	}
-	if len(wals) > 0 {
-		return true, nil
+	if mark == nil || settings["initial-cluster-state"] == embed.ClusterStateFlagExisting {
+		return nil
 	}
-	lost := func(what string) error {
-		return fmt.Errorf("%s holds %s, but there is no WAL in %s: is its file system mounted? If the data is to be given up, move %s away and run quorate apply", snap, what, walDir, dataDir)
-	}
-	snaps, err := withSuffix(snap, ".snap")
-	if err != nil {
-		return false, err
-	}
-	if len(snaps) > 0 {
-		return false, lost("raft snapshots")
-	}
-	index, err := consistentIndex(filepath.Join(snap, "db"))
-	if err != nil {
-		return false, err
-	}
-	if index > 0 {
-		return false, lost(fmt.Sprintf("a database (applied up to index %d)", index))
-	}
-	return false, nil
+	dataDir, _ := settings["data-dir"].(string)
+	return fmt.Errorf("this host's member %s of cluster %s has served (%s, since %s); its data directory %s holds no WAL (looked in %s): is its file system mounted? Started as new it would have forgotten what it acknowledged. Bring its data back, or replace the member: quorate plan shows how",
+		mark.MemberID, mark.ClusterID, f.Mark, mark.At.Format("2006-01-02"), dataDir, datadir.WALDir(dataDir, walDir))
 }
 
-func withSuffix(dir, suffix string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+// readMark gives nil where there is none.
+func readMark(path string) (*kvserver.Mark, error) {
+	if path == "" {
+		return nil, nil
 	}
-	var names []string
-	for _, e := range entries {
-		if filepath.Ext(e.Name()) == suffix {
-			names = append(names, e.Name())
-		}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	return names, nil
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the mark: %w", err)
+	}
+	m, err := kvserver.ParseMark(text)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the mark %s: %w", path, err)
+	}
+	return &m, nil
 }
 
 // Report says on the log what the operator should know of what was loaded and

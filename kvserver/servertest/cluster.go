@@ -73,7 +73,8 @@ func (c *Cluster) member(name string) *Member {
 	dir := filepath.Join(c.Dir, name)
 	m := &Member{Name: name, Dir: dir, cluster: c,
 		ConfigFile: filepath.Join(dir, "etcd.yaml"), BootstrapFile: filepath.Join(dir, "bootstrap.yaml"), UnitFile: filepath.Join(dir, "unit"),
-		DataDir: filepath.Join(dir, "data")}
+		MarkFile: filepath.Join(dir, "formed.json"),
+		DataDir:  filepath.Join(dir, "data")}
 	m.Address, m.ClientPort, m.PeerPort = c.place()
 	c.write(m.UnitFile, []byte("[Service]\n"))
 	c.write(filepath.Join(dir, "ca.pem"), c.CA.Bundle())

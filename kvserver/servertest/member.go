@@ -23,6 +23,8 @@ type Member struct {
 
 	Dir, DataDir                        string
 	ConfigFile, BootstrapFile, UnitFile string
+	// MarkFile is what its start looks for. Nobody writes it but a test.
+	MarkFile string
 	// Etcd, if set, is the upstream binary to become.
 	Etcd string
 
@@ -56,7 +58,7 @@ func (m *Member) Start() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"serve", "--config-file", m.ConfigFile, "--bootstrap-file", m.BootstrapFile, "--unit-file", m.UnitFile}
+	args := []string{"serve", "--config-file", m.ConfigFile, "--bootstrap-file", m.BootstrapFile, "--unit-file", m.UnitFile, "--mark", m.MarkFile}
 	if m.Etcd != "" {
 		args = append(args, "--etcd", m.Etcd)
 	}

@@ -61,7 +61,7 @@ func (s *supervisor) once(ctx context.Context) int {
 	defer listener.Close()
 	cmd := exec.Command(s.unit.Argv[0], s.unit.Argv[1:]...)
 	cmd.Dir = s.unit.Dir
-	cmd.Env = environment(os.Environ(), s.unit.Env, listener.path)
+	cmd.Env = append(environment(os.Environ(), s.unit.Env), "NOTIFY_SOCKET="+listener.path)
 	cmd.Stdout, cmd.Stderr = s.log, s.log
 	cmd.SysProcAttr = childAttributes()
 	if err := cmd.Start(); err != nil {
@@ -74,6 +74,16 @@ func (s *supervisor) once(ctx context.Context) int {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	digest := make(chan string, 1)
+	// One at a time, and none beside the next child.
+	var formed chan struct{}
+	stopping := false
+	abandon, cancel := context.WithCancel(context.Background())
+	defer func() {
+		cancel()
+		if formed != nil {
+			<-formed
+		}
+	}()
 	var kill <-chan time.Time
 	stop := ctx.Done()
 	for {
@@ -88,7 +98,20 @@ func (s *supervisor) once(ctx context.Context) int {
 			s.say("it did not stop within %d ms: killing it", s.unit.StopTimeoutMS)
 			_ = cmd.Process.Kill()
 		case said := <-listener.said:
-			s.hear(said, digest)
+			s.hear(said)
+			stopping = stopping || said["STOPPING"] == "1"
+			if said["READY"] == "1" && !s.state.Ready && formed == nil {
+				formed = make(chan struct{})
+				go func() {
+					defer close(formed)
+					s.formed(abandon)
+				}()
+			}
+		case <-formed:
+			formed = nil
+			if !stopping {
+				s.ready(digest)
+			}
 		case d := <-digest:
 			s.state.ExeDigest = d
 			s.save()
@@ -97,31 +120,56 @@ func (s *supervisor) once(ctx context.Context) int {
 }
 
 // hear takes one message of the child, and writes down what it changed.
-func (s *supervisor) hear(said map[string]string, digest chan<- string) {
+func (s *supervisor) hear(said map[string]string) {
 	if v, ok := said["X_QUORATE_CONFIG_DIGEST"]; ok {
 		s.state.ConfigDigest = v
 	}
 	if v, ok := said["X_QUORATE_EXE"]; ok {
 		s.state.Exe = v
 	}
-	if said["READY"] == "1" && !s.state.Ready {
-		s.state.Ready = true
-		pid, exe := s.state.PID, s.state.Exe
-		go func() {
-			d, err := runningDigest(pid, exe)
-			if err != nil {
-				return // unknown stays empty
-			}
-			select {
-			case digest <- d:
-			default:
-			}
-		}()
-	}
 	if said["STOPPING"] == "1" {
 		s.state.Ready = false
 	}
 	s.save()
+}
+
+// formedTimeout bounds FormedArgv: it reads and writes a few kilobytes. A disk
+// that takes longer than this does not serve either.
+const formedTimeout = 30 * time.Second
+
+// formed runs FormedArgv to its end.
+func (s *supervisor) formed(ctx context.Context) {
+	argv := s.unit.FormedArgv
+	if len(argv) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, formedTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir = s.unit.Dir
+	cmd.Env = environment(os.Environ(), s.unit.Env)
+	cmd.Stdout, cmd.Stderr = s.log, s.log
+	cmd.WaitDelay = time.Second
+	if err := cmd.Run(); err != nil {
+		s.say("%s, run because the service is ready, failed: %v", argv[0], err)
+	}
+}
+
+// ready writes down that the child is, and asks for the digest of what it runs.
+func (s *supervisor) ready(digest chan<- string) {
+	s.state.Ready = true
+	s.save()
+	pid, exe := s.state.PID, s.state.Exe
+	go func() {
+		d, err := runningDigest(pid, exe)
+		if err != nil {
+			return // unknown stays empty
+		}
+		select {
+		case digest <- d:
+		default:
+		}
+	}()
 }
 
 func (s *supervisor) save() {
@@ -134,8 +182,8 @@ func (s *supervisor) say(format string, a ...any) {
 	fmt.Fprintf(s.log, "kvserver supervise: "+format+"\n", a...)
 }
 
-// environment is the supervisor's own with the unit's over it, and the socket.
-func environment(own []string, unit map[string]string, socket string) []string {
+// environment is the supervisor's own with the unit's over it, without its socket.
+func environment(own []string, unit map[string]string) []string {
 	env := slices.DeleteFunc(slices.Clone(own), func(kv string) bool {
 		key, _, _ := strings.Cut(kv, "=")
 		_, over := unit[key]
@@ -149,7 +197,7 @@ func environment(own []string, unit map[string]string, socket string) []string {
 	for _, key := range keys {
 		env = append(env, key+"="+unit[key])
 	}
-	return append(env, "NOTIFY_SOCKET="+socket)
+	return env
 }
 
 // status is the exit status; SIGTERM to a child that was asked to stop is success, as systemd has it.

@@ -32,6 +32,10 @@ type Unit struct {
 	RestartDelayMS int64 `json:"restart_delay_ms"`
 	// StopTimeoutMS is the time between SIGTERM and SIGKILL.
 	StopTimeoutMS int64 `json:"stop_timeout_ms"`
+	// FormedArgv is run each time the child says that it is ready, before the
+	// state file says so, with the child's environment and folder. What it
+	// prints and how it fails goes to the log; it never ends the child. Empty: nothing is run.
+	FormedArgv []string `json:"formed_argv,omitempty"`
 }
 
 // State is what the supervisor writes into the state file, atomically, at
@@ -41,7 +45,7 @@ type State struct {
 	PID           int `json:"pid"` // of the child, 0 if none runs
 	// StartedAt is when the child was.
 	StartedAt time.Time `json:"started_at"`
-	// Ready: the child has said so.
+	// Ready: the child has said so, and FormedArgv has been run.
 	Ready bool `json:"ready"`
 	// Exe is what the child runs; ExeDigest its sha256 (a moment after Ready);
 	// ConfigDigest what the child says it runs with. Empty when not known.
@@ -71,6 +75,9 @@ func Load(path string) (Unit, error) {
 	}
 	if len(u.Argv) == 0 || !filepath.IsAbs(u.Argv[0]) {
 		return fail("argv has to start with the absolute path of a program")
+	}
+	if len(u.FormedArgv) > 0 && !filepath.IsAbs(u.FormedArgv[0]) {
+		return fail("formed_argv has to start with the absolute path of a program")
 	}
 	for what, p := range map[string]string{"pid_file": u.PIDFile, "state_file": u.StateFile} {
 		if !filepath.IsAbs(p) {

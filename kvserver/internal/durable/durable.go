@@ -1,0 +1,74 @@
+// Package durable writes small files so that a power cut at any moment leaves
+// the old content or the new one, and so that what has returned is on the disk:
+// the folder is fsynced too. That, and an owner that is right before the first
+// byte, is what the usual packages for atomic writes leave to their caller.
+package durable
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// File is what is to be at a path.
+type File struct {
+	Path string
+	Mode fs.FileMode // permissions, whatever the umask
+	// UID and GID of the owner; -1 leaves the process's own.
+	UID, GID int
+	Content  []byte
+}
+
+// Write puts the file in place, whole, and returns once that is durable. The
+// folder must be there. Another file at the path is replaced; a folder is not.
+func Write(f File) error {
+	name, err := Stage(f)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(name, f.Path); err != nil {
+		os.Remove(name)
+		return err
+	}
+	return SyncDir(filepath.Dir(f.Path))
+}
+
+// Stage writes the file beside its path under a hidden name of its own, with
+// its owner and mode before its first byte, and fsyncs it. The caller renames
+// or removes it.
+func Stage(f File) (name string, err error) {
+	tmp, err := os.CreateTemp(filepath.Dir(f.Path), "."+filepath.Base(f.Path)+".*") // O_EXCL, 0600
+	if err != nil {
+		return "", err
+	}
+	if f.UID >= 0 {
+		err = tmp.Chown(f.UID, f.GID)
+	}
+	if err == nil {
+		err = tmp.Chmod(f.Mode.Perm())
+	}
+	if err == nil {
+		_, err = tmp.Write(f.Content)
+	}
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		os.Remove(tmp.Name())
+		return "", err
+	}
+	return tmp.Name(), nil
+}
+
+// SyncDir makes durable what was renamed, linked or removed in a folder.
+func SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
