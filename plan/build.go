@@ -20,8 +20,7 @@ type Options struct {
 	SpecDigest string
 	// SkipUnreachable plans for the hosts that could be seen, and holds what belongs to the others.
 	SkipUnreachable bool
-	// Accept are reasons of which the operator has said that they may be passed over; only
-	// SpecBehind can be.
+	// Accept are reasons of which the operator has said that they may be passed over, see [Acceptable].
 	Accept []Reason
 	// KeepData moves data aside on destroy; otherwise it is removed with the rest.
 	KeepData bool
@@ -139,7 +138,7 @@ func (b *builder) seen() []*member {
 
 func begin(v Verb, c *spec.Cluster, o *Observed, opt Options) (*builder, error) {
 	b := &builder{spec: c, obs: o, opt: opt}
-	b.plan = &Plan{Format: Format, Verb: v, Cluster: c.Name, Situation: Unknown, SpecDigest: opt.SpecDigest, Steps: []Step{}, Observed: o.facts()}
+	b.plan = &Plan{Format: Format, Verb: v, Cluster: c.Name, Situation: Unknown, SpecDigest: opt.SpecDigest, Steps: []Step{}, Observed: o.Facts()}
 	b.plan.ObservedDigest = FactsDigest(b.plan.Observed)
 	var errs []error
 	for _, m := range c.Members {

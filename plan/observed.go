@@ -56,7 +56,9 @@ type Host struct {
 	Account      bool
 	Space        map[string]int64           // free bytes by path
 	Mounts       map[string]node.MountState // by path
-	Manifest     *Manifest                  // nil: none, or not readable
+	// Serves is the client address (host:port) at which its member answers, where that is not the spec's; "" otherwise.
+	Serves   string
+	Manifest *Manifest // nil: none, or not readable
 }
 
 // Platform is "os/arch" in Go's words.
@@ -129,11 +131,11 @@ func (a Answer) health() Health {
 	return Down
 }
 
-// facts lists what a plan depends upon, in the order of the keys. Clocks,
+// Facts lists what a plan depends upon, in the order of the keys. Clocks,
 // processes, free space, revisions and the leader are left out: they move by
 // themselves and change no step (the leader's place is decided again when a
 // restart is executed). A host without a look is one fact.
-func (o *Observed) facts() []Fact {
+func (o *Observed) Facts() []Fact {
 	var out []Fact
 	add := func(key, format string, args ...any) { out = append(out, Fact{key, fmt.Sprintf(format, args...)}) }
 	add("ca", "%s %s", or(o.CA.Cert.Fingerprint, "none"), o.CA.Problem)
@@ -217,6 +219,9 @@ func (h *Host) facts(name string, add func(key, format string, args ...any)) {
 		if !h.Unit.Running() {
 			add(fmt.Sprintf("%s port %d", p, port), "%s", listeners(h.Ports[port]))
 		}
+	}
+	if h.Serves != "" {
+		add(p+" serves", "%s", h.Serves)
 	}
 	if m := h.Manifest; m != nil {
 		add(p+" manifest", "cluster=%s member=%s token=%s formed=%t", m.Cluster, m.Member, m.Token, m.Formed)

@@ -130,6 +130,10 @@ const (
 	DataMoved        Reason = "data-moved"        // the spec's data directory is not where the data lies
 )
 
+// Acceptable are the reasons that may be passed over by name: where going on
+// loses nothing that cannot be had back.
+func Acceptable() []Reason { return []Reason{SpecBehind} }
+
 // Fact is one thing that was observed: a stable key and a short value.
 type Fact struct {
 	Key   string `json:"key"`

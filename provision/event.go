@@ -52,6 +52,11 @@ type Report struct {
 	Steps   []StepReport   `json:"steps"`
 	Counts  map[Result]int `json:"counts"`
 	Seconds float64        `json:"seconds"`
+	// Voters and Members as they answered when every step was done; nil after a destroy and a run that failed.
+	Voters  *plan.Voters   `json:"voters,omitempty"`
+	Members []MemberReport `json:"members,omitempty"`
+	// Problem says what is wrong although every step is done; "" if nothing is.
+	Problem string `json:"problem,omitempty"`
 	// Journal is the file with the whole story, "" if none was kept.
 	Journal string `json:"journal,omitempty"`
 }

@@ -75,6 +75,12 @@ func (s *Session) Observe(ctx context.Context) (*plan.Observed, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	if admin != nil {
+		if err := s.follow(ctx, o); err != nil {
+			return nil, err
+		}
+		s.askStrangers(ctx, o)
+	}
 	for name, a := range o.Cluster.Answers {
 		// Not asked to the end, since its unit is not ready: that is known, not a failure to ask.
 		if h := o.Hosts[name]; h.Problem == "" && h.Unit.Active != "active" && a.Asked != plan.Answered && a.Status == nil {
@@ -111,6 +117,10 @@ func (s *Session) ask(ctx context.Context, a Admin, name string) plan.Answer {
 	if _, err := s.Host(ctx, name); err != nil {
 		return plan.Answer{Problem: err.Error()}
 	}
+	return askThrough(ctx, a, name)
+}
+
+func askThrough(ctx context.Context, a Admin, name string) plan.Answer {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	var members []kvserver.Member

@@ -38,6 +38,10 @@ func (r *run) restart(ctx context.Context, s plan.Step, a *plan.Restart) (outcom
 	if _, err := h.Service(ctx, host.ServiceRequest{Unit: a.Unit, Verb: "restart", Wait: a.Wait}); err != nil {
 		return outcome{}, err
 	}
+	r.session.relocate(s.Member, "") // it serves where its configuration, which is the spec's now, says
+	if admin, err = r.session.Admin(); err != nil {
+		return outcome{}, err
+	}
 	var applied uint64
 	for _, p := range peers {
 		applied = max(applied, p.RaftAppliedIndex)

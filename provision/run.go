@@ -123,6 +123,12 @@ func (r *run) execute(ctx context.Context) (*Report, error) {
 		rep.Counts[reports[i].Result]++
 	}
 	rep.Steps = reports
+	if len(errs) == 0 && ctx.Err() == nil && r.plan.Verb == plan.Apply {
+		if err := r.verify(ctx, rep); err != nil {
+			rep.Problem = err.Error()
+			errs = append(errs, err)
+		}
+	}
 	rep.Seconds = r.session.world.Clock().Sub(r.begun).Seconds()
 	err := errors.Join(errs...)
 	if ctx.Err() != nil && (err != nil || rep.Counts[Unreached] > 0) {

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -25,6 +26,7 @@ type Session struct {
 
 	mu     sync.Mutex
 	admin  Admin
+	moved  map[string]string // client addresses of members that serve elsewhere than the spec says
 	unlock []func() error
 	wrap   func(member string, h host.Host) host.Host // the journal's ear, nil outside a run
 	lost   map[string]error                           // hosts whose connection has died since
@@ -89,17 +91,45 @@ func (s *Session) Admin() (Admin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a client certificate for this run: %w", err)
 	}
-	s.admin = s.world.Admin(s.Endpoints(), t, s.Dial)
+	s.admin = s.world.Admin(s.endpoints(), t, s.Dial)
 	return s.admin, nil
 }
 
-// Endpoints are the members' client addresses in the spec's order.
+// Endpoints are the members' client addresses in the spec's order: where they
+// serve now, which may not be where the spec wants them.
 func (s *Session) Endpoints() []Endpoint {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.endpoints()
+}
+
+func (s *Session) endpoints() []Endpoint {
 	var out []Endpoint
 	for _, m := range s.cluster.Members {
-		out = append(out, Endpoint{Name: m.Name, Address: plan.HostPort(m.Address, m.ClientPort)})
+		out = append(out, Endpoint{Name: m.Name, Address: cmp.Or(s.moved[m.Name], wanted(m))})
 	}
 	return out
+}
+
+// wanted is the client address that the spec gives a member.
+func wanted(m *spec.Member) string { return plan.HostPort(m.Address, m.ClientPort) }
+
+// relocate has a member asked at another address from now on; "" is the
+// spec's. Questions on their way are ended.
+func (s *Session) relocate(member, address string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.moved[member] == address {
+		return
+	}
+	if s.moved == nil {
+		s.moved = map[string]string{}
+	}
+	s.moved[member] = address
+	if s.admin != nil {
+		_ = s.admin.Close() // its endpoints are not the members' any more
+		s.admin = nil
+	}
 }
 
 // Operator gives the TLS configuration of a short-lived client certificate.

@@ -31,6 +31,11 @@ func (r *run) start(ctx context.Context, _ plan.Step, a *plan.Start) (outcome, e
 	}); err != nil {
 		return outcome{}, err
 	}
+	for _, m := range a.Members {
+		if m.Restart {
+			r.session.relocate(m.Member, "") // it serves where its configuration, which is the spec's now, says
+		}
+	}
 	id, err := r.oneCluster(ctx, a)
 	if err != nil {
 		return outcome{}, err

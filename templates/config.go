@@ -202,3 +202,22 @@ func listen(address string, port int, loopback bool) string {
 	}
 	return strings.Join(urls, ",")
 }
+
+// ClientAddresses are the addresses (host:port) that a configuration rendered
+// by [Config] has its member advertise to clients; none if it says none.
+func ClientAddresses(config []byte) []string {
+	var out []string
+	for line := range strings.Lines(string(config)) {
+		urls, ok := strings.CutPrefix(strings.TrimSpace(line), "advertise-client-urls:")
+		if !ok {
+			continue
+		}
+		for u := range strings.SplitSeq(strings.Trim(strings.TrimSpace(urls), `"`), ",") {
+			_, at, _ := strings.Cut(u, "://")
+			if at != "" {
+				out = append(out, at)
+			}
+		}
+	}
+	return out
+}

@@ -136,15 +136,6 @@ func (j *job) replay(p *process, saved *plan.Plan, v view.Options) error {
 	return nil
 }
 
-// reach tells how to get to a cluster that has just been brought up.
-func (c *carrying) reach(j *job) error {
-	var endpoints []string
-	for _, m := range j.cluster.Members {
-		endpoints = append(endpoints, plan.URL("https", m.Address, m.ClientPort))
-	}
-	return view.Reach(c.p.out, j.cluster.Name, endpoints, c.hint, c.v)
-}
-
 // interrupted reports whether a run was stopped from outside.
 func interrupted(err error) bool {
 	var i *provision.InterruptedError

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"quorate/cmd/quorate/internal/view"
 	"quorate/plan"
@@ -55,8 +56,14 @@ func (c *carrying) all(ctx context.Context, jobs []*job) error {
 	if steps == 0 {
 		return worst
 	}
+	asked := c.p.now()
 	if err := c.approve(ctx); err != nil {
 		return err
+	}
+	if c.p.now().Sub(asked) > longAsked {
+		if err := c.again(ctx, jobs); err != nil {
+			return err
+		}
 	}
 	for i, j := range jobs {
 		if j.plan.Empty() {
@@ -78,6 +85,32 @@ func (c *carrying) all(ctx context.Context, jobs []*job) error {
 		}
 	}
 	return worst
+}
+
+// longAsked is how long a question may be open before what was seen is seen to be old.
+const longAsked = 30 * time.Second
+
+// again looks once more at every cluster, and refuses if one is not as the
+// plan that was approved knew it.
+func (c *carrying) again(ctx context.Context, jobs []*job) error {
+	for _, j := range jobs {
+		if j.plan.Empty() {
+			continue
+		}
+		now, err := j.session.Observe(ctx)
+		if err != nil {
+			return err
+		}
+		fresh := now.Facts()
+		if plan.FactsDigest(fresh) == j.plan.ObservedDigest {
+			continue
+		}
+		if err := view.Moved(c.p.err, j.cluster.Name, plan.Moved(j.plan.Observed, fresh), c.v); err != nil {
+			return err
+		}
+		return &exitError{code: exitHeld, message: fmt.Sprintf("cluster %q has changed while the question was open, so nothing was touched\n  run again and review the new plan", j.cluster.Name)}
+	}
+	return nil
 }
 
 // approve asks before anything is touched.
@@ -123,7 +156,7 @@ func (c *carrying) one(ctx context.Context, j *job) error {
 		return err
 	}
 	if err == nil && j.plan.Verb == plan.Apply {
-		if err := c.reach(j); err != nil {
+		if err := view.Reach(c.p.out, report, c.hint, c.v); err != nil {
 			return err
 		}
 	}

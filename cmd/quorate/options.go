@@ -1,12 +1,14 @@
 package main
 
 import (
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"quorate/cmd/quorate/internal/view"
+	"quorate/plan"
 )
 
 // specOptions say which spec, and which cluster of it.
@@ -36,16 +38,33 @@ func (o *specOptions) addVariables(f *pflag.FlagSet) {
 type hostOptions struct {
 	Parallelism     int
 	SkipUnreachable bool
+	// Accept are reasons that may be passed over, see [plan.Acceptable].
+	Accept []string
 }
 
 func (o *hostOptions) AddFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.Parallelism, "parallelism", 10, "how many steps, and clusters looked at, at a time; 0 is no bound")
+	f.StringArrayVar(&o.Accept, "accept", nil, "pass over a `REASON` that would be held: spec-behind")
 	f.BoolVar(&o.SkipUnreachable, "skip-unreachable", false, "go on with the hosts that answer and hold what belongs to the others")
+}
+
+// accepted are the reasons to pass over.
+func (o *hostOptions) accepted() []plan.Reason {
+	var out []plan.Reason
+	for _, r := range o.Accept {
+		out = append(out, plan.Reason(r))
+	}
+	return out
 }
 
 func (o *hostOptions) check() error {
 	if o.Parallelism < 0 {
 		return badUsage("--parallelism cannot be negative")
+	}
+	for _, r := range o.Accept {
+		if !slices.Contains(plan.Acceptable(), plan.Reason(r)) {
+			return badUsage("--accept cannot be %q: what can be passed over is %v", r, plan.Acceptable())
+		}
 	}
 	return nil
 }

@@ -85,7 +85,7 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 	}
 	j.plan, err = how.build(j.cluster, j.observed, plan.Options{
 		Now: p.now(), Token: token, SpecDigest: spec.Digest(j.cluster),
-		SkipUnreachable: how.SkipUnreachable, KeepData: how.keepData,
+		SkipUnreachable: how.SkipUnreachable, Accept: how.accepted(), KeepData: how.keepData,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot plan cluster %q: %w", j.cluster.Name, err)

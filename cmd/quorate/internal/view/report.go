@@ -41,11 +41,14 @@ func Report(w io.Writer, r *provision.Report, o Options) error {
 		text = "no steps"
 	}
 	d.line("cluster %s: %s, in %s", r.Cluster, text, Seconds(r.Seconds))
+	if r.Problem != "" {
+		d.wrapped("  ", r.Problem, red)
+	}
 	if len(failed) > 0 && r.Journal != "" {
-		d.line("the whole story is in %s", r.Journal)
+		d.line("full log: %s", r.Journal)
 	}
 	if len(failed) > 0 {
-		d.line("nothing is lost: mend the cause and apply again, it goes on from here")
+		d.line("nothing is lost: fix the cause and apply again; steps that are done are skipped")
 	}
 	return d.err
 }
@@ -71,10 +74,24 @@ func Moved(w io.Writer, cluster string, lines []string, o Options) error {
 	return d.err
 }
 
-// Reach tells how to get to a cluster that serves.
-func Reach(w io.Writer, cluster string, endpoints []string, hint string, o Options) error {
+// Reach tells how to get to a cluster that serves, as it was seen at the end of a run.
+func Reach(w io.Writer, r *provision.Report, hint string, o Options) error {
+	if r.Voters == nil || !r.Voters.Writable() {
+		return nil
+	}
 	d := &paper{w: w, o: o}
-	d.line("%s serves at %s", d.paint(green, "cluster "+cluster), List(endpoints))
+	var at []string
+	for _, m := range r.Members {
+		if m.Healthy {
+			at = append(at, "https://"+m.Endpoint)
+		}
+	}
+	d.line("%s serves at %s (%s)", d.paint(green, "cluster "+r.Cluster), List(at), r.Voters)
+	for _, m := range r.Members {
+		if !m.Healthy {
+			d.wrapped("  "+m.Name+": ", "does not serve: "+m.Problem, yellow)
+		}
+	}
 	d.line("  look at it:  quorate status%s", hint)
 	d.line("  talk to it:  quorate ctl%s -- put hello world", hint)
 	return d.err

@@ -76,7 +76,10 @@ func TestReport(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := Reach(&b, "lab", []string{"https://a:2379", "https://b:2379"}, " --cluster lab", Options{}); err != nil {
+	if err := Reach(&b, seen(2), " --cluster lab", Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Reach(&b, seen(1), " --cluster lab", Options{}); err != nil { // no quorum: nothing serves
 		t.Fatal(err)
 	}
 	if err := StillHeld(&b, held(false), Options{}); err != nil {
@@ -133,4 +136,16 @@ func TestUnits(t *testing.T) {
 			t.Errorf("%d B: %s, want %s", n, got, want)
 		}
 	}
+}
+
+// seen is a run after which n of three members served.
+func seen(n int) *provision.Report {
+	r := &provision.Report{Cluster: "lab", Voters: &plan.Voters{Total: 3, Healthy: n}}
+	for i, name := range []string{"a", "b", "c"} {
+		r.Members = append(r.Members, provision.MemberReport{Name: name, Endpoint: name + ":2379", Healthy: i < n})
+		if i >= n {
+			r.Members[i].Problem = "connection refused"
+		}
+	}
+	return r
 }

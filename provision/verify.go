@@ -1,0 +1,61 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"quorate/plan"
+)
+
+// MemberReport is what a member answered when a run was over.
+type MemberReport struct {
+	Name string `json:"name"`
+	// ID of the member in hex, "" if it gave none.
+	ID      string `json:"id,omitempty"`
+	Healthy bool   `json:"healthy"`
+	// Endpoint is where it serves clients: host:port.
+	Endpoint string `json:"endpoint"`
+	Problem  string `json:"problem,omitempty"`
+}
+
+// verify asks every member once more when all steps are done: what is said at
+// the end of a run is what was seen then, not what was planned. No quorum is
+// an error. It costs one round trip; nothing is retried.
+func (r *run) verify(ctx context.Context, rep *Report) error {
+	admin, err := r.session.Admin()
+	if err != nil {
+		return fmt.Errorf("every step is done, and nobody could be asked whether the cluster serves: %w", err)
+	}
+	members := r.session.cluster.Members
+	answers := make([]plan.Answer, len(members))
+	parallel(len(members), func(i int) { answers[i] = r.session.ask(ctx, admin, members[i].Name) })
+	o := &plan.Observed{Hosts: map[string]*plan.Host{}, Cluster: plan.Cluster{Answers: map[string]plan.Answer{}}}
+	for i, m := range members {
+		o.Hosts[m.Name] = &plan.Host{}
+		o.Cluster.Answers[m.Name] = answers[i]
+	}
+	census := plan.TakeCensus(r.session.cluster, o)
+	v := census.Membership.Voters()
+	rep.Voters = &v
+	var problems []string
+	for _, e := range r.session.Endpoints() {
+		a := o.Cluster.Answers[e.Name]
+		in, _ := census.Membership.Of(e.Name)
+		m := MemberReport{Name: e.Name, Healthy: in.Health == plan.Healthy, Endpoint: e.Address, Problem: a.Problem}
+		if a.Status != nil {
+			m.ID = fmt.Sprintf("%x", a.Status.MemberID)
+		}
+		if !m.Healthy && m.Problem != "" {
+			problems = append(problems, m.Name+": "+m.Problem)
+		}
+		rep.Members = append(rep.Members, m)
+	}
+	for _, c := range census.Conflicts {
+		problems = append(problems, c.Subject+": "+c.Detail)
+	}
+	if !v.Writable() {
+		return fmt.Errorf("every step is done, and the cluster does not serve: %s (%s)", v, strings.Join(problems, "; "))
+	}
+	return nil
+}
