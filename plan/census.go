@@ -200,13 +200,21 @@ func (o *Observed) idOf(c *spec.Cluster, m *spec.Member) uint64 {
 		return st.MemberID
 	}
 	h := o.Hosts[m.Name]
-	if man := h.manifest(); man != nil && man.Cluster == c.Name && h.hasData() {
-		id, err := strconv.ParseUint(man.MemberID, 16, 64)
-		if err == nil {
-			return id
-		}
+	if !h.hasData() {
+		return 0
 	}
-	return 0
+	noted := ""
+	if man := h.manifest(); man != nil && man.Cluster == c.Name {
+		noted = man.MemberID
+	}
+	if h.Mark != nil {
+		noted = h.Mark.MemberID
+	}
+	id, err := strconv.ParseUint(noted, 16, 64)
+	if err != nil {
+		return 0 // nothing was noted down
+	}
+	return id
 }
 
 func (h *Host) manifest() *Manifest {

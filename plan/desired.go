@@ -84,7 +84,7 @@ func (b *builder) desire(m *member) (*desired, error) {
 	d.manifest = &Manifest{
 		Format: ManifestFormat, Cluster: b.spec.Name, Member: m.Name, Token: b.plan.Token, Formed: b.formed,
 		DataDir: l.Data, WALDir: l.WAL, SpecDigest: b.plan.SpecDigest,
-		Files: map[string]string{l.EtcdYAML: digest(string(config)), l.UnitFile: digest(string(unit)), l.CA: "", l.Bootstrap: ""},
+		Files: map[string]string{l.EtcdYAML: digest(string(config)), l.UnitFile: digest(string(unit)), l.CA: "", l.Bootstrap: "", l.Mark: ""},
 	}
 	for _, c := range b.memberCertificates(m) {
 		d.manifest.Files[c.Path], d.manifest.Files[c.Key] = "", ""
@@ -110,7 +110,7 @@ func (b *builder) unit(m *member) ([]byte, error) {
 	l := m.layout
 	p := templates.UnitParams{
 		Cluster: b.spec.Name, Member: m.Name, Binary: l.KVServer,
-		ConfigFile: l.EtcdYAML, BootstrapFile: l.Bootstrap, UnitFile: l.UnitFile, DataDir: l.Data, WALDir: l.WAL,
+		ConfigFile: l.EtcdYAML, BootstrapFile: l.Bootstrap, MarkFile: l.Mark, UnitFile: l.UnitFile, DataDir: l.Data, WALDir: l.WAL,
 		User: b.spec.Server.User,
 	}
 	if b.spec.Server.Etcd != nil {

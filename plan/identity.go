@@ -59,9 +59,9 @@ func (b *builder) history() (data, running, touched bool) {
 		ours := h.hasData() && (h.Manifest != nil || b.proven(m))
 		data = data || ours
 		running = running || h.Unit.Running()
-		touched = touched || h.Manifest != nil
+		touched = touched || h.Manifest != nil || h.Mark != nil
 		switch {
-		case h.Manifest != nil && h.Manifest.Formed:
+		case h.Manifest != nil && h.Manifest.Formed, h.Mark != nil:
 			b.formed = true
 		case h.Manifest == nil && ours:
 			b.formed = true // nobody can say how far it had come: the careful reading
@@ -251,10 +251,18 @@ func (b *builder) dataOf(m *member) {
 	}
 }
 
+// mayBeNew reports whether a member may start with an empty disk: while the
+// cluster is not formed, or if it was to take part in the bootstrap and has never served.
+func (b *builder) mayBeNew(m *member) bool {
+	return m.host.Mark == nil && (!b.formed || b.neverServed(m) && !m.hasData())
+}
+
 // neverServed reports whether a formed cluster lists a member that has never
 // started: it was to take part in the bootstrap and the run was cut before. It
 // has acknowledged nothing, and etcd itself lets it start as new.
-func (b *builder) neverServed(m *member) bool { return m.in && !m.listed.Started && !m.listed.Learner }
+func (b *builder) neverServed(m *member) bool {
+	return m.in && !m.listed.Started && !m.listed.Learner && m.host.Mark == nil
+}
 
 // majority holds the start of a stopped cluster that can have no quorum: too
 // many of its disks are lost.

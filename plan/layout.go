@@ -19,7 +19,8 @@ type Layout struct {
 	Config    string // folder: /etc/quorate/<cluster>
 	Manifest  string
 	EtcdYAML  string // what the member runs with
-	Bootstrap string // read only while the data directory has no member
+	Bootstrap string // read only while the data directory has no member; gone once the member has served
+	Mark      string // there once the member has served
 	PKI       string // folder
 	CA        string
 	Bin       string // folder
@@ -52,6 +53,7 @@ func LayoutOf(c *spec.Cluster, m *spec.Member) Layout {
 		Manifest:  path.Join(etc, "manifest.json"),
 		EtcdYAML:  path.Join(etc, "etcd.yaml"),
 		Bootstrap: path.Join(etc, "bootstrap.yaml"),
+		Mark:      path.Join(etc, "formed.json"),
 		PKI:       path.Join(etc, "pki"),
 		CA:        path.Join(etc, "pki/ca.pem"),
 		Bin:       path.Join(root+"/", "opt/quorate", c.Name),

@@ -221,12 +221,19 @@ func (w *world) elect() {
 				w.voters[i].ClientURLs = []string{"https://" + v.Name}
 			}
 		}
-		// Ready: its host drops the file that would let it start as new.
-		delete(w.obs.Hosts[v.Name].Files, plan.LayoutOf(w.spec, w.spec.Member(v.Name)).Bootstrap)
+		w.ready(v)
 		st.Leader = up[0].ID
 		w.obs.Hosts[v.Name].Unit.Active, w.obs.Hosts[v.Name].Unit.Sub = "active", "running"
 		w.obs.Cluster.Answers[v.Name] = plan.Answer{Asked: plan.Answered, Status: &st, Members: w.voters}
 	}
+}
+
+// ready is what a host does when its member serves: it notes that, and drops
+// the file that would let it start as new.
+func (w *world) ready(v kvserver.Member) {
+	h, l := w.obs.Hosts[v.Name], plan.LayoutOf(w.spec, w.spec.Member(v.Name))
+	h.Mark = &kvserver.Mark{Format: kvserver.MarkFormat, ClusterID: "7", MemberID: kvserver.ID(v.ID), At: now}
+	delete(h.Files, l.Bootstrap)
 }
 
 // say changes what the members that answer say of themselves.

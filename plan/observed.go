@@ -57,7 +57,9 @@ type Host struct {
 	Space        map[string]int64           // free bytes by path
 	Mounts       map[string]node.MountState // by path
 	// Serves is the client address (host:port) at which its member answers, where that is not the spec's; "" otherwise.
-	Serves   string
+	Serves string
+	// Mark is what the host noted when its member served; nil: it has not.
+	Mark     *kvserver.Mark
 	Manifest *Manifest // nil: none, or not readable
 }
 
@@ -219,6 +221,9 @@ func (h *Host) facts(name string, add func(key, format string, args ...any)) {
 		if !h.Unit.Running() {
 			add(fmt.Sprintf("%s port %d", p, port), "%s", listeners(h.Ports[port]))
 		}
+	}
+	if h.Mark != nil {
+		add(p+" mark", "member %s of cluster %s", h.Mark.MemberID, h.Mark.ClusterID)
 	}
 	if h.Serves != "" {
 		add(p+" serves", "%s", h.Serves)

@@ -87,9 +87,13 @@ func (b *builder) unwritten(m *member) (*Files, []string) {
 		intent.Formed = b.formed && m.healthy()
 		files = append(files, WriteFile{Path: l.Manifest, Mode: 0o644, Owner: b.rootOwner(m), Content: string(intent.Encode())})
 	}
-	// Who has no data yet and may start as new needs to know with whom.
-	if !b.formed || b.neverServed(m) && !h.hasData() {
+	// Who has no data yet and may start as new needs to know with whom. Once a member has served the
+	// file must be gone: its host removes it when the member is ready, and this is for when it could not.
+	switch {
+	case b.mayBeNew(m):
 		files = append(files, want.bootstrap)
+	case h.Files[l.Bootstrap].Exists && (m.healthy() || h.Mark != nil):
+		a.Absent = append(a.Absent, l.Bootstrap)
 	}
 	for _, f := range files {
 		have := h.Files[f.Path]

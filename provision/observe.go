@@ -183,6 +183,13 @@ func (s *Session) look(ctx context.Context, m *spec.Member) *plan.Host {
 			return &plan.Host{Problem: fmt.Sprintf("%s: %v", l.Manifest, err)}
 		}
 	}
+	if f := look.Files[l.Mark]; f.Exists {
+		mark, err := kvserver.ParseMark(f.Content)
+		if err != nil {
+			return &plan.Host{Problem: fmt.Sprintf("%s, which says whether a member has served there, cannot be read: %v", l.Mark, err)}
+		}
+		out.Mark = &mark
+	}
 	return out
 }
 
@@ -223,7 +230,7 @@ func (s *Session) query(m *spec.Member, l plan.Layout) host.Query {
 			}
 		}
 	}
-	add(true, l.Manifest, l.EtcdYAML, l.Bootstrap, l.UnitFile, l.CA, l.Cert("server"), l.Cert("peer"), l.Cert("client"))
+	add(true, l.Manifest, l.Mark, l.EtcdYAML, l.Bootstrap, l.UnitFile, l.CA, l.Cert("server"), l.Cert("peer"), l.Cert("client"))
 	add(false, l.Key("server"), l.Key("peer"), l.Key("client"), l.Config, l.PKI, l.Bin, l.Data, l.WAL, l.Run)
 	if l.Log != "" {
 		add(false, path.Dir(l.Log))

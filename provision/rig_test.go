@@ -101,12 +101,13 @@ type etcd struct {
 }
 
 type node struct {
-	id     uint64
-	layout plan.Layout
-	addr   string
-	up     bool
-	deaf   bool // runs and answers nobody
-	joined bool // has been started: an empty disk would be a loss
+	id      uint64
+	layout  plan.Layout
+	machine *hosttest.Machine
+	addr    string
+	up      bool
+	deaf    bool // runs and answers nobody
+	joined  bool // has been started: an empty disk would be a loss
 }
 
 func (e *etcd) start(name string, p *hosttest.Process) error {
@@ -140,13 +141,25 @@ func (e *etcd) start(name string, p *hosttest.Process) error {
 	p.ConfigDigest = kvserver.ConfigDigest(config, unit)
 	p.Ready = func() bool { e.mu.Lock(); defer e.mu.Unlock(); return e.quorum() }
 	p.OnStop = func() { e.stop(name) }
-	n.up, n.joined = true, true
+	n.up, n.joined, n.machine = true, true, m
 	if e.quorum() {
 		if e.leader == "" {
 			e.leader = name
 		}
+		for _, o := range e.members {
+			if o.up {
+				o.ready()
+			}
+		}
 	}
 	return nil
+}
+
+// ready is what the unit does when its member serves: note it, and take the bootstrap file away.
+func (n *node) ready() {
+	mark, _ := json.Marshal(kvserver.Mark{Format: kvserver.MarkFormat, ClusterID: "7", MemberID: kvserver.ID(n.id), At: now})
+	n.machine.WriteFile(n.layout.Mark, mark, 0o644)
+	n.machine.RemoveAll(n.layout.Bootstrap)
 }
 
 func (e *etcd) stop(name string) {

@@ -52,8 +52,8 @@ func unit() UnitParams {
 	return UnitParams{
 		Cluster: "lab", Member: "etcd1", Binary: "/usr/local/bin/kvserver",
 		ConfigFile: "/etc/quorate/lab/etcd.yaml", BootstrapFile: "/etc/quorate/lab/bootstrap.yaml",
-		UnitFile: "/etc/systemd/system/quorate-lab.service",
-		DataDir:  "/var/lib/etcd/lab", User: "etcd",
+		MarkFile: "/etc/quorate/lab/formed.json", UnitFile: "/etc/systemd/system/quorate-lab.service",
+		DataDir: "/var/lib/etcd/lab", User: "etcd",
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
 )
@@ -22,6 +23,8 @@ type UnitParams struct {
 	Etcd          string
 	ConfigFile    string
 	BootstrapFile string // may be empty
+	// MarkFile is where the host remembers that its member has served; may be empty.
+	MarkFile string
 	// UnitFile is where the rendered unit will lie: kvserver reads it at its
 	// start, so that the digest it runs with covers the unit too. May be empty.
 	UnitFile string
@@ -42,11 +45,31 @@ func (p UnitParams) Argv() []string {
 	if p.BootstrapFile != "" {
 		argv = append(argv, "--bootstrap-file", p.BootstrapFile)
 	}
+	if p.MarkFile != "" {
+		argv = append(argv, "--mark", p.MarkFile)
+	}
 	if p.UnitFile != "" {
 		argv = append(argv, "--unit-file", p.UnitFile)
 	}
 	if p.Etcd != "" {
 		argv = append(argv, "--etcd", p.Etcd)
+	}
+	return argv
+}
+
+// FormedArgv is the command line that notes on the host that its member has
+// served, and takes the bootstrap file away; nil where there is no mark. It is
+// run each time the member is ready.
+func (p UnitParams) FormedArgv() []string {
+	if p.MarkFile == "" {
+		return nil
+	}
+	argv := []string{p.Binary, "formed", "--mark", p.MarkFile, "--data-dir", p.DataDir}
+	if p.WALDir != "" {
+		argv = append(argv, "--wal-dir", p.WALDir)
+	}
+	if p.BootstrapFile != "" {
+		argv = append(argv, "--bootstrap-file", p.BootstrapFile)
 	}
 	return argv
 }
@@ -72,7 +95,7 @@ func Unit(p UnitParams) ([]byte, error) {
 	if p.User == "root" {
 		return fail(errors.New("a member does not run as root: give it an account of its own"))
 	}
-	for _, arg := range p.Argv() {
+	for _, arg := range slices.Concat(p.Argv(), p.FormedArgv()) {
 		if err := word("path", arg); err != nil {
 			return fail(err)
 		}
@@ -103,6 +126,7 @@ func Unit(p UnitParams) ([]byte, error) {
 		"Member":    p.Member,
 		"User":      p.User,
 		"ExecStart": strings.Join(p.Argv(), " "),
+		"Formed":    strings.Join(p.FormedArgv(), " "),
 		"Writable":  strings.Join(writable, " "),
 		// Data under a folder that the unit hides is bound in again.
 		"Hidden": strings.Join(hidden, " "),
@@ -119,6 +143,8 @@ type Service struct {
 	Argv []string          `json:"argv"`
 	Env  map[string]string `json:"env,omitempty"`
 	Dir  string            `json:"dir"`
+	// FormedArgv is run each time the child is ready; how it ends does not end the child.
+	FormedArgv []string `json:"formed_argv,omitempty"`
 	// LogFile takes the output of child and supervisor.
 	LogFile string `json:"log_file"`
 	// PIDFile is the supervisor's: flocked as long as it lives.
@@ -149,6 +175,7 @@ func Supervised(p UnitParams) ([]byte, error) {
 	e.SetIndent("", "  ")
 	err := e.Encode(Service{
 		Argv:           p.Argv(),
+		FormedArgv:     p.FormedArgv(),
 		Env:            p.Env,
 		Dir:            p.DataDir,
 		LogFile:        p.LogFile,
@@ -177,7 +204,7 @@ func (p UnitParams) check() error {
 		optional   bool
 	}{
 		{"binary", p.Binary, false}, {"configuration file", p.ConfigFile, false}, {"data directory", p.DataDir, false},
-		{"bootstrap file", p.BootstrapFile, true}, {"WAL directory", p.WALDir, true}, {"etcd binary", p.Etcd, true},
+		{"bootstrap file", p.BootstrapFile, true}, {"mark", p.MarkFile, true}, {"WAL directory", p.WALDir, true}, {"etcd binary", p.Etcd, true},
 	} {
 		if t.path == "" && t.optional {
 			continue
