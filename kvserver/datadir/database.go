@@ -1,0 +1,158 @@
+package datadir
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"go.etcd.io/etcd/client/pkg/v3/types"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/membership"
+	"go.etcd.io/etcd/server/v3/storage/schema"
+
+	"quorate/kvserver"
+)
+
+// errInUse: another process has the database open, and does not let go of it.
+var errInUse = errors.New("in use by another process")
+
+// view runs f on a database, read only; f is not run, and found is false, where
+// there is no file or an empty one. It waits for a lock as long as wait.
+//
+// A damaged database makes bolt panic or read outside the file; here it is an error.
+func view(path string, wait time.Duration, f func(*bolt.Tx) error) (found bool, err error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("cannot read database %s: it is damaged (%v)", path, r)
+		}
+	}()
+	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: wait})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return false, fmt.Errorf("database %s is %w", path, errInUse)
+	} else if err != nil {
+		return false, fmt.Errorf("cannot read database %s: %w", path, err)
+	}
+	defer db.Close()
+	if err := db.View(f); err != nil {
+		return true, fmt.Errorf("cannot read database %s: %w", path, err)
+	}
+	return true, nil
+}
+
+// consistentIndex is the raft index that a database has been applied up to; 0
+// if there is none.
+func consistentIndex(path string) (index uint64, err error) {
+	_, err = view(path, time.Second, func(tx *bolt.Tx) error {
+		index = applied(tx)
+		return nil
+	})
+	return index, err
+}
+
+func get(tx *bolt.Tx, bucket interface{ Name() []byte }, key []byte) []byte {
+	if b := tx.Bucket(bucket.Name()); b != nil {
+		return b.Get(key)
+	}
+	return nil
+}
+
+func applied(tx *bolt.Tx) uint64 {
+	if v := get(tx, schema.Meta, schema.MetaConsistentIndexKeyName); len(v) == 8 {
+		return binary.BigEndian.Uint64(v)
+	}
+	return 0
+}
+
+// database fills in what member/snap/db says; an error is one of [view]'s.
+func (i *inspector) database(path string) error {
+	var db kvserver.InspectedDB
+	var members []kvserver.InspectedMember
+	var removed []string
+	// No wait: who holds it is a member, and does so as long as it runs.
+	found, err := view(path, time.Millisecond, func(tx *bolt.Tx) (err error) {
+		db.Applied, db.Revision, db.Size = applied(tx), revision(tx), tx.Size()
+		db.ClusterVersion = string(get(tx, schema.Cluster, schema.ClusterClusterVersionKeyName))
+		db.StorageVersion = string(get(tx, schema.Meta, schema.MetaStorageVersionName))
+		members, removed, err = membersIn(tx)
+		return err
+	})
+	if err != nil || !found {
+		return err
+	}
+	i.DB, i.Members, i.Removed = &db, members, removed
+	return nil
+}
+
+// revision of the keys, as mvcc's store.restore finds it, without reading them
+// all: the key of the last one begins with it.
+func revision(tx *bolt.Tx) int64 {
+	rev := int64(1)
+	if b := tx.Bucket(schema.Key.Name()); b != nil {
+		if last, _ := b.Cursor().Last(); len(last) >= 8 {
+			rev = max(rev, int64(binary.BigEndian.Uint64(last)))
+		}
+	}
+	for _, key := range [][]byte{schema.FinishedCompactKeyName, schema.ScheduledCompactKeyName} {
+		if v := get(tx, schema.Meta, key); len(v) >= 8 {
+			rev = max(rev, int64(binary.BigEndian.Uint64(v)))
+		}
+	}
+	return rev
+}
+
+func membersIn(tx *bolt.Tx) (members []kvserver.InspectedMember, removed []string, err error) {
+	if b := tx.Bucket(schema.Members.Name()); b != nil {
+		err := b.ForEach(func(_, v []byte) error {
+			var m membership.Member
+			if err := json.Unmarshal(v, &m); err != nil {
+				return fmt.Errorf("member list: %w", err)
+			}
+			members = append(members, inspected(m))
+			return nil
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	if b := tx.Bucket(schema.MembersRemoved.Name()); b != nil {
+		err := b.ForEach(func(k, _ []byte) error {
+			id, err := types.IDFromString(string(k))
+			if err != nil {
+				return fmt.Errorf("removed members: %w", err)
+			}
+			removed = append(removed, kvserver.ID(uint64(id)))
+			return nil
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	sortMembers(members)
+	slices.Sort(removed)
+	return members, removed, nil
+}
+
+func inspected(m membership.Member) kvserver.InspectedMember {
+	return kvserver.InspectedMember{ID: kvserver.ID(uint64(m.ID)), Name: m.Name, PeerURLs: m.PeerURLs, ClientURLs: m.ClientURLs, Learner: m.IsLearner}
+}
+
+func sortMembers(members []kvserver.InspectedMember) {
+	slices.SortFunc(members, func(a, b kvserver.InspectedMember) int { return strings.Compare(a.ID, b.ID) })
+}
