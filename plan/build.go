@@ -22,6 +22,8 @@ type Options struct {
 	SkipUnreachable bool
 	// Accept are reasons of which the operator has said that they may be passed over, see [Acceptable].
 	Accept []Reason
+	// Forget lets a destroy put away what the operator's side holds of a cluster that no host knows.
+	Forget bool
 	// KeepData moves data aside on destroy; otherwise it is removed with the rest.
 	KeepData bool
 }
@@ -74,6 +76,7 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 		for _, m := range b.members {
 			b.record(m)
 		}
+		b.remember()
 	}
 	return b.finish()
 }

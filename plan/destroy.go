@@ -1,6 +1,10 @@
 package plan
 
-import "quorate/plan/spec"
+import (
+	"fmt"
+
+	"quorate/plan/spec"
+)
 
 // BuildDestroy plans the removal of everything that apply made: units, files,
 // binaries, data (or moves it aside, Options.KeepData), CA and client
@@ -23,6 +27,7 @@ func BuildDestroy(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 		}
 		m.may = grants{stage: true, sign: true, start: true, roll: true}
 	}
+	b.abandoned()
 	b.plan.Situation = Running
 	if b.plan.Before.Healthy == 0 {
 		b.plan.Situation = Stopped
@@ -30,6 +35,7 @@ func BuildDestroy(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 	if b.plan.Blocked() {
 		return b.finish()
 	}
+	b.unrecord()
 	b.stop()
 	removes := 0
 	for _, m := range b.acting() {
@@ -45,4 +51,22 @@ func BuildDestroy(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 		b.note("the system account %s stays on the hosts: other clusters may use it", c.Server.User)
 	}
 	return b.finish()
+}
+
+// abandoned holds the destruction of a cluster that was formed and that no host
+// knows: with a wrong address in the spec, what is left to remove is the CA of a
+// cluster that lives. Asked to forget, what this side holds is moved aside.
+func (b *builder) abandoned() {
+	r := b.obs.Recorded
+	if r == nil || b.opt.Forget {
+		return
+	}
+	for _, m := range b.members {
+		if h := m.host; h.Problem != "" || h.Manifest != nil || h.Mark != nil || m.hasData() {
+			return
+		}
+	}
+	b.hold(Held{Reason: ClusterGone, Subject: b.spec.Name, Blocks: true,
+		Detail: fmt.Sprintf("cluster %q was formed as %s with %s, and none of the spec's hosts knows it: its CA may be the one of a cluster that lives elsewhere", b.spec.Name, r.ClusterID, r.Names()),
+		WayOut: "put the right addresses into the spec; if that cluster is gone for good, `quorate destroy --forget` moves its CA and what was noted down aside"})
 }

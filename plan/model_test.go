@@ -120,7 +120,14 @@ func (w *world) do(s plan.Step) {
 		fresh := bareHost(w.spec, c)
 		fresh.Account = h.Account
 		w.obs.Hosts[s.Member] = fresh
+	case *plan.Remember:
+		r := a.Recorded
+		r.ClusterID, r.Members = "7", plan.RecordedMembers(w.voters)
+		w.obs.Recorded = &r
+	case *plan.Unrecord:
+		w.obs.Recorded = nil
 	case *plan.Forget:
+		w.obs.Recorded = nil
 		w.obs.CA = plan.CA{}
 		w.obs.Clients = map[string]plan.ClientFiles{}
 	default:

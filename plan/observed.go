@@ -141,6 +141,9 @@ func (o *Observed) Facts() []Fact {
 	var out []Fact
 	add := func(key, format string, args ...any) { out = append(out, Fact{key, fmt.Sprintf(format, args...)}) }
 	add("ca", "%s %s", or(o.CA.Cert.Fingerprint, "none"), o.CA.Problem)
+	if o.Recorded != nil {
+		add("recorded", "cluster %s, %s", o.Recorded.ClusterID, o.Recorded.Names())
+	}
 	for _, n := range sortedKeys(o.Clients) {
 		c := o.Clients[n]
 		fp := "none"

@@ -133,6 +133,8 @@ var kinds = map[Kind]func() Action{
 	KindRecord:      func() Action { return new(Record) },
 	KindStop:        func() Action { return new(Stop) },
 	KindRemove:      func() Action { return new(Remove) },
+	KindRemember:    func() Action { return new(Remember) },
+	KindUnrecord:    func() Action { return new(Unrecord) },
 	KindForget:      func() Action { return new(Forget) },
 }
 

@@ -91,11 +91,13 @@ func (b *builder) remove(m *member) {
 // KindForget removes what the operator's side holds.
 const KindForget Kind = "forget"
 
-// Forget deletes the CA that was made here and the client certificates. Holds
-// afterwards: none of the files is there. A CA brought by the operator stays.
+// Forget deletes the CA that was made here and the client certificates, or
+// moves the folder that has them aside. Holds afterwards: none of the files is there. A CA brought by the operator stays.
 type Forget struct {
 	quiet
 	Files []string `json:"files"`
+	// Move is the folder that is kept under another name.
+	Move *MovePath `json:"move,omitempty"`
 	// Dirs that go if they are empty then.
 	Dirs []string `json:"dirs,omitempty"`
 }
@@ -109,6 +111,9 @@ func (*Forget) Phase() Phase { return PhaseForget }
 // Describe names everything that goes.
 func (a *Forget) Describe() Description {
 	d := Description{Sign: Gone}
+	if a.Move != nil {
+		d.Items = append(d.Items, Item{Path: a.Move.From, Sign: Changed, Problem: "kept as " + a.Move.To})
+	}
 	for _, f := range a.Files {
 		d.Items = append(d.Items, Item{Path: f, Sign: Gone, Problem: "removed"})
 	}
@@ -116,6 +121,13 @@ func (a *Forget) Describe() Description {
 }
 
 func (b *builder) forget() {
+	if b.opt.Forget {
+		if b.obs.Recorded != nil || b.obs.CA.Exists && !b.obs.CA.Own {
+			b.add(draft{Step: Step{Title: "move what this side holds of the cluster aside",
+				Action: &Forget{Move: &MovePath{From: b.spec.TLS.Dir, To: b.spec.TLS.Dir + ".forgotten-" + b.opt.Now.UTC().Format("20060102T150405Z")}}}})
+		}
+		return
+	}
 	a := &Forget{}
 	for _, c := range b.spec.Clients {
 		if have := b.obs.Clients[c.Name]; have.Cert != nil {

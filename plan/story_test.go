@@ -72,6 +72,7 @@ func tell(t *testing.T, hcl, observed string) string {
 			opt.Accept = append(opt.Accept, plan.Reason(words[1]))
 		case words[0] == "destroy":
 			destroy = true
+			opt.Forget = len(words) > 1 && words[1] == "forget"
 		default:
 			happen(t, w, words)
 		}

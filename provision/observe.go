@@ -37,6 +37,9 @@ func (s *Session) Observe(ctx context.Context) (*plan.Observed, error) {
 	if o.CA, err = s.world.Authority.Look(); err != nil {
 		return nil, fmt.Errorf("cannot look at the CA of cluster %q: %w", s.cluster.Name, err)
 	}
+	if o.Recorded, err = s.world.Authority.Recorded(); err != nil {
+		return nil, fmt.Errorf("cannot read what was noted down of cluster %q: %w", s.cluster.Name, err)
+	}
 	for _, c := range s.cluster.Clients {
 		if o.Clients[c.Name], err = s.world.Authority.LookClient(c); err != nil {
 			return nil, fmt.Errorf("cannot look at the client certificate %q: %w", c.Name, err)

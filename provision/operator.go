@@ -23,3 +23,11 @@ func (r *run) issueClient(_ context.Context, _ plan.Step, a *plan.IssueClient) (
 func (r *run) forget(_ context.Context, _ plan.Step, a *plan.Forget) (outcome, error) {
 	return outcome{changed: true}, r.session.world.Authority.Forget(a)
 }
+
+func (r *run) unrecord(_ context.Context, _ plan.Step, a *plan.Unrecord) (outcome, error) {
+	have, err := r.session.world.Authority.Recorded()
+	if err == nil && have == nil {
+		return outcome{}, nil
+	}
+	return outcome{changed: true}, r.session.world.Authority.Forget(&plan.Forget{Files: []string{a.Path}})
+}

@@ -26,8 +26,8 @@ func (r *run) record(ctx context.Context, s plan.Step, a *plan.Record) (outcome,
 	return outcome{changed: true}, err
 }
 
-// remember keeps a member's status for the rest of the run: its ids do not change.
-func (r *run) remember(name string, s kvserver.Status) {
+// saw keeps a member's status for the rest of the run: its ids do not change.
+func (r *run) saw(name string, s kvserver.Status) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.status == nil {

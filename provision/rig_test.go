@@ -307,6 +307,7 @@ type authority struct {
 	ca      *pki.Certificate
 	clients map[string]pki.Certificate
 	serial  int
+	noted   *plan.Recorded
 }
 
 func encode(c pki.Certificate) []byte { b, _ := json.Marshal(c); return append(b, '\n') }
@@ -378,9 +379,26 @@ func (a *authority) IssueClient(i *plan.IssueClient) error {
 	return nil
 }
 
-func (a *authority) Forget(*plan.Forget) error {
+func (a *authority) Recorded() (*plan.Recorded, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return a.noted, nil
+}
+
+func (a *authority) Remember(_ string, r *plan.Recorded) (bool, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.noted = r
+	return true, nil
+}
+
+func (a *authority) Forget(f *plan.Forget) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.noted = nil
+	if len(f.Files) == 1 && strings.HasSuffix(f.Files[0], "cluster.json") {
+		return nil
+	}
 	a.ca, a.clients = nil, nil
 	return nil
 }

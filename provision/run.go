@@ -199,6 +199,8 @@ var executors = map[plan.Kind]executor{
 	plan.KindRecord:      of((*run).record),
 	plan.KindStop:        of((*run).stop),
 	plan.KindRemove:      of((*run).remove),
+	plan.KindRemember:    of((*run).remember),
+	plan.KindUnrecord:    of((*run).unrecord),
 	plan.KindForget:      of((*run).forget),
 }
 

@@ -163,7 +163,7 @@ func (r *run) healthy(ctx context.Context, admin Admin, name string, voters int)
 	if n != voters {
 		return st, fmt.Errorf("%s lists %d voters instead of %d", name, n, voters)
 	}
-	r.remember(name, st)
+	r.saw(name, st)
 	return st, nil
 }
 

@@ -79,7 +79,11 @@ type Authority interface {
 	// LookClient and IssueClient are about the client certificates on this side.
 	LookClient(c *spec.Client) (plan.ClientFiles, error)
 	IssueClient(a *plan.IssueClient) error
-	// Forget deletes files, and folders that are empty then. What is not there is fine.
+	// Recorded is what an earlier run noted down of the cluster; nil: nothing. Remember
+	// notes it down, and says whether that changed anything.
+	Recorded() (*plan.Recorded, error)
+	Remember(path string, r *plan.Recorded) (changed bool, err error)
+	// Forget moves a folder aside, and deletes files, and folders that are empty then. What is not there is fine.
 	Forget(a *plan.Forget) error
 }
 

@@ -18,6 +18,7 @@ type DestroyOptions struct {
 	runOptions
 	outputOptions
 	KeepData bool
+	Forget   bool
 }
 
 func newDestroyCommand(p *process) *cobra.Command {
@@ -30,7 +31,10 @@ binaries, data, and on this side the CA and the client certificates. Data that
 the cluster did not make is held, never removed. It asks for the cluster's name
 unless -y is given.
 
-With --keep-data the data directories are moved aside and named.`,
+With --keep-data the data directories are moved aside and named. A cluster that
+was formed and that none of the spec's hosts knows is held, since its CA may be
+the one of a cluster that lives elsewhere: --forget moves the CA and what was
+noted down of it aside, and a later apply makes a new cluster.`,
 		Example: `  quorate destroy
   quorate destroy --cluster lab --keep-data
   quorate plan --destroy                   # see first what would be removed`,
@@ -45,6 +49,7 @@ With --keep-data the data directories are moved aside and named.`,
 	o.runOptions.AddFlags(f)
 	o.addJSON(f, "print the plan, events and report as JSON, one a line")
 	f.BoolVar(&o.KeepData, "keep-data", false, "move data aside and keep it")
+	f.BoolVar(&o.Forget, "forget", false, "of a cluster that no host knows: move what this side holds of it aside")
 	return cmd
 }
 
@@ -61,7 +66,7 @@ func runDestroy(ctx context.Context, p *process, o DestroyOptions, v view.Option
 		return err
 	}
 	jobs := prepare(ctx, p, l, []*spec.Cluster{cluster}, look{
-		hostOptions: o.hostOptions, lock: plan.Destroy, wait: o.LockTimeout, build: plan.BuildDestroy, keepData: o.KeepData,
+		hostOptions: o.hostOptions, lock: plan.Destroy, wait: o.LockTimeout, build: plan.BuildDestroy, keepData: o.KeepData, forget: o.Forget,
 	})
 	defer closeAll(jobs)
 	if err := worstError(p, jobs); err != nil {

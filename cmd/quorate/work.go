@@ -38,6 +38,7 @@ type look struct {
 	wait     time.Duration
 	build    builder
 	keepData bool
+	forget   bool
 }
 
 // prepare opens, locks, observes and plans every cluster, several at a time.
@@ -85,7 +86,7 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 	}
 	j.plan, err = how.build(j.cluster, j.observed, plan.Options{
 		Now: p.now(), Token: token, SpecDigest: spec.Digest(j.cluster),
-		SkipUnreachable: how.SkipUnreachable, Accept: how.accepted(), KeepData: how.keepData,
+		SkipUnreachable: how.SkipUnreachable, Accept: how.accepted(), KeepData: how.keepData, Forget: how.forget,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot plan cluster %q: %w", j.cluster.Name, err)

@@ -165,6 +165,12 @@ func (o *operator) Forget(a *plan.Forget) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.open = nil
+	if a.Move != nil {
+		err := os.Rename(within(o.cluster, a.Move.From), within(o.cluster, a.Move.To))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot move %s aside: %w", a.Move.From, err)
+		}
+	}
 	for _, f := range a.Files {
 		if err := os.Remove(within(o.cluster, f)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("cannot remove %s: %w", f, err)

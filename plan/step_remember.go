@@ -1,0 +1,82 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"quorate/kvserver"
+)
+
+// KindRemember notes the cluster down on the operator's side.
+const KindRemember Kind = "remember"
+
+// Remember writes what is [Recorded] of the cluster beside its CA. The ids are
+// filled in by the execution, from what a quorum lists: a cluster that this plan
+// bootstraps has none before. Holds afterwards: the file says what the cluster lists.
+type Remember struct {
+	quiet
+	Path     string   `json:"path"`
+	Recorded Recorded `json:"recorded"`
+}
+
+// Kind of the step.
+func (*Remember) Kind() Kind { return KindRemember }
+
+// Phase of the step.
+func (*Remember) Phase() Phase { return PhaseRecord }
+
+// Describe names the file.
+func (a *Remember) Describe() Description {
+	return Description{Sign: Changed, Items: []Item{{Path: a.Path, Sign: Changed, Problem: "ids, token and members, for committing"}}}
+}
+
+// RecordedFile is where the operator's side keeps what is recorded of the cluster.
+func (b *builder) recordedFile() string { return b.spec.TLS.Dir + "/cluster.json" }
+
+// remember notes the cluster down once it has formed, and again when its members are others.
+func (b *builder) remember() {
+	forms := slices.ContainsFunc(b.steps, func(s draft) bool {
+		a, ok := s.Action.(*Start)
+		return ok && a.Bootstrap
+	})
+	have := b.obs.Recorded
+	if !forms && (!b.census.Known || have != nil && have.says(b.census.ClusterID, b.census.Membership)) {
+		return
+	}
+	d := draft{Step: Step{Title: "note the cluster down in " + b.recordedFile(),
+		Action: &Remember{Path: b.recordedFile(), Recorded: Recorded{Format: RecordedFormat, Cluster: b.spec.Name, Token: b.plan.Token}}}}
+	for _, s := range b.steps {
+		if s.Action.Exclusive() {
+			d.after = append(d.after, s.ID)
+		}
+	}
+	b.add(d)
+}
+
+// says reports whether what is recorded is of this cluster with these members.
+func (r *Recorded) says(id uint64, m Membership) bool {
+	var members []kvserver.Member
+	for _, l := range m.Members() {
+		members = append(members, kvserver.Member{ID: l.ID, Name: l.Name, PeerURLs: l.PeerURLs})
+	}
+	var are, were []string
+	for _, l := range RecordedMembers(members) {
+		are = append(are, fmt.Sprint(l))
+	}
+	for _, l := range r.Members {
+		were = append(were, fmt.Sprint(l))
+	}
+	return r.ClusterID == kvserver.ID(id) && strings.Join(are, "\n") == strings.Join(were, "\n")
+}
+
+// RecordedMembers are members as cluster.json has them, in the order of their ids.
+func RecordedMembers(members []kvserver.Member) []RecordedMember {
+	sorted := slices.Clone(members)
+	slices.SortFunc(sorted, func(a, b kvserver.Member) int { return strings.Compare(kvserver.ID(a.ID), kvserver.ID(b.ID)) })
+	var out []RecordedMember
+	for _, m := range sorted {
+		out = append(out, RecordedMember{ID: kvserver.ID(m.ID), Name: m.Name, PeerURLs: slices.Sorted(slices.Values(m.PeerURLs))})
+	}
+	return out
+}
