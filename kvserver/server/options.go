@@ -16,8 +16,16 @@ var translated = []string{
 	"cors", "host-whitelist", "client-transport-security", "peer-transport-security", "feature-gates",
 }
 
-// unknownOptions lists the top-level options that this etcd does not know.
-// etcd itself passes over them without a word, which hides misspellings.
+// security are the options of a block of the file that ends in -transport-security
+// (embed's unexported securityConfig).
+var security = []string{
+	"cert-file", "key-file", "client-cert-file", "client-key-file", "client-cert-auth", "trusted-ca-file", "auto-tls",
+	"allowed-cn", "allowed-hostname", "skip-client-san-verification",
+}
+
+// unknownOptions lists the options that this etcd does not know, those of the
+// security blocks as BLOCK.OPTION. etcd itself passes over them without a
+// word, which hides misspellings.
 func unknownOptions(settings []byte) []string {
 	var given map[string]any
 	if yaml.Unmarshal(settings, &given) != nil {
@@ -30,9 +38,16 @@ func unknownOptions(settings []byte) []string {
 		known = append(known, tag)
 	}
 	var unknown []string
-	for key := range given {
+	for key, v := range given {
 		if !slices.Contains(known, key) {
 			unknown = append(unknown, key)
+		}
+		if block, ok := v.(map[string]any); ok && strings.HasSuffix(key, "-transport-security") {
+			for option := range block {
+				if !slices.Contains(security, option) {
+					unknown = append(unknown, key+"."+option)
+				}
+			}
 		}
 	}
 	slices.Sort(unknown)

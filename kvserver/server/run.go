@@ -16,6 +16,9 @@ type Options struct {
 	Files Files
 	// Etcd is an upstream etcd binary to become; empty serves here.
 	Etcd string
+	// Check tries the configuration and serves nothing: see [Check].
+	Check bool
+	Stdin io.Reader
 	// Argv and Environ are the process's own.
 	Argv, Environ []string
 	// Log takes what is to be said before etcd's own log begins.
@@ -29,6 +32,10 @@ type Options struct {
 func Run(o Options) error {
 	if o.Files.Config == "" {
 		return errors.New("serve wants --config-file FILE")
+	}
+	if o.Check {
+		quiet()
+		return Check(o.Files, o.Etcd, o.Stdin)
 	}
 	notify := func(lines string) { _, _ = daemon.SdNotify(false, lines) } // nobody listening is fine
 	settings, err := second(o.Environ, os.Getpid())
