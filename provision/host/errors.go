@@ -45,22 +45,40 @@ func (e *ExitError) Error() string {
 	return s
 }
 
-// ServiceError says that a unit did not come to the state asked for.
+// ServiceError says that a unit did not come to the state asked for. State has
+// what is known of it: Sub, Restarts, the end of its log, and in State.Cause the line
+// of the log that says why.
 type ServiceError struct {
 	Host  string
 	Unit  string
 	Verb  string
 	State UnitState
-	Cause string // "failed", "timed out after 30s", or the manager's own words
+	Cause string // "failed", "it ended 3 times", "timed out after 30s", or the manager's own words
 }
 
 func (e *ServiceError) Error() string {
 	s := fmt.Sprintf("host %q: cannot %s %s: %s (%s/%s)", e.Host, e.Verb, e.Unit, e.Cause, e.State.Active, e.State.Sub)
+	if e.State.Cause != "" {
+		return s + "\n  its log says: " + e.State.Cause
+	}
 	if t := strings.TrimSpace(e.State.Log); t != "" {
 		s += "\n  last lines of its log:\n    " + strings.ReplaceAll(t, "\n", "\n    ")
 	}
 	return s
 }
+
+// ForwardingError says that the host's SSH server does not let this login open
+// connections from the host.
+type ForwardingError struct {
+	Host  string
+	Cause error
+}
+
+func (e *ForwardingError) Error() string {
+	return fmt.Sprintf("host %q forbids forwarding: %v\n  Set AllowTcpForwarding yes in its sshd_config", e.Host, e.Cause)
+}
+
+func (e *ForwardingError) Unwrap() error { return e.Cause }
 
 // UnreachableError says that no session could be had.
 type UnreachableError struct {

@@ -8,8 +8,10 @@ package host
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"quorate/kvserver/node"
@@ -63,9 +65,52 @@ type Query struct {
 	Ports []int
 	// Accounts to look up.
 	Accounts []string
-	// Space: paths whose file system's free space to report (the nearest existing parent counts).
+	// Space: paths whose file system to report, with its free space (the nearest existing parent counts).
+	// The folder for uploads (Facts.StageDir) is always among them.
 	Space []string
+	// Probes: commands to run as part of the look, in order, after everything else was read.
+	Probes []Probe
 }
+
+// Probe is a command that only reads. That it writes nothing is the caller's
+// word: a look is a promise to the user. It gets no input.
+type Probe struct {
+	Name string
+	Argv []string // none empty, without control characters
+	// Unless names a unit: while it has a process, the probe is not run.
+	Unless string
+	// IfExists, if set, is a path that must be there.
+	IfExists string
+	// Timeout ends it, whatever it does; 0 is 10 s. Whole seconds, rounded up.
+	Timeout time.Duration
+	// Limit is how many bytes of each output are kept; 0 is 64 KiB.
+	Limit int
+}
+
+// Check reports what is wrong with a probe.
+func (p Probe) Check() error {
+	control := func(s string) bool {
+		return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+	}
+	switch {
+	case p.Name == "" || control(p.Name):
+		return fmt.Errorf("%q is no probe's name", p.Name)
+	case len(p.Argv) == 0 || control(p.Unless) || control(p.IfExists) || p.Timeout < 0 || p.Limit < 0:
+		return fmt.Errorf("the probe %q is no command with conditions", p.Name)
+	}
+	for _, arg := range p.Argv {
+		if arg == "" || control(arg) {
+			return fmt.Errorf("the probe %q has an argument that is empty or has a control character", p.Name)
+		}
+	}
+	return nil
+}
+
+// Defaults of a Probe.
+const (
+	ProbeTimeout = 10 * time.Second
+	ProbeLimit   = 64 << 10
+)
 
 // FileQuery asks for one file. Content is wanted for text that a plan shows (at most 1 MiB; larger is an error).
 type FileQuery struct {
@@ -94,6 +139,9 @@ type (
 	MountState   = node.MountState
 	ProbeState   = node.ProbeState
 )
+
+// AsideDir is the folder, below one whose contents were moved aside, that they are in.
+const AsideDir = ".aside"
 
 // LockRequest names the lock and who takes it.
 type LockRequest struct {
@@ -166,10 +214,20 @@ type ServiceRequest struct {
 	Verb string
 	// Wait bounds how long to wait until a started unit says it serves (or a
 	// stopped one is gone); the job itself is queued without blocking, so a
-	// whole cluster can be started together. A unit that fails meanwhile is a
-	// *ServiceError with the tail of its log.
+	// whole cluster can be started together. A unit that fails meanwhile, or
+	// whose process ends [MaxExits] times by itself, is a *ServiceError with the
+	// cause and the end of its log; the manager goes on with such a unit.
 	Wait time.Duration
+	// Progress, if set, is called while waiting: when the state seen changes, and
+	// every five seconds. Of the state, Active, Sub, Restarts and PID are filled
+	// in. Calls come one at a time and end before Service returns.
+	Progress func(UnitState)
 }
+
+// MaxExits is how many times the process of a unit that is waited for may end
+// by itself before the wait is over: once may be chance (a port still in use, a
+// clock), and what ends three times in as many seconds will do so for ever.
+const MaxExits = 3
 
 // Command is an argv and its input.
 type Command struct {

@@ -1,6 +1,7 @@
 package hosttest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -136,7 +137,9 @@ func (h *Fake) Look(ctx context.Context, q host.Query) (*host.Look, error) {
 		for _, name := range q.Units {
 			h.m.refresh(name)
 		}
-		out, err = h.m.look(q)
+		if out, err = h.m.look(q); err == nil {
+			err = h.m.probes(ctx, q.Probes, out)
+		}
 		return err
 	})
 	if err != nil {
@@ -151,7 +154,9 @@ func (m *Machine) look(q host.Query) (*host.Look, error) {
 	l := &host.Look{
 		Facts: m.facts, Files: map[string]host.FileState{}, Dirs: map[string]host.DirState{}, Units: map[string]host.UnitState{},
 		Ports: map[int]host.PortState{}, Accounts: map[string]bool{}, Space: map[string]int64{},
+		Mounts: map[string]host.MountState{}, Probes: map[string]host.ProbeState{},
 	}
+	l.Facts.Addresses = slices.Clone(m.facts.Addresses)
 	l.Facts.Missing = slices.Clone(m.facts.Missing)
 	l.Facts.Clock = m.clock()
 	for _, f := range q.Files {
@@ -173,10 +178,64 @@ func (m *Machine) look(q host.Query) (*host.Look, error) {
 	for _, a := range q.Accounts {
 		l.Accounts[a] = m.accounts[a]
 	}
-	for _, p := range q.Space {
+	for _, p := range append(slices.Clip(q.Space), m.facts.StageDir) {
 		l.Space[p] = m.freeAt(path.Clean(p))
+		l.Mounts[p] = m.mountState(path.Clean(p))
 	}
 	return l, nil
+}
+
+// probes runs those whose conditions hold, by the commands that [Machine.Handle] programmed.
+func (m *Machine) probes(ctx context.Context, all []host.Probe, l *host.Look) error {
+	for _, p := range all {
+		if err := p.Check(); err != nil {
+			return fmt.Errorf("cannot look at host %q: %w", m.name, err)
+		}
+		m.refresh(p.Unless)
+		m.mu.Lock()
+		skip := p.IfExists != "" && m.files[path.Clean(p.IfExists)] == nil
+		if u := m.units[p.Unless]; u != nil && u.proc != nil {
+			skip = true
+		}
+		m.mu.Unlock()
+		if skip {
+			l.Probes[p.Name] = host.ProbeState{}
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.Timeout, host.ProbeTimeout))
+		s, err := m.probe(ctx, p)
+		cancel()
+		if err != nil {
+			return err
+		}
+		l.Probes[p.Name] = s
+	}
+	return nil
+}
+
+func (m *Machine) probe(ctx context.Context, p host.Probe) (host.ProbeState, error) {
+	var r host.Result
+	run, err := m.handler(p.Argv[0])
+	if err == nil {
+		r, err = run(ctx, m, host.Command{Argv: p.Argv})
+	}
+	s := host.ProbeState{Ran: true, Stdout: r.Stdout, Stderr: r.Stderr}
+	var exit *host.ExitError
+	switch {
+	case errors.As(err, &exit):
+		s.Code = exit.Code
+		if len(s.Stderr) == 0 {
+			s.Stderr = []byte(exit.Stderr)
+		}
+	case errors.Is(err, context.DeadlineExceeded):
+		s.Code = -1
+	case err != nil:
+		return s, err
+	}
+	limit := cmp.Or(p.Limit, host.ProbeLimit)
+	s.Cut = len(s.Stdout) > limit || len(s.Stderr) > limit
+	s.Stdout, s.Stderr = s.Stdout[:min(limit, len(s.Stdout))], s.Stderr[:min(limit, len(s.Stderr))]
+	return s, nil
 }
 
 // Lock implements host.Host.

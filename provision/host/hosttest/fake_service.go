@@ -20,10 +20,10 @@ func (h *Fake) Service(ctx context.Context, r host.ServiceRequest) (host.UnitSta
 func (m *Machine) service(ctx context.Context, r host.ServiceRequest) (host.UnitState, error) {
 	m.mu.Lock()
 	fail := func(cause string) (host.UnitState, error) {
-		s := m.Unit(r.Unit)
 		m.mu.Lock()
+		s := m.unitState(r.Unit)
 		if u := m.units[r.Unit]; u != nil {
-			s.Log = strings.Join(u.log[max(0, len(u.log)-20):], "\n")
+			host.ReadLog(&s, strings.Join(u.log, "\n"))
 		}
 		m.mu.Unlock()
 		verb := r.Verb
@@ -62,15 +62,23 @@ func (m *Machine) service(ctx context.Context, r host.ServiceRequest) (host.Unit
 		if err := m.start(r.Unit); err != nil {
 			return fail(err.Error())
 		}
-		timedOut, err := m.await(ctx, r.Unit, r.Wait)
+		if r.Wait <= 0 {
+			m.refresh(r.Unit)
+			break
+		}
+		timedOut, err := m.await(ctx, r.Unit, r.Wait, r.Progress)
 		if err != nil {
 			return m.Unit(r.Unit), fmt.Errorf("host %q: %s %s: %w", m.name, r.Verb, r.Unit, err)
 		}
-		s := m.Unit(r.Unit)
+		m.mu.Lock()
+		u := *m.units[r.Unit]
+		m.mu.Unlock()
 		switch {
-		case s.Active == "failed":
+		case u.active() == "failed":
 			return fail("failed")
-		case timedOut && r.Wait > 0:
+		case u.again:
+			return fail(fmt.Sprintf("it ended %d times", u.exits))
+		case timedOut:
 			return fail(fmt.Sprintf("timed out after %s", r.Wait))
 		}
 	default:

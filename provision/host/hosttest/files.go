@@ -14,12 +14,14 @@ import (
 	"time"
 	"unicode"
 
+	nodes "quorate/kvserver/node"
 	"quorate/provision/host"
 )
 
 type node struct {
 	dir          bool
 	lock         bool
+	link         string // where a symbolic link points; it is followed by nobody here
 	mode         uint32
 	owner, group string
 	content      []byte
@@ -28,7 +30,7 @@ type node struct {
 }
 
 func (n *node) digest() string {
-	if n.dir {
+	if n.dir || n.link != "" {
 		return ""
 	}
 	sum := sha256.Sum256(n.content)
@@ -65,6 +67,18 @@ func (m *Machine) RemoveAll(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.removeAll(path.Clean(name))
+}
+
+// Link puts a symbolic link there, in place of what is there.
+func (m *Machine) Link(name, target string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	name = path.Clean(name)
+	m.removeAll(name)
+	_ = m.mkdirAll(path.Dir(name))
+	n := m.newNode()
+	n.mode, n.link = 0o777, target
+	m.files[name] = n
 }
 
 // Paths lists every path below dir, sorted.
@@ -119,6 +133,9 @@ func (m *Machine) mkdirAll(dir string) error {
 		if err := m.mkdirAll(path.Dir(dir)); err != nil {
 			return err
 		}
+		if err := m.writable(path.Dir(dir)); err != nil {
+			return err
+		}
 	}
 	n := m.newNode()
 	n.dir = true
@@ -129,6 +146,9 @@ func (m *Machine) mkdirAll(dir string) error {
 func (m *Machine) put(name string, content []byte, mode uint32, owner, group string) error {
 	if n := m.files[name]; n != nil && n.dir {
 		return &fs.PathError{Op: "rename", Path: name, Err: syscall.EISDIR}
+	}
+	if err := m.writable(path.Dir(name)); err != nil {
+		return err
 	}
 	if free := m.freeAt(name); int64(len(content)) > free {
 		return fmt.Errorf("write %s: %w: %d bytes free, %d needed", name, syscall.ENOSPC, free, len(content))
@@ -184,7 +204,7 @@ func (m *Machine) place(f host.File) (host.Change, error) {
 		return host.Change{}, err
 	}
 	n := m.files[name]
-	as := n != nil && n.dir == f.Dir && n.mode == f.Mode && n.owner == user && n.group == group
+	as := n != nil && n.link == "" && n.dir == f.Dir && n.mode == f.Mode && n.owner == user && n.group == group
 	switch {
 	case f.Dir && as:
 	case f.Dir:
@@ -217,6 +237,10 @@ func (m *Machine) lookFile(q host.FileQuery) (host.FileState, error) {
 		s.Type, s.Size = "dir", 0
 		return s, nil
 	}
+	if n.link != "" {
+		s.Type, s.Size = "link", int64(len(n.link))
+		return s, nil
+	}
 	if q.KnownStamp != "" && q.KnownStamp == s.Stamp {
 		s.Digest = q.KnownDigest
 	}
@@ -241,13 +265,24 @@ func (m *Machine) lookDir(q host.DirQuery) host.DirState {
 	if n == nil || !n.dir {
 		return host.DirState{}
 	}
-	s := host.DirState{Exists: true, Empty: true}
+	s := host.DirState{Exists: true, Owner: n.owner, Group: n.group, Mode: n.mode, MountPoint: dir == "/" || m.mounts[dir] != nil}
 	for _, p := range m.below(dir) {
-		s.Empty = false
 		rel := strings.TrimPrefix(p, strings.TrimSuffix(dir, "/")+"/")
-		if rel == "member/wal" || rel == "member/snap" || path.Dir(rel) == "." && path.Ext(rel) == ".wal" {
-			s.Member = true
+		switch {
+		case path.Dir(rel) == "." && rel != "lost+found" && rel != host.AsideDir:
+			s.Entries = append(s.Entries, rel)
+		case path.Dir(rel) == host.AsideDir && m.files[p].dir:
+			s.Aside = append(s.Aside, p)
 		}
+	}
+	s.Count, s.Empty = len(s.Entries), len(s.Entries) == 0
+	s.Entries = s.Entries[:min(len(s.Entries), nodes.EntryLimit)]
+	wal := q.WAL
+	if wal == "" {
+		wal = path.Join(dir, "member", "wal")
+	}
+	for _, p := range m.below(path.Clean(wal)) {
+		s.Member = s.Member || path.Dir(p) == path.Clean(wal) && path.Ext(p) == ".wal"
 	}
 	return s
 }

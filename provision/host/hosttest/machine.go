@@ -39,6 +39,7 @@ type Machine struct {
 	commands  map[string]Handler
 	listeners map[int][]host.PortListener
 	free      map[string]int64
+	mounts    map[string]*Disk
 	locks     map[string]*hold
 	sessions  map[*Fake]bool
 	dialer    func(ctx context.Context, network, address string) (net.Conn, error)
@@ -64,6 +65,7 @@ func NewMachine(name string) *Machine {
 		commands:  map[string]Handler{},
 		listeners: map[int][]host.PortListener{22: {{Address: "0.0.0.0", PID: 1, Process: "sshd"}, {Address: "::", PID: 1, Process: "sshd"}}},
 		free:      map[string]int64{},
+		mounts:    map[string]*Disk{},
 		locks:     map[string]*hold{},
 		sessions:  map[*Fake]bool{},
 		pid:       1000,
@@ -71,7 +73,7 @@ func NewMachine(name string) *Machine {
 		change:    make(chan struct{}),
 		facts: host.Facts{
 			OS: "linux", Arch: "amd64", Hostname: name, MachineID: "fake-" + name,
-			Manager: "systemd", ManagerVersion: "252", Root: true,
+			Manager: "systemd", ManagerVersion: "252", Root: true, StageDir: "/tmp",
 		},
 	}
 	for _, dir := range []string{"/", "/etc", "/etc/systemd", unitDir, "/opt", "/run", "/run/lock", "/tmp", "/usr/local/bin", "/var/lib", "/var/log"} {
@@ -205,7 +207,7 @@ func (m *Machine) handler(argv0 string) (Handler, error) {
 		if n == nil {
 			return nil, Exit(127, argv0+": not found")
 		}
-		if n.dir || n.mode&0o111 == 0 {
+		if n.dir || n.mode&0o111 == 0 || m.mountState(path.Clean(argv0)).NoExec {
 			return nil, Exit(126, argv0+": Permission denied")
 		}
 	}
@@ -230,6 +232,8 @@ func (m *Machine) Dump() string {
 		n := m.files[p]
 		switch {
 		case n.lock:
+		case n.link != "":
+			fmt.Fprintf(&b, "link %s -> %s\n", p, n.link)
 		case n.dir:
 			fmt.Fprintf(&b, "dir  %04o %s:%s %s\n", n.mode, n.owner, n.group, p)
 		default:

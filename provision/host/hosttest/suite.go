@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"path"
 	"strings"
 	"testing"
@@ -35,6 +36,9 @@ type Fixture struct {
 type Services struct {
 	// Good starts and stays, Bad ends at once with a failure and says "bad luck" in its log.
 	Good, Bad Service
+	// Loop fails at each start with [LoopLog] and is started again by its manager; Hang
+	// starts and never says that it is ready.
+	Loop, Hang Service
 	// Systemd: enabling and reloading mean something here.
 	Systemd bool
 	// Wait is long enough for Good to start, and short enough to wait for Bad to be given up.
@@ -49,6 +53,12 @@ type Service struct {
 	Changed host.File
 }
 
+// LoopLog is what the unit Loop of a fixture says at each start: the reason stands first.
+const LoopLog = `{"level":"info","msg":"starting"}
+{"level":"fatal","msg":"cannot start","error":"listen tcp 10.0.0.9:2380: bind: cannot assign requested address"}
+goroutine 1 [running]:
+main.main()`
+
 // SuiteCommands teaches a fake machine the commands that the suite runs.
 func SuiteCommands(m *Machine) {
 	m.Handle("cat", func(_ context.Context, _ *Machine, c host.Command) (host.Result, error) {
@@ -59,6 +69,10 @@ func SuiteCommands(m *Machine) {
 	})
 	m.Handle("sh", func(_ context.Context, _ *Machine, c host.Command) (host.Result, error) {
 		return host.Result{Stdout: []byte("out\n"), Stderr: []byte("err\n")}, Exit(3, "")
+	})
+	m.Handle("ln", func(_ context.Context, m *Machine, c host.Command) (host.Result, error) {
+		m.Link(c.Argv[3], c.Argv[2])
+		return host.Result{}, nil
 	})
 	m.Handle("sleep", func(ctx context.Context, _ *Machine, c host.Command) (host.Result, error) {
 		<-ctx.Done()
@@ -84,6 +98,10 @@ func Suite(t *testing.T, open func(t *testing.T) Fixture) {
 		{"known stamps", testKnownStamps},
 		{"content limit", testContentLimit},
 		{"folders", testFolders},
+		{"file systems", testFileSystems},
+		{"addresses", testAddresses},
+		{"probes", testProbes},
+		{"probes refused", testProbesRefused},
 		{"upload", testUpload},
 		{"upload refuses", testUploadRefuses},
 		{"upload cancelled", testUploadCancelled},
@@ -101,6 +119,11 @@ func Suite(t *testing.T, open func(t *testing.T) Fixture) {
 		{"service", testService},
 		{"failing service", testFailingService},
 		{"no such service", testNoSuchService},
+		{"crash loop", testCrashLoop},
+		{"service that hangs", testHangingService},
+		{"masked service", testMaskedService},
+		{"drop-ins", testDropIns},
+		{"probes and services", testProbesAndServices},
 	}
 	for _, p := range parts {
 		t.Run(p.name, func(t *testing.T) {
@@ -224,8 +247,14 @@ func testPorts(t *testing.T, s *suite) {
 		t.Skip("the fixture has no listening port")
 	}
 	l := s.look(t, host.Query{Ports: []int{s.ListeningPort, 1}})
-	if p := l.Ports[s.ListeningPort]; !p.Known || !p.Listening() {
+	p := l.Ports[s.ListeningPort]
+	if !p.Known || !p.Listening() {
 		t.Fatalf("port %d: %+v", s.ListeningPort, p)
+	}
+	for _, who := range p.Listeners {
+		if _, err := netip.ParseAddr(who.Address); err != nil {
+			t.Errorf("port %d: somebody listens at %q", s.ListeningPort, who.Address)
+		}
 	}
 	if p := l.Ports[1]; !p.Known || p.Listening() {
 		t.Fatalf("port 1: %+v", p)

@@ -233,31 +233,6 @@ func testContentLimit(t *testing.T, s *suite) {
 	}
 }
 
-func testFolders(t *testing.T, s *suite) {
-	s.write(t,
-		host.File{Path: s.path("empty"), Dir: true, Mode: 0o755},
-		host.File{Path: s.path("hidden", ".x"), Mode: 0o644},
-		host.File{Path: s.path("data", "member", "snap"), Dir: true, Mode: 0o700},
-		host.File{Path: s.path("wal", "0000000000000000-0000000000000000.wal"), Mode: 0o600},
-	)
-	want := map[string]host.DirState{
-		s.path("empty"):  {Exists: true, Empty: true},
-		s.path("hidden"): {Exists: true},
-		s.path("data"):   {Exists: true, Member: true},
-		s.path("wal"):    {Exists: true, Member: true},
-		s.path("none"):   {},
-	}
-	var q host.Query
-	for d := range want {
-		q.Dirs = append(q.Dirs, host.DirQuery{Path: d})
-	}
-	for d, got := range s.look(t, q).Dirs {
-		if w := want[d]; got.Exists != w.Exists || got.Empty != w.Empty || got.Member != w.Member {
-			t.Errorf("%s: %+v, want %+v", d, got, want[d])
-		}
-	}
-}
-
 func testUpload(t *testing.T, s *suite) {
 	content := bytes.Repeat([]byte("the binary "), 100_000)
 	p := s.path("bin", "kvserver")

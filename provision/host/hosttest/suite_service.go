@@ -3,8 +3,10 @@ package hosttest
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"quorate/provision/host"
 )
@@ -128,5 +130,122 @@ func testNoSuchService(t *testing.T, s *suite) {
 	}
 	if _, err := s.h.Service(t.Context(), host.ServiceRequest{Unit: missing, Verb: "explode"}); err == nil {
 		t.Error("an unknown verb was taken")
+	}
+}
+
+const loopCause = "cannot start: listen tcp 10.0.0.9:2380: bind: cannot assign requested address"
+
+// testCrashLoop: a unit that fails again and again is given up after its third
+// exit, with the reason; the look tells the same of it.
+func testCrashLoop(t *testing.T, s *suite) {
+	sv := s.services(t)
+	s.write(t, sv.Loop.Files...)
+	t.Cleanup(func() { s.tidy(t, sv.Loop) })
+	var told []host.UnitState
+	began := time.Now()
+	_, err := s.h.Service(t.Context(), host.ServiceRequest{
+		Unit: sv.Loop.Unit, Reload: true, Verb: "start", Wait: 5 * time.Minute,
+		Progress: func(u host.UnitState) { told = append(told, u) },
+	})
+	var failed *host.ServiceError
+	if !errors.As(err, &failed) {
+		t.Fatalf("got %v", err)
+	}
+	if took := time.Since(began); took > time.Minute {
+		t.Errorf("given up after %s only", took)
+	}
+	if u := failed.State; u.Active != "activating" || u.Restarts < host.MaxExits-1 || u.Cause != loopCause || u.Result != "exit-code" || u.ExitStatus != 1 {
+		t.Errorf("%+v", u)
+	}
+	if !strings.Contains(err.Error(), loopCause) || !strings.Contains(err.Error(), "3 times") || strings.Contains(err.Error(), "goroutine") {
+		t.Errorf("the error reads %v", err)
+	}
+	if !strings.Contains(failed.State.Log, "goroutine 1") {
+		t.Errorf("the log reads %q", failed.State.Log)
+	}
+	if len(told) == 0 {
+		t.Error("nothing was told on the way")
+	}
+	for i, u := range told {
+		if u.Active == "" || u.Sub == "" || i > 0 && u.Restarts < told[i-1].Restarts {
+			t.Errorf("told %+v", told)
+		}
+	}
+	if u := s.unit(t, sv.Loop.Unit); u.Active != "activating" || u.Cause != loopCause || u.Restarts < host.MaxExits-1 || u.Since.IsZero() {
+		t.Errorf("looked at: %+v", u)
+	}
+	if u := s.service(t, host.ServiceRequest{Unit: sv.Loop.Unit, Verb: "stop", Wait: sv.Wait}); u.Active == "activating" || u.Active == "active" {
+		t.Errorf("stopped: %+v", u)
+	}
+}
+
+func testHangingService(t *testing.T, s *suite) {
+	sv := s.services(t)
+	s.write(t, sv.Hang.Files...)
+	t.Cleanup(func() { s.tidy(t, sv.Hang) })
+	request := host.ServiceRequest{Unit: sv.Hang.Unit, Reload: true, Verb: "start", Wait: 3 * time.Second}
+	var told []host.UnitState
+	request.Progress = func(u host.UnitState) { told = append(told, u) }
+	_, err := s.h.Service(t.Context(), request)
+	var failed *host.ServiceError
+	if !errors.As(err, &failed) || failed.State.Active != "activating" || failed.State.PID == 0 || !strings.Contains(failed.Cause, "timed out after 3s") {
+		t.Fatalf("got %v", err)
+	}
+	if len(told) == 0 || told[len(told)-1].Active != "activating" || told[len(told)-1].PID == 0 {
+		t.Errorf("told on the way: %+v", told)
+	}
+	if u := s.unit(t, sv.Hang.Unit); u.PID != failed.State.PID || u.Cause != "" || u.Restarts != 0 {
+		t.Errorf("looked at: %+v", u)
+	}
+	// Without waiting it is no error.
+	if u, err := s.h.Service(t.Context(), host.ServiceRequest{Unit: sv.Hang.Unit, Verb: "start"}); err != nil || u.Active != "activating" {
+		t.Errorf("%+v, %v", u, err)
+	}
+}
+
+func testMaskedService(t *testing.T, s *suite) {
+	sv := s.services(t)
+	s.write(t, sv.Good.Files...)
+	t.Cleanup(func() { s.tidy(t, sv.Good) })
+	if u := s.service(t, host.ServiceRequest{Unit: sv.Good.Unit, Reload: true}); u.Masked {
+		t.Fatalf("%+v", u)
+	}
+	file := sv.Good.Files[len(sv.Good.Files)-1].Path
+	if _, err := s.h.Run(t.Context(), host.Command{Argv: []string{"ln", "-sfn", "/dev/null", file}}); err != nil {
+		t.Fatal(err)
+	}
+	if u := s.unit(t, sv.Good.Unit); !u.Masked || u.Enabled {
+		t.Errorf("before a reload: %+v", u)
+	}
+	if u := s.service(t, host.ServiceRequest{Unit: sv.Good.Unit, Reload: true}); !u.Masked {
+		t.Errorf("after a reload: %+v", u)
+	}
+	_, err := s.h.Service(t.Context(), host.ServiceRequest{Unit: sv.Good.Unit, Verb: "start", Wait: sv.Wait})
+	var failed *host.ServiceError
+	if !errors.As(err, &failed) || !strings.Contains(err.Error(), "masked") {
+		t.Errorf("a masked unit started: %v", err)
+	}
+}
+
+func testDropIns(t *testing.T, s *suite) {
+	sv := s.services(t)
+	if !sv.Systemd {
+		t.Skip("only systemd has them")
+	}
+	s.write(t, sv.Good.Files...)
+	dir := "/etc/systemd/system/" + sv.Good.Unit + ".d"
+	t.Cleanup(func() { s.tidy(t, sv.Good) })
+	t.Cleanup(func() {
+		_, _ = s.h.Remove(context.WithoutCancel(t.Context()), host.RemoveRequest{Files: []string{dir + "/b.conf", dir + "/a.conf", dir}})
+	})
+	if u := s.service(t, host.ServiceRequest{Unit: sv.Good.Unit, Reload: true}); len(u.DropIns) > 0 {
+		t.Errorf("at first: %+v", u)
+	}
+	for _, name := range []string{"/b.conf", "/a.conf"} {
+		s.write(t, host.File{Path: dir + name, Mode: 0o644, Content: []byte("[Service]\nNice=1\n")})
+	}
+	s.service(t, host.ServiceRequest{Unit: sv.Good.Unit, Reload: true})
+	if u := s.unit(t, sv.Good.Unit); !slices.Equal(u.DropIns, []string{dir + "/a.conf", dir + "/b.conf"}) {
+		t.Errorf("%q", u.DropIns)
 	}
 }

@@ -3,6 +3,7 @@ package hosttest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -16,8 +17,13 @@ const unitDir = "/etc/systemd/system"
 
 // Program is what a unit runs. It is called, outside the machine's lock, when
 // the unit starts, fills in the process, and returns at once; an error is a
-// process that exits with that message, so the unit is failed.
+// process that exits with code 1 and has that message, of one line or many, in its
+// log. Such a unit is failed; if its manager restarts it (Restart= in its file, or
+// a supervised one), it waits for that, and is tried again whenever somebody looks.
 type Program func(p *Process) error
+
+// FailsWith is a program that cannot start, and says so with this log.
+func FailsWith(log string) Program { return func(*Process) error { return errors.New(log) } }
 
 // Process is one life of a unit.
 type Process struct {
@@ -64,6 +70,12 @@ type unit struct {
 	proc    *Process
 	ready   bool
 	failed  bool
+	again   bool // its process failed, and the manager will start it once more
+	exits   int  // since it was last started on request
+	result  string
+	status  int
+	since   time.Time
+	was     string // active, when since was noted
 	log     []string
 }
 
@@ -71,7 +83,7 @@ func (u *unit) active() string {
 	switch {
 	case u.proc != nil && u.ready:
 		return "active"
-	case u.proc != nil:
+	case u.proc != nil, u.again:
 		return "activating"
 	case u.failed:
 		return "failed"
@@ -80,6 +92,9 @@ func (u *unit) active() string {
 }
 
 func (u *unit) sub() string {
+	if u.again {
+		return "auto-restart"
+	}
 	return map[string]string{"active": "running", "activating": "start", "failed": "failed", "inactive": "dead"}[u.active()]
 }
 
@@ -89,6 +104,15 @@ func (m *Machine) Program(unit string, p Program) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.programs[unit] = p
+}
+
+// Mask makes the unit's file a link to /dev/null, as an administrator does who
+// wants it never to start.
+func (m *Machine) Mask(name string) { m.Link(m.unitPath(name), "/dev/null") }
+
+// DropIn puts a file beside the unit's own that changes it.
+func (m *Machine) DropIn(unit, name, content string) {
+	m.WriteFile(path.Join(unitDir, unit+".d", name), []byte(content), 0o644)
 }
 
 // Crash ends a unit's process as kill -9 would; the unit is failed.
@@ -109,7 +133,7 @@ func (m *Machine) Reboot() {
 		m.end(name, false)
 		m.mu.Lock()
 		u := m.units[name]
-		u.loaded, u.failed = nil, false
+		u.loaded, u.failed, u.again = nil, false, false
 		enabled := u.enabled
 		m.mu.Unlock()
 		if enabled {
@@ -153,8 +177,27 @@ func (m *Machine) unitState(name string) host.UnitState {
 		Loaded: file != nil || u.loaded != nil, Active: u.active(), Sub: u.sub(), Enabled: u.enabled,
 		NeedReload: m.facts.Manager == "systemd" && u.loaded != nil && (file == nil || file.stamp() != u.stamp),
 	}
+	s.Masked = file != nil && file.link == "/dev/null"
+	s.Result, s.ExitStatus = u.result, u.status
+	s.Restarts = u.exits
+	if u.again {
+		s.Restarts-- // the restart is still to come
+	}
+	if u.was != s.Active {
+		u.was, u.since = s.Active, m.clock()
+	}
+	s.Since = u.since
 	if m.facts.Manager == "supervise" {
-		s.Enabled = s.Loaded // as the local adapter has it: nothing starts a unit but a run
+		s.Enabled = s.Loaded && !s.Masked // as the local adapter has it: nothing starts a unit but a run
+	} else {
+		for _, p := range m.below(path.Join(unitDir, name+".d")) {
+			if path.Ext(p) == ".conf" {
+				s.DropIns = append(s.DropIns, p)
+			}
+		}
+	}
+	if s.Active == "failed" || s.Active == "activating" {
+		host.ReadLog(&s, strings.Join(u.log, "\n"))
 	}
 	if p := u.proc; p != nil {
 		s.PID, s.StartedAt, s.Exe, s.ExeDigest, s.ConfigDigest = p.pid, p.started, p.Exe, p.ExeDigest, p.ConfigDigest
@@ -162,10 +205,15 @@ func (m *Machine) unitState(name string) host.UnitState {
 	return s
 }
 
-// refresh asks the process whether it is ready by now.
+// refresh asks the process whether it is ready by now, or starts it once more.
 func (m *Machine) refresh(name string) {
 	m.mu.Lock()
 	u := m.units[name]
+	if u != nil && u.again {
+		m.mu.Unlock()
+		m.run(name)
+		return
+	}
 	if u == nil || u.proc == nil || u.ready {
 		m.mu.Unlock()
 		return
@@ -191,6 +239,9 @@ func (m *Machine) load(name string) error {
 	if file == nil || file.dir {
 		return fmt.Errorf("unit %s not found", name)
 	}
+	if file.link != "" {
+		return fmt.Errorf("unit %s is masked", name)
+	}
 	u.loaded, u.stamp = slices.Clone(file.content), file.stamp()
 	return nil
 }
@@ -209,7 +260,8 @@ func (m *Machine) reload() {
 	}
 }
 
-// start runs the unit's program. A unit that runs already is left alone.
+// start runs the unit's program because somebody asked for it. A unit that
+// runs already is left alone.
 func (m *Machine) start(name string) error {
 	m.mu.Lock()
 	if err := m.load(name); err != nil {
@@ -217,9 +269,27 @@ func (m *Machine) start(name string) error {
 		return err
 	}
 	u := m.units[name]
+	u.exits = 0
+	if u.proc == nil {
+		u.again = false
+		u.log = append(u.log, "Starting "+name+"...")
+	}
+	m.mu.Unlock()
+	m.run(name)
+	return nil
+}
+
+// run is one start of a unit's program, unless it runs.
+func (m *Machine) run(name string) {
+	m.mu.Lock()
+	u := m.units[name]
 	if u.proc != nil {
 		m.mu.Unlock()
-		return nil
+		return
+	}
+	if u.again {
+		u.log = append(u.log, fmt.Sprintf("%s: Scheduled restart job, restart counter is at %d.", path.Base(name), u.exits), "Starting "+name+"...")
+		u.again = false
 	}
 	m.pid++
 	p := &Process{Machine: m, Unit: name, File: u.loaded, Argv: execStart(u.loaded), pid: m.pid, started: m.clock()}
@@ -228,11 +298,10 @@ func (m *Machine) start(name string) error {
 		p.Exe = p.Argv[0]
 		exe := m.files[path.Clean(p.Exe)]
 		if exe == nil || exe.mode&0o111 == 0 {
-			u.failed = true
-			u.log = append(u.log, fmt.Sprintf("%s: Failed to locate executable %s: No such file or directory", name, p.Exe))
+			m.fail(name, 203, fmt.Sprintf("%s: Failed to locate executable %s: No such file or directory", path.Base(name), p.Exe))
 			m.broadcast()
 			m.mu.Unlock()
-			return nil
+			return
 		}
 		p.ExeDigest = exe.digest()
 	}
@@ -258,15 +327,37 @@ func (m *Machine) start(name string) error {
 		}
 	}
 	if failure != nil {
-		u.failed = true
-		u.log = append(u.log, failure.Error())
-		return nil
+		m.fail(name, 1, failure.Error())
+		return
 	}
 	for _, port := range p.Ports {
 		m.listen(port, host.PortListener{Address: "::", PID: p.pid, Process: path.Base(p.Exe)})
 	}
 	u.proc, u.ready = p, p.Ready == nil
-	return nil
+}
+
+// fail is the end of a process that failed at its start.
+func (m *Machine) fail(name string, code int, log string) {
+	u := m.units[name]
+	u.log = append(append(u.log, strings.Split(log, "\n")...),
+		fmt.Sprintf("%s: Main process exited, code=exited, status=%d", path.Base(name), code))
+	u.log = u.log[max(0, len(u.log)-500):]
+	u.result, u.status = "exit-code", code
+	u.exits++
+	if u.again = m.facts.Manager == "supervise" || restarts(u.loaded); !u.again {
+		u.failed = true
+		u.exits = 0
+	}
+}
+
+// restarts reports whether a unit file has its process started again when it fails.
+func restarts(file []byte) bool {
+	for line := range strings.Lines(string(file)) {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "Restart="); ok {
+			return v != "no" && v != ""
+		}
+	}
+	return false
 }
 
 // end stops a unit's process; failed says how it is left.
@@ -275,7 +366,8 @@ func (m *Machine) end(name string, failed bool) {
 	u := m.units[name]
 	if u == nil || u.proc == nil {
 		if u != nil && !failed {
-			u.failed = false
+			u.failed, u.again = false, false
+			m.broadcast()
 		}
 		m.mu.Unlock()
 		return
@@ -285,6 +377,11 @@ func (m *Machine) end(name string, failed bool) {
 		delete(m.listeners, port)
 	}
 	u.proc, u.ready, u.failed = nil, false, failed
+	u.result, u.status = "success", 0
+	if failed {
+		u.result, u.status = "signal", 9
+		u.log = append(u.log, path.Base(name)+": Main process exited, code=killed, status=9/KILL")
+	}
 	m.broadcast()
 	m.mu.Unlock()
 	if p.OnStop != nil {
@@ -292,19 +389,28 @@ func (m *Machine) end(name string, failed bool) {
 	}
 }
 
-// await waits until a started unit is active or failed, or time is up.
-func (m *Machine) await(ctx context.Context, name string, wait time.Duration) (timedOut bool, err error) {
+// await waits until a started unit is active or failed, or has failed too often, or time is up.
+func (m *Machine) await(ctx context.Context, name string, wait time.Duration, tell func(host.UnitState)) (timedOut bool, err error) {
 	m.mu.Lock()
 	limit := min(wait, m.patience)
 	m.mu.Unlock()
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
-	for {
-		m.refresh(name)
+	var last host.UnitState
+	for first := true; ; first = false {
+		if !first { // the start was the first try
+			m.refresh(name)
+		}
 		m.mu.Lock()
 		u, change := m.units[name], m.change
-		done := u.active() == "active" || u.active() == "failed" || u.active() == "inactive"
+		done := u.active() != "activating" || u.exits >= host.MaxExits
+		s := m.unitState(name)
 		m.mu.Unlock()
+		s = host.UnitState{Loaded: s.Loaded, Active: s.Active, Sub: s.Sub, Restarts: s.Restarts, PID: s.PID}
+		if tell != nil && s.Active == "activating" && (s.Sub != last.Sub || s.Restarts != last.Restarts || s.PID != last.PID) {
+			last = s
+			tell(s)
+		}
 		if done {
 			return false, nil
 		}

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -50,8 +51,24 @@ func New(c Config) *posix.Host {
 	t := &transport{c: c, unlock: map[*flock]bool{}}
 	return posix.New(t, posix.Options{
 		Name: c.Name, Now: c.Now, StageDir: c.Root, IgnoreOwners: true,
-		Services: &supervised{c: c}, Lock: t.lock,
+		Services: &supervised{c: c}, Lock: t.lock, Addresses: addresses,
 	})
+}
+
+// addresses are those of this machine's interfaces.
+func addresses() ([]string, error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, a := range all {
+		if n, ok := a.(*net.IPNet); ok {
+			out = append(out, n.IP.String())
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
 }
 
 type transport struct {

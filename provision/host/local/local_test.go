@@ -55,6 +55,9 @@ func TestMain(m *testing.M) {
 		defer stop()
 		fmt.Fprintln(os.Stderr, "waiting for a quorum")
 		<-ctx.Done()
+	case "loop":
+		fmt.Fprintln(os.Stderr, hosttest.LoopLog)
+		os.Exit(1)
 	case "bad":
 		fmt.Fprintln(os.Stderr, "bad luck")
 		os.Exit(1)
@@ -100,7 +103,7 @@ func TestSuite(t *testing.T) {
 		return hosttest.Fixture{
 			Open: func(t *testing.T) host.Host { return New(Config{Name: "etcd1", Root: root, Now: time.Now}) },
 			Dir:  dir, Talker: address, ListeningPort: port,
-			Services: &hosttest.Services{Good: unit(t, dir, "good"), Bad: unit(t, dir, "bad"), Wait: 5 * time.Second},
+			Services: &hosttest.Services{Good: unit(t, dir, "good"), Bad: unit(t, dir, "bad"), Loop: unit(t, dir, "loop"), Hang: unit(t, dir, "mute"), Wait: 5 * time.Second},
 		}
 	})
 }

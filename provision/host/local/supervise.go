@@ -1,7 +1,6 @@
 package local
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,8 +21,8 @@ import (
 // poll is how often a process that starts or stops is looked at.
 const poll = 20 * time.Millisecond
 
-// logLines is how many lines of its log a failed unit shows.
-const logLines = 20
+// logBytes is how much of the end of its log a unit that is not well is judged by.
+const logBytes = 64 << 10
 
 // supervised is the service manager of a local host. A unit's name is the path
 // of its service file; `kvserver supervise --unit FILE` runs it, one process per
@@ -49,6 +48,7 @@ type state struct {
 	Exe           string    `json:"exe"`
 	ExeDigest     string    `json:"exe_digest"`
 	ConfigDigest  string    `json:"config_digest"`
+	Restarts      int       `json:"restarts"` // failures since the supervisor started
 	LastExit      int       `json:"last_exit"`
 }
 
@@ -64,9 +64,14 @@ func (s *supervised) State(ctx context.Context, units []string, known map[string
 		if err != nil {
 			return nil, err
 		}
-		if out[u], err = v.unitState(known); err != nil {
+		s, err := v.unitState(known)
+		if err != nil {
 			return nil, err
 		}
+		if s.Active == "activating" || s.Active == "failed" {
+			host.ReadLog(&s, tail(v.LogFile, 0))
+		}
+		out[u] = s
 	}
 	return out, nil
 }
@@ -74,10 +79,12 @@ func (s *supervised) State(ctx context.Context, units []string, known map[string
 // view is one look at a unit: its files, and who lives.
 type view struct {
 	loaded bool
+	masked bool // the service file is a link to /dev/null
 	service
 	state
-	held   bool // a supervisor runs
-	orphan bool // none runs, and yet the process it left lives
+	changed time.Time // the state file
+	held    bool      // a supervisor runs
+	orphan  bool      // none runs, and yet the process it left lives
 }
 
 // look reads a unit's files. A unit without a service file is not loaded.
@@ -89,6 +96,10 @@ func look(unit string) (view, string, error) {
 	}
 	if err != nil {
 		return v, "", err
+	}
+	if to, err := os.Readlink(unit); err == nil && to == os.DevNull {
+		v.loaded, v.masked = true, true
+		return v, "inactive", nil
 	}
 	if err := json.Unmarshal(text, &v.service); err != nil {
 		return v, "", fmt.Errorf("the service file %s: %w", unit, err)
@@ -104,6 +115,9 @@ func look(unit string) (view, string, error) {
 	if err == nil {
 		if err := json.Unmarshal(text, &v.state); err != nil {
 			return v, "", fmt.Errorf("the state file %s: %w", v.StateFile, err)
+		}
+		if info, err := os.Stat(v.StateFile); err == nil {
+			v.changed = info.ModTime()
 		}
 	}
 	pid := v.SupervisorPID
@@ -136,10 +150,22 @@ func (v view) active() string {
 }
 
 func (v view) unitState(known map[string]string) (host.UnitState, error) {
-	u := host.UnitState{Loaded: v.loaded, Enabled: v.loaded, Active: v.active()}
+	u := host.UnitState{Loaded: v.loaded, Masked: v.masked, Enabled: v.loaded && !v.masked, Active: v.active(), Since: v.changed, Restarts: v.Restarts}
 	u.Sub = map[string]string{"active": "running", "activating": "start", "failed": "failed", "inactive": "dead"}[u.Active]
-	if v.orphan {
+	switch {
+	case v.orphan:
 		u.Sub = "orphaned"
+	case v.waiting():
+		u.Sub = "auto-restart"
+		u.Restarts-- // the failure is counted, the restart is still to come
+	}
+	switch {
+	case v.LastExit > 128:
+		u.Result, u.ExitStatus = "signal", v.LastExit-128
+	case v.LastExit != 0:
+		u.Result, u.ExitStatus = "exit-code", v.LastExit
+	case !v.changed.IsZero():
+		u.Result = "success"
 	}
 	if !v.held || !alive(v.PID) {
 		return u, nil
@@ -148,6 +174,9 @@ func (v view) unitState(known map[string]string) (host.UnitState, error) {
 	u.ExeDigest, u.ConfigDigest = v.ExeDigest, v.ConfigDigest
 	return u, fromProc(&u, known)
 }
+
+// waiting reports whether its supervisor is about to start the process once more.
+func (v view) waiting() bool { return v.held && v.PID == 0 && v.Restarts > 0 }
 
 func alive(pid int) bool {
 	return pid > 0 && !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
@@ -188,13 +217,15 @@ func (s *supervised) Service(ctx context.Context, r host.ServiceRequest, known m
 		if r.Verb == "restart" {
 			wait = max(wait, 30*time.Second) // the start must not meet the old process
 		}
-		cause, err = s.stop(ctx, r.Unit, wait)
+		cause, err = s.stop(ctx, r.Unit, wait, s.teller(r.Progress, known))
 	}
 	if (r.Verb == "start" || r.Verb == "restart") && cause == "" && err == nil {
 		if !v.loaded {
 			cause = "there is no such service file"
+		} else if v.masked {
+			cause = "it is masked: its service file is a link to /dev/null"
 		} else if r.Verb == "restart" || active != "active" {
-			logFrom, cause, err = s.start(ctx, r.Unit, r.Wait)
+			logFrom, cause, err = s.start(ctx, r.Unit, r.Wait, s.teller(r.Progress, known))
 		}
 	}
 	if err != nil {
@@ -208,12 +239,42 @@ func (s *supervised) Service(ctx context.Context, r host.ServiceRequest, known m
 	if err != nil || cause == "" {
 		return u, err
 	}
-	u.Log = tail(v.LogFile, logFrom)
+	host.ReadLog(&u, tail(v.LogFile, logFrom))
 	return u, &host.ServiceError{Host: s.c.Name, Unit: r.Unit, Verb: r.Verb, State: u, Cause: cause}
 }
 
-// start runs a supervisor unless one runs, and waits until the unit is ready.
-func (s *supervised) start(ctx context.Context, unit string, wait time.Duration) (logFrom int64, cause string, err error) {
+// tellAgain is how often a state that stays the same is told: host.ServiceRequest's.
+const tellAgain = 5 * time.Second
+
+// teller tells a unit's state when it changes, and every five seconds. The
+// first state is only the one to compare with.
+func (s *supervised) teller(progress func(host.UnitState), known map[string]string) func(view) {
+	var last host.UnitState
+	var at time.Time
+	return func(v view) {
+		if progress == nil {
+			return
+		}
+		u, err := v.unitState(known)
+		if err != nil {
+			return // the end of the wait will say it
+		}
+		u = host.UnitState{Loaded: u.Loaded, Active: u.Active, Sub: u.Sub, Restarts: u.Restarts, PID: u.PID}
+		now := s.c.Now()
+		if at.IsZero() {
+			last, at = u, now
+			return
+		}
+		if u.Active != last.Active || u.Sub != last.Sub || u.Restarts != last.Restarts || u.PID != last.PID || now.Sub(at) >= tellAgain {
+			last, at = u, now
+			progress(u)
+		}
+	}
+}
+
+// start runs a supervisor unless one runs, and waits until the unit is ready,
+// or has ended by itself too often.
+func (s *supervised) start(ctx context.Context, unit string, wait time.Duration, tell func(view)) (logFrom int64, cause string, err error) {
 	v, _, err := look(unit)
 	if err != nil {
 		return 0, "", err
@@ -236,10 +297,19 @@ func (s *supervised) start(ctx context.Context, unit string, wait time.Duration)
 	defer deadline.Stop()
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
+	failed := 0 // before the wait
+	if v.held {
+		failed = v.Restarts
+	}
 	for {
-		if _, active, err := look(unit); err != nil || active == "active" {
+		now, active, err := look(unit)
+		if err != nil || active == "active" {
 			return logFrom, "", err
 		}
+		if n := now.Restarts - failed; now.held && n >= host.MaxExits {
+			return logFrom, fmt.Sprintf("it ended %d times", n), nil
+		}
+		tell(now)
 		select {
 		case <-ctx.Done():
 			return logFrom, "", ctx.Err()
@@ -287,7 +357,7 @@ func (s *supervised) spawn(unit string, sv service, exited chan<- error) (int64,
 }
 
 // stop ends the unit's supervisor, which ends the process, and waits until both are gone.
-func (s *supervised) stop(ctx context.Context, unit string, wait time.Duration) (cause string, err error) {
+func (s *supervised) stop(ctx context.Context, unit string, wait time.Duration, tell func(view)) (cause string, err error) {
 	v, _, err := look(unit)
 	if err != nil {
 		return "", err
@@ -306,6 +376,7 @@ func (s *supervised) stop(ctx context.Context, unit string, wait time.Duration) 
 	}
 	gone := func() (bool, error) {
 		now, _, err := look(unit)
+		tell(now)
 		return !now.held && !alive(v.PID), err
 	}
 	return until(ctx, wait, gone)
@@ -343,7 +414,7 @@ func until(ctx context.Context, wait time.Duration, done func() (bool, error)) (
 	}
 }
 
-// tail returns the last lines of a log, from an offset on; "" if it cannot be read.
+// tail reads the end of a log, from an offset on; what cannot be read is "".
 func tail(name string, from int64) string {
 	f, err := os.Open(name)
 	if err != nil {
@@ -351,12 +422,11 @@ func tail(name string, from int64) string {
 	}
 	defer f.Close()
 	if end, err := f.Seek(0, io.SeekEnd); err == nil {
-		from = max(from, end-64<<10)
+		from = max(from, end-logBytes)
 	}
 	if _, err := f.Seek(from, io.SeekStart); err != nil {
 		return ""
 	}
 	text, _ := io.ReadAll(f)
-	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
-	return string(bytes.Join(lines[max(0, len(lines)-logLines):], []byte("\n")))
+	return string(text)
 }

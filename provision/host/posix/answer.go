@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"quorate/kvserver/node"
 	"quorate/provision/host"
 )
 
@@ -31,7 +32,16 @@ type answer struct {
 	accounts map[string]bool
 	space    map[string]int64
 	cause    []string
-	log      []string
+	logs     map[string][]string // lines by unit
+	mounts   map[string]string   // mount point by path, as df has it
+	kernel   []mount
+	local    []string // addresses
+	probes   map[string]host.ProbeState
+
+	// Of the folder whose line comes next.
+	entries []string
+	aside   []string
+	logged  string // the unit whose log's lines come
 
 	listeners bool                 // whether the host could tell
 	sockets   map[int][]socket     // by port
@@ -42,7 +52,8 @@ func newAnswer() *answer {
 	return &answer{
 		files: map[string]host.FileState{}, digests: map[string]string{}, contents: map[string][]byte{},
 		dirs: map[string]host.DirState{}, exes: map[string]string{}, links: map[string]string{}, environ: map[string]string{},
-		accounts: map[string]bool{}, space: map[string]int64{}, sockets: map[int][]socket{}, owners: map[string][2]string{},
+		accounts: map[string]bool{}, space: map[string]int64{}, mounts: map[string]string{}, probes: map[string]host.ProbeState{},
+		logs: map[string][]string{}, sockets: map[int][]socket{}, owners: map[string][2]string{},
 	}
 }
 
@@ -61,6 +72,10 @@ func parseAnswer(body []byte) (*answer, error) {
 			body, err = a.unitLines(body)
 		case "env":
 			body, err = a.envLines(body)
+		case "kernel":
+			body, err = a.kernelLines(body)
+		case "probe":
+			body, err = a.probeLines(rest, body)
 		case "content":
 			contents = append(contents, rest)
 		case "raw":
@@ -77,7 +92,7 @@ func parseAnswer(body []byte) (*answer, error) {
 
 func (a *answer) line(kind, rest string) error {
 	want := map[string]int{
-		"facts": 4, "machine": 1, "missing": 1, "systemd": 1, "file": 8, "exe": 2, "link": 1, "sha": 1, "dir": 4,
+		"facts": 4, "machine": 1, "missing": 1, "systemd": 1, "file": 8, "exe": 2, "link": 1, "sha": 1, "dir": 4, "entry": 1, "aside": 1, "mount": 2, "journal": 1,
 		"listeners": 1, "tcp": 3, "owner": 3, "bsd": 1, "account": 2, "space": 2, "clock": 1, "cause": 1, "log": 1,
 	}[kind]
 	f := strings.SplitN(rest, "\t", want) // the last field may hold anything
@@ -107,7 +122,13 @@ func (a *answer) line(kind, rest string) error {
 		}
 		a.digests[path] = digest
 	case "dir":
-		a.dirs[f[3]] = host.DirState{Exists: f[0] == "yes", Empty: f[1] == "empty", Member: f[2] == "member"}
+		return a.dir(f)
+	case "entry":
+		a.entries = append(a.entries, f[0])
+	case "aside":
+		a.aside = append(a.aside, f[0])
+	case "mount":
+		a.mounts[f[1]] = f[0]
 	case "listeners":
 		a.listeners = true
 	case "tcp":
@@ -134,12 +155,48 @@ func (a *answer) line(kind, rest string) error {
 		return err
 	case "cause":
 		a.cause = append(a.cause, f[0])
+	case "journal":
+		a.logged = f[0]
+		a.logs[f[0]] = nil
 	case "log":
-		a.log = append(a.log, f[0])
+		a.logs[a.logged] = append(a.logs[a.logged], f[0])
 	default:
 		return fmt.Errorf("unknown word %q", kind)
 	}
 	return nil
+}
+
+// dir reads whether it exists, how many entries it has, whether it holds a
+// member, and its path; what its stat said has come before.
+func (a *answer) dir(f []string) error {
+	n, err := strconv.Atoi(f[1])
+	if err != nil {
+		return err
+	}
+	s := host.DirState{Exists: f[0] == "yes"}
+	if s.Exists {
+		here, above := a.files[f[3]+"/."], a.files[f[3]+"/.."]
+		if !here.Exists || !above.Exists {
+			return fmt.Errorf("%s changed while it was looked at; try again", f[3])
+		}
+		slices.Sort(a.entries)
+		slices.Sort(a.aside)
+		s.Empty, s.Member, s.Count = n == 0, f[2] == "member", n
+		s.Entries, s.Aside = a.entries[:min(len(a.entries), node.EntryLimit):min(len(a.entries), node.EntryLimit)], a.aside
+		s.Owner, s.Group, s.Mode = here.Owner, here.Group, here.Mode
+		device, inode := identity(here.Stamp)
+		device2, inode2 := identity(above.Stamp)
+		s.MountPoint = device != device2 || inode == inode2 // the root is its own parent
+	}
+	a.dirs[f[3]], a.entries, a.aside = s, nil, nil
+	return nil
+}
+
+// identity is the device and the inode of a stamp.
+func identity(stamp string) (device, inode string) {
+	device, rest, _ := strings.Cut(stamp, ":")
+	inode, _, _ = strings.Cut(rest, ":")
+	return device, inode
 }
 
 // file reads mode, uid, gid, user, group, size, stamp and path.
@@ -196,17 +253,40 @@ func (a *answer) unitLines(body []byte) ([]byte, error) {
 		s := host.UnitState{
 			Loaded: p["LoadState"] != "not-found", Active: p["ActiveState"], Sub: p["SubState"],
 			Enabled:    strings.HasPrefix(p["UnitFileState"], "enabled"),
-			NeedReload: p["NeedDaemonReload"] == "yes", PID: pid,
+			Masked:     p["LoadState"] == "masked" || strings.HasPrefix(p["UnitFileState"], "masked"),
+			NeedReload: p["NeedDaemonReload"] == "yes", PID: pid, Result: p["Result"],
+			DropIns: strings.Fields(p["DropInPaths"]),
 		}
-		if t := p["ExecMainStartTimestamp"]; pid != 0 && t != "" && t != "n/a" {
-			s.StartedAt, err = time.Parse("Mon 2006-01-02 15:04:05 MST", t)
-			if err != nil {
+		slices.Sort(s.DropIns)
+		since := map[string]string{
+			"active": "ActiveEnterTimestamp", "reloading": "ActiveEnterTimestamp", "activating": "InactiveExitTimestamp",
+			"deactivating": "ActiveExitTimestamp", "inactive": "InactiveEnterTimestamp", "failed": "InactiveEnterTimestamp",
+		}[s.Active]
+		if s.Restarts, err = strconv.Atoi(orZero(p["NRestarts"])); err != nil {
+			return nil, err
+		}
+		if s.ExitStatus, err = strconv.Atoi(orZero(p["ExecMainStatus"])); err != nil {
+			return nil, err
+		}
+		if s.Since, err = unitTime(p[since]); err != nil {
+			return nil, err
+		}
+		if pid != 0 {
+			if s.StartedAt, err = unitTime(p["ExecMainStartTimestamp"]); err != nil {
 				return nil, err
 			}
 		}
 		a.units = append(a.units, s)
 	}
 	return rest, nil
+}
+
+// unitTime reads a time as systemctl prints it in UTC; none is the zero time.
+func unitTime(s string) (time.Time, error) {
+	if s == "" || s == "n/a" {
+		return time.Time{}, nil
+	}
+	return time.Parse("Mon 2006-01-02 15:04:05 MST", s)
 }
 
 // envLines reads grep -Hz's records, which end in NUL, up to "env-end".

@@ -1,13 +1,17 @@
 package posix
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"quorate/provision/host"
 )
@@ -25,6 +29,11 @@ func (h *Host) Look(ctx context.Context, q host.Query) (*host.Look, error) {
 }
 
 func (h *Host) look(ctx context.Context, q host.Query) (*host.Look, error) {
+	q.Space = append(slices.Clip(q.Space), h.o.StageDir)
+	q, err := h.probesToRun(ctx, q)
+	if err != nil {
+		return nil, err
+	}
 	request, err := h.lookRequest(q)
 	if err != nil {
 		return nil, err
@@ -41,7 +50,7 @@ func (h *Host) look(ctx context.Context, q host.Query) (*host.Look, error) {
 	}
 	l := &host.Look{
 		Facts: a.facts, Files: map[string]host.FileState{}, Dirs: a.dirs, Units: map[string]host.UnitState{},
-		Ports: map[int]host.PortState{}, Accounts: a.accounts, Space: a.space,
+		Ports: map[int]host.PortState{}, Accounts: a.accounts, Space: a.space, Mounts: map[string]host.MountState{}, Probes: a.probes,
 	}
 	// The clock was read some time between the two readings of ours: the middle
 	// is off by half the way at most.
@@ -49,6 +58,12 @@ func (h *Host) look(ctx context.Context, q host.Query) (*host.Look, error) {
 	l.Facts.ClockError = took / 2
 	if h.o.Services != nil {
 		l.Facts.Manager = h.o.Services.Manager()
+	}
+	l.Facts.StageDir, l.Facts.Addresses = h.o.StageDir, a.local
+	if h.o.Addresses != nil {
+		if l.Facts.Addresses, err = h.o.Addresses(); err != nil {
+			return nil, err
+		}
 	}
 	if err := h.files(q, a, l); err != nil {
 		return nil, err
@@ -60,9 +75,13 @@ func (h *Host) look(ctx context.Context, q host.Query) (*host.Look, error) {
 		l.Ports[p] = a.port(p)
 	}
 	for _, d := range q.Dirs {
-		if _, ok := l.Dirs[d.Path]; !ok {
+		s, ok := l.Dirs[d.Path]
+		if !ok {
 			return nil, fmt.Errorf("the answer does not tell of the folder %s", d.Path)
 		}
+		// A folder bound from the same file system is of one device with its parent.
+		s.MountPoint = s.Exists && (s.MountPoint || a.mountAt(d.Path).Known)
+		l.Dirs[d.Path] = s
 	}
 	for _, name := range q.Accounts {
 		if _, ok := l.Accounts[name]; !ok {
@@ -73,8 +92,66 @@ func (h *Host) look(ctx context.Context, q host.Query) (*host.Look, error) {
 		if _, ok := l.Space[p]; !ok {
 			return nil, fmt.Errorf("the answer does not tell of the space at %s", p)
 		}
+		point, ok := a.mounts[p]
+		if !ok {
+			return nil, fmt.Errorf("the answer does not tell of the file system at %s", p)
+		}
+		l.Mounts[p] = a.mountAt(point)
+	}
+	for _, p := range q.Probes {
+		s := l.Probes[p.Name]
+		limit := cmp.Or(p.Limit, host.ProbeLimit)
+		s.Cut = len(s.Stdout) > limit || len(s.Stderr) > limit
+		s.Stdout, s.Stderr = s.Stdout[:min(limit, len(s.Stdout))], s.Stderr[:min(limit, len(s.Stderr))]
+		l.Probes[p.Name] = s
 	}
 	return l, nil
+}
+
+// probesToRun leaves out the probes of units with a process, where the units
+// are not the script's to ask about; where they are, the units are asked for.
+func (h *Host) probesToRun(ctx context.Context, q host.Query) (host.Query, error) {
+	var units []string
+	for _, p := range q.Probes {
+		if p.Unless != "" {
+			units = append(units, p.Unless)
+		}
+	}
+	if len(units) == 0 {
+		return q, nil
+	}
+	if h.o.Services == nil {
+		q.Units = append(slices.Clip(q.Units), units...)
+		return q, nil
+	}
+	states, err := h.o.Services.State(ctx, units, h.knownDigests())
+	if err != nil {
+		return q, err
+	}
+	q.Probes = slices.DeleteFunc(slices.Clone(q.Probes), func(p host.Probe) bool { return p.Unless != "" && states[p.Unless].PID != 0 })
+	return q, nil
+}
+
+func probeLines(p host.Probe, services bool) ([]string, error) {
+	if err := p.Check(); err != nil {
+		return nil, err
+	}
+	if p.IfExists != "" {
+		if err := checkPath(p.IfExists); err != nil {
+			return nil, err
+		}
+	}
+	seconds := (cmp.Or(p.Timeout, host.ProbeTimeout) + time.Second - 1) / time.Second
+	unless := p.Unless
+	if services {
+		unless = "" // it was looked at already
+	}
+	// One byte more than is kept shows that there is more.
+	lines := []string{fmt.Sprintf("q\t%s\t%d\t%d\t%s\t%s", p.Name, seconds, cmp.Or(p.Limit, host.ProbeLimit)+1, orDash(unless), orDash(p.IfExists))}
+	for _, arg := range p.Argv {
+		lines = append(lines, "g\t"+arg)
+	}
+	return lines, nil
 }
 
 func (h *Host) lookRequest(q host.Query) ([]string, error) {
@@ -99,10 +176,14 @@ func (h *Host) lookRequest(q host.Query) ([]string, error) {
 		}
 	}
 	for _, d := range q.Dirs {
-		if err := checkPath(d.Path); err != nil {
+		wal := d.WAL
+		if wal == "" {
+			wal = path.Join(d.Path, "member", "wal")
+		}
+		if err := errors.Join(checkPath(d.Path), checkPath(wal)); err != nil {
 			return nil, err
 		}
-		add("d", d.Path)
+		add("d", d.Path+"\t"+wal)
 	}
 	if h.o.Services != nil {
 		request = append(request, "m")
@@ -131,6 +212,18 @@ func (h *Host) lookRequest(q host.Query) ([]string, error) {
 			return nil, err
 		}
 		add("s", p)
+	}
+	names := map[string]bool{}
+	for _, p := range q.Probes {
+		lines, err := probeLines(p, h.o.Services != nil)
+		if err != nil {
+			return nil, err
+		}
+		if names[p.Name] {
+			return nil, fmt.Errorf("the probe %q is there twice", p.Name)
+		}
+		names[p.Name] = true
+		request = append(request, lines...)
 	}
 	return request, nil
 }
@@ -198,7 +291,9 @@ func (h *Host) units(ctx context.Context, q host.Query, a *answer, l *host.Look)
 		return fmt.Errorf("systemctl told of %d units, %d were asked for", len(a.units), len(unique(q.Units)))
 	}
 	for i, u := range unique(q.Units) {
-		l.Units[u] = h.process(a.units[i], a)
+		s := h.process(a.units[i], a)
+		host.ReadLog(&s, strings.Join(a.logs[u], "\n"))
+		l.Units[u] = s
 	}
 	return nil
 }

@@ -60,6 +60,8 @@ type Options struct {
 	IgnoreOwners bool
 	// Services, if set, is asked in place of systemd.
 	Services Services
+	// Addresses, if set, lists the machine's addresses as Facts has them; else the script does.
+	Addresses func() ([]string, error)
 	// Lock, if set, takes the lock in place of the script.
 	Lock func(ctx context.Context, r host.LockRequest) (func() error, error)
 }

@@ -10,14 +10,24 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
 //go:embed scripts/prelude.sh
 var prelude string
 
+//go:embed scripts/units.sh
+var unitsText string
+
 //go:embed scripts/look.sh
-var lookScript string
+var lookText string
+
+// lookScript and serviceScript share what asks systemd about units.
+var (
+	lookScript    = unitsText + lookText
+	serviceScript = unitsText + serviceText
+)
 
 //go:embed scripts/lock.sh
 var lockScript string
@@ -32,7 +42,7 @@ var uploadCheckScript string
 var uploadFinishScript string
 
 //go:embed scripts/service.sh
-var serviceScript string
+var serviceText string
 
 //go:embed scripts/move.sh
 var moveScript string
@@ -74,6 +84,12 @@ func (e *scriptError) Error() string { return e.text }
 // script runs a script with a framed request and returns the lines of its
 // answer, without the end.
 func (h *Host) script(ctx context.Context, name, script string, request []string) ([]byte, error) {
+	return h.talk(ctx, name, script, request, nil)
+}
+
+// talk is script with a listener for "progress" lines, which are told at once
+// and are no part of the answer.
+func (h *Host) talk(ctx context.Context, name, script string, request []string, progress func(line string)) ([]byte, error) {
 	if err := h.open(); err != nil {
 		return nil, err
 	}
@@ -83,7 +99,13 @@ func (h *Host) script(ctx context.Context, name, script string, request []string
 	}
 	out := &bounded{limit: answerLimit}
 	stderr := &bounded{limit: stderrLimit, drop: true}
-	exit, err := h.t.Exec(ctx, scriptArgv(name, script), stdin, out, stderr)
+	var to io.Writer = out
+	if progress != nil {
+		lines := &progressLines{to: out, tell: progress}
+		defer lines.end() // a transport may still be reading when ctx is over
+		to = lines
+	}
+	exit, err := h.t.Exec(ctx, scriptArgv(name, script), stdin, to, stderr)
 	if err != nil {
 		return nil, err
 	}
@@ -135,6 +157,46 @@ func (b *bounded) Write(p []byte) (int, error) {
 		return 0, errTooLong
 	}
 	return b.buf.Write(p)
+}
+
+// progressLines takes the lines that begin with "progress" out of an answer, and
+// tells them as they come. A last line without an end is dropped: an answer
+// that ends in one was cut.
+type progressLines struct {
+	to   io.Writer
+	tell func(line string)
+
+	mu   sync.Mutex
+	part []byte // of a line that has not ended yet
+	over bool   // nobody listens any more
+}
+
+// end waits until a tell that is under way is over; there is none after it.
+func (l *progressLines) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+}
+
+func (l *progressLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return 0, io.ErrClosedPipe
+	}
+	l.part = append(l.part, p...)
+	for {
+		line, rest, whole := bytes.Cut(l.part, []byte("\n"))
+		if !whole {
+			return len(p), nil
+		}
+		if news, ok := bytes.CutPrefix(line, []byte("progress\t")); ok {
+			l.tell(string(news))
+		} else if _, err := l.to.Write(l.part[:len(line)+1]); err != nil {
+			return 0, err
+		}
+		l.part = rest
+	}
 }
 
 var _ io.Writer = (*bounded)(nil)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,7 +55,12 @@ func (h *Host) service(ctx context.Context, r host.ServiceRequest) (host.UnitSta
 	for _, stamp := range slices.Sorted(maps.Keys(h.knownDigests())) {
 		request = append(request, "x\t"+stamp)
 	}
-	body, err := h.script(ctx, "service", serviceScript, request)
+	progress := func(line string) {
+		if s, ok := progressOf(line); ok && r.Progress != nil {
+			r.Progress(s)
+		}
+	}
+	body, err := h.talk(ctx, "service", serviceScript, request, progress)
 	if err != nil {
 		return host.UnitState{}, err
 	}
@@ -69,10 +75,21 @@ func (h *Host) service(ctx context.Context, r host.ServiceRequest) (host.UnitSta
 	if len(a.cause) == 0 {
 		return s, nil
 	}
-	s.Log = strings.Join(a.log, "\n")
+	host.ReadLog(&s, strings.Join(a.logs[r.Unit], "\n"))
 	verb := r.Verb
 	if verb == "" {
 		verb = "set up"
 	}
 	return s, &host.ServiceError{Host: h.o.Name, Unit: r.Unit, Verb: verb, State: s, Cause: strings.Join(a.cause, "\n")}
+}
+
+// progressOf reads "ACTIVE SUB RESTARTS PID".
+func progressOf(line string) (s host.UnitState, ok bool) {
+	f := strings.Split(line, "\t")
+	if len(f) != 4 {
+		return s, false
+	}
+	restarts, err1 := strconv.Atoi(f[2])
+	pid, err2 := strconv.Atoi(f[3])
+	return host.UnitState{Loaded: true, Active: f[0], Sub: f[1], Restarts: restarts, PID: pid}, err1 == nil && err2 == nil
 }

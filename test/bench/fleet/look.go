@@ -3,6 +3,7 @@ package fleet
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"maps"
@@ -61,8 +62,20 @@ func answer(w io.Writer, m *hosttest.Machine, request string) error {
 	units(line, &b, q.Units, look)
 	for _, d := range q.Dirs {
 		s := look.Dirs[d.Path]
-		line("dir", either(s.Exists, "yes", "no"), either(s.Empty, "empty", "full"), either(s.Member, "member", "-"), d.Path)
+		if s.Exists {
+			device := either(s.MountPoint, "2", "1")
+			line("file", strconv.FormatUint(uint64(types["dir"]|s.Mode), 16), 0, 0, s.Owner, s.Group, 0, device+":2:0:0:0", d.Path+"/.")
+			line("file", "41ed", 0, 0, "root", "root", 0, "1:1:0:0:0", d.Path+"/..")
+		}
+		for _, n := range s.Entries {
+			line("entry", n)
+		}
+		for _, p := range s.Aside {
+			line("aside", p)
+		}
+		line("dir", either(s.Exists, "yes", "no"), s.Count, either(s.Member, "member", "-"), d.Path)
 	}
+	kernel(line, look)
 	line("listeners")
 	for _, p := range q.Ports {
 		for _, s := range look.Ports[p].Listeners {
@@ -75,6 +88,16 @@ func answer(w io.Writer, m *hosttest.Machine, request string) error {
 	}
 	for _, p := range q.Space {
 		line("space", look.Space[p], p)
+		line("mount", look.Mounts[p].Point, p)
+	}
+	for _, p := range q.Probes {
+		if s := look.Probes[p.Name]; s.Ran {
+			line("probe", p.Name)
+			line(base64.StdEncoding.EncodeToString(s.Stdout) + fmt.Sprintf("#%d#", s.Code))
+			line("-")
+			line(base64.StdEncoding.EncodeToString(s.Stderr))
+			line("probe-end")
+		}
 	}
 	now := time.Now()
 	line("clock", fmt.Sprintf("%d.%09d", now.Unix(), now.Nanosecond()))
@@ -91,6 +114,36 @@ func answer(w io.Writer, m *hosttest.Machine, request string) error {
 	return err
 }
 
+// stamp writes a time as systemctl does.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("Mon 2006-01-02 15:04:05 MST")
+}
+
+// kernel writes what look.sh finds of addresses and mounts in /proc.
+func kernel(line func(...any), look *host.Look) {
+	line("kernel")
+	for _, a := range look.Facts.Addresses {
+		if ip := netip.MustParseAddr(a); ip.Is4() {
+			line("/proc/net/fib_trie:  |-- " + a)
+			line("/proc/net/fib_trie:     /32 host LOCAL")
+		} else {
+			line(fmt.Sprintf("/proc/net/if_inet6:%x 01 80 10 80 lo", ip.AsSlice()))
+		}
+	}
+	seen := map[string]bool{}
+	for _, p := range slices.Sorted(maps.Keys(look.Mounts)) {
+		m := look.Mounts[p]
+		if !seen[m.Point] {
+			seen[m.Point] = true
+			line(fmt.Sprintf("/proc/self/mountinfo:1 1 8:1 / %s %s,%s - %s disk rw", m.Point, either(m.ReadOnly, "ro", "rw"), either(m.NoExec, "noexec", "relatime"), m.Type))
+		}
+	}
+	line("kernel-end")
+}
+
 func units(line func(...any), b *bytes.Buffer, names []string, look *host.Look) {
 	if len(names) == 0 {
 		return
@@ -98,9 +151,9 @@ func units(line func(...any), b *bytes.Buffer, names []string, look *host.Look) 
 	line("units")
 	for _, name := range names {
 		u := look.Units[name]
-		fmt.Fprintf(b, "Id=%s\nLoadState=%s\nActiveState=%s\nSubState=%s\nUnitFileState=%s\nNeedDaemonReload=%s\nMainPID=%d\nExecMainStartTimestamp=%s\n\n",
-			name, either(u.Loaded, "loaded", "not-found"), u.Active, u.Sub, either(u.Enabled, "enabled", "disabled"), either(u.NeedReload, "yes", "no"),
-			u.PID, u.StartedAt.UTC().Format("Mon 2006-01-02 15:04:05 MST"))
+		fmt.Fprintf(b, "Id=%s\nLoadState=%s\nActiveState=%s\nSubState=%s\nUnitFileState=%s\nNeedDaemonReload=%s\nMainPID=%d\nNRestarts=%d\nResult=%s\nExecMainStatus=%d\nDropInPaths=%s\nExecMainStartTimestamp=%s\nActiveEnterTimestamp=%s\n\n",
+			name, either(u.Masked, "masked", either(u.Loaded, "loaded", "not-found")), u.Active, u.Sub, either(u.Enabled, "enabled", "disabled"), either(u.NeedReload, "yes", "no"),
+			u.PID, u.Restarts, u.Result, u.ExitStatus, strings.Join(u.DropIns, " "), stamp(u.StartedAt), stamp(u.Since))
 	}
 	line("units-end")
 	for _, name := range names {
@@ -151,7 +204,8 @@ func query(request string) (q host.Query, known map[string]bool, err error) {
 		case "k":
 			known[v] = true
 		case "d":
-			q.Dirs = append(q.Dirs, host.DirQuery{Path: v})
+			dir, wal, _ := strings.Cut(v, "\t")
+			q.Dirs = append(q.Dirs, host.DirQuery{Path: dir, WAL: wal})
 		case "u":
 			q.Units = append(q.Units, v)
 		case "p":
@@ -164,6 +218,28 @@ func query(request string) (q host.Query, known map[string]bool, err error) {
 			q.Accounts = append(q.Accounts, v)
 		case "s":
 			q.Space = append(q.Space, v)
+		case "q": // NAME SECONDS BYTES UNIT PATH
+			f := strings.Split(v, "\t")
+			if len(f) != 5 {
+				return q, nil, fmt.Errorf("a probe of %d fields", len(f))
+			}
+			p := host.Probe{Name: f[0]}
+			if p.Limit, err = strconv.Atoi(f[2]); err != nil {
+				return q, nil, err
+			}
+			if f[3] != "-" {
+				p.Unless = f[3]
+			}
+			if f[4] != "-" {
+				p.IfExists = f[4]
+			}
+			q.Probes = append(q.Probes, p)
+		case "g":
+			if len(q.Probes) == 0 {
+				return q, nil, fmt.Errorf("an argument of no probe")
+			}
+			last := &q.Probes[len(q.Probes)-1]
+			last.Argv = append(last.Argv, v)
 		case "x":
 		default:
 			return q, nil, fmt.Errorf("unknown request: %s", l)

@@ -1,21 +1,27 @@
 # Look: reads and writes nothing. Request lines, by first letter:
-#   f PATH, c PATH (content too), k STAMP PATH (digest known), d DIR, u UNIT,
-#   p HEX (port), a ACCOUNT, s PATH (space), x STAMP (executable known), m (no systemd)
+#   f PATH, c PATH (content too), k STAMP PATH (digest known), d DIR WAL, u UNIT,
+#   p HEX (port), a ACCOUNT, s PATH (space), x STAMP (executable known), m (no systemd),
+#   q NAME SECONDS BYTES UNIT PATH (a probe; "-" stands for nothing) and after it g ARG for its argv
 set -- $(cat)
 whole "$@"
-files='' contents=$nl known=$nl dirs='' units='' ports='' accounts='' spaces='' exes=$nl systemd=yes
+files='' contents=$nl known=$nl dirs='' dots='' units='' ports='' accounts='' spaces='' exes=$nl systemd=yes probes=''
 for r do
   v=${r#??}
   case $r in
   f"$tab"*) files=$files$v$nl ;;
   c"$tab"*) contents=$contents$v$nl ;;
   k"$tab"*) known=$known$v$nl ;;
-  d"$tab"*) dirs=$dirs$v$nl ;;
+  d"$tab"*)
+    dirs=$dirs$v$nl
+    v=${v%$tab*}
+    dots=$dots$v/.$nl$v/..$nl
+    ;;
   u"$tab"*) units=$units$v$nl ;;
-  p"$tab"*) ports="$ports $v" ;;
+  p"$tab"*) ports=$ports$v$nl ;;
   a"$tab"*) accounts=$accounts$v$nl ;;
   s"$tab"*) spaces=$spaces$v$nl ;;
   x"$tab"*) exes=$exes$v$nl ;;
+  q"$tab"* | g"$tab"*) probes=$probes$r$nl ;;
   m) systemd='' ;;
   end) ;;
   *) die "unknown request: $r" ;;
@@ -58,10 +64,10 @@ else
   systemd=''
 fi
 
-# Files: one stat for all, then one digest for those that are not known.
+# Files and folders: one stat for all, then one digest for those that are not known.
 hash='' raw='' seen=$nl
-if [ -n "$files" ]; then
-  out=$(stat_n "$full" $files)
+if [ -n "$files$dots" ]; then
+  out=$(stat_n "$full" $files $dots)
   for line in $out; do
     case $line in
     *"$tab"*) ;;
@@ -79,13 +85,24 @@ if [ -n "$files" ]; then
   done
 fi
 
-pids=''
+pids='' busy=$nl
 if [ -n "$units" ] && [ -n "$systemd" ]; then
-  out=$(systemctl show --no-pager -p Id -p LoadState -p ActiveState -p SubState -p UnitFileState -p NeedDaemonReload \
-    -p MainPID -p ExecMainStartTimestamp -- $units 2>&1) || die "systemctl show: $out"
+  show_units $units
   printf 'units\n%s\n\nunits-end\n' "$out"
+  # The blocks come in the order asked for; within one the order is systemd's.
+  set -- $units
   for l in $out; do
-    case $l in MainPID=0 | MainPID=) ;; MainPID=*) pids=$pids${l#*=}$nl ;; esac
+    case $l in
+    MainPID=0 | MainPID=) shift ;;
+    MainPID=*) pids=$pids${l#*=}$nl busy=$busy$1$nl; shift ;;
+    esac
+  done
+  set -- $units
+  for l in $out; do
+    case $l in
+    ActiveState=failed | ActiveState=activating) log_of "$1"; shift ;;
+    ActiveState=*) shift ;;
+    esac
   done
 fi
 if [ -n "$pids" ]; then
@@ -120,39 +137,68 @@ if [ -n "$hash" ]; then
   done
 fi
 
+# names prints what is in the folder: a few names, and how many there are.
+names() {
+  n=0
+  for x do
+    [ -e "$x" ] || [ -L "$x" ] || continue
+    case ${x##*/} in
+    lost+found | .aside) continue ;;
+    *"$tab"* | *"$nl"*) x=/? ;;
+    esac
+    n=$((n + 1))
+    [ $n -gt 10 ] || printf 'entry\t%s\n' "${x##*/}"
+  done
+  count=$((count + n))
+}
+
 for d in $dirs; do
+  wal=${d##*$tab} d=${d%$tab*}
   if [ ! -d "$d" ]; then
     gone "$d"
-    printf 'dir\tno\t-\t-\t%s\n' "$d"
+    printf 'dir\tno\t0\t-\t%s\n' "$d"
     continue
   fi
   [ -r "$d" ] && [ -x "$d" ] || die "$d: Permission denied"
-  state=empty member=-
+  count=0 member=-
   set +f
-  for x in "$d"/* "$d"/.[!.]* "$d"/..?*; do
-    if [ -e "$x" ] || [ -L "$x" ]; then state=full; break; fi
-  done
-  for x in "$d"/*.wal; do [ ! -e "$x" ] || member=member; done
+  names "$d"/*
+  names "$d"/.[!.]* "$d"/..?*
+  for x in "$d"/.aside/*; do [ ! -d "$x" ] || printf 'aside\t%s\n' "$x"; done
+  for x in "$wal"/*.wal; do [ ! -e "$x" ] || member=member; done
   set -f
-  if [ -d "$d/member/wal" ] || [ -d "$d/member/snap" ]; then member=member; fi
-  printf 'dir\tyes\t%s\t%s\t%s\n' $state $member "$d"
+  if [ $member = - ] && [ -d "$wal" ]; then
+    [ -r "$wal" ] && [ -x "$wal" ] || die "$wal: Permission denied"
+  elif [ $member = - ]; then
+    gone "$wal"
+  fi
+  printf 'dir\tyes\t%s\t%s\t%s\n' $count $member "$d"
 done
 
-# Listeners: the raw lines; who listens only for ports that were asked for.
+# Sockets, addresses and mounts: what the kernel says of them, in one reading.
+if [ -r /proc/self/mountinfo ]; then
+  set --
+  for p in $ports; do set -- "$@" -e ":$p [0-9A-F]*:[0-9A-F]* 0A "; done
+  out=$(grep -Hs "$@" -e ' - ' -e '^[0-9a-f]* [0-9a-f][0-9a-f] ' -e '|-- ' -e '/32 host LOCAL' \
+    /proc/net/tcp /proc/net/tcp6 /proc/net/if_inet6 /proc/net/fib_trie /proc/self/mountinfo)
+  printf 'kernel\n%s\nkernel-end\n' "$out"
+fi
+# Listeners: who listens only for ports that were asked for.
 if [ -n "$ports" ]; then
   if [ -r /proc/net/tcp ]; then
-    out=$(grep -hs ' 0A [0-9A-F]*:' /proc/net/tcp /proc/net/tcp6)
     echo listeners
     sockets=''
     for line in $out; do
-      IFS=' '
-      set -- $line # sl local remote st queues timer retransmits uid timeout inode
-      for p in $ports; do
-        case $2 in *:"$p") printf 'tcp\t%s\t%s\t%s\n' "$p" "${2%:*}" "${10}"; sockets="$sockets ${10}" ;; esac
-      done
-      IFS=$nl
+      case $line in
+      /proc/net/tcp*)
+        IFS=' '
+        set -- ${line#*:} # sl local remote st queues timer retransmits uid timeout inode
+        IFS=$nl
+        printf 'tcp\t%s\t%s\t%s\n' "${2#*:}" "${2%:*}" "${10}"
+        sockets="$sockets ${10}"
+        ;;
+      esac
     done
-    IFS=$nl
     # whose looks for the sockets below the folders given, and keeps those it did not find
     whose() {
       left=''
@@ -204,11 +250,48 @@ if [ -n "$spaces" ]; then
   out=$(df -Pk $nears 2>&1) || die "$out"
   set -- $spaces
   for line in ${out#*$nl}; do
+    point=${line##*% }
     available "$line"
-    printf 'space\t%s\t%s\n' "$free" "$1"
+    printf 'space\t%s\t%s\nmount\t%s\t%s\n' "$free" "$1" "$point" "$1"
     shift
   done
 fi
+
+# probe runs one probe if its conditions hold. Standard output and error come
+# as lines of base64, since neither may be mistaken for the answer's own
+# lines; the exit code stands in the first between two #.
+some() { head -c "$bytes"; cat >/dev/null; }
+probe() {
+  [ -n "$spec" ] || return 0
+  name=${spec%%$tab*} path=${spec##*$tab} rest=${spec#*$tab}
+  seconds=${rest%%$tab*} rest=${rest#*$tab}
+  bytes=${rest%%$tab*} unless=${rest#*$tab}
+  unless=${unless%$tab*}
+  if [ "$path" != - ] && [ ! -e "$path" ]; then return; fi
+  case $busy in *"$nl$unless$nl"*) return ;; esac
+  limit=''
+  if command -v timeout >/dev/null; then limit="timeout$nl-s${nl}KILL$nl$seconds"; fi
+  said=$(
+    exec 4>&1
+    err=$({ { $limit "$@" 2>&3 3>&- 4>&- </dev/null; printf '#%s#' $? >&4; } | some | base64 >&4; } 3>&1 | some | base64)
+    printf '\n-\n%s\n' "$err"
+  )
+  printf 'probe\t%s\n%s\nprobe-end\n' "$name" "$said"
+}
+spec=''
+set --
+for r in $probes; do
+  case $r in
+  q"$tab"*)
+    probe "$@"
+    spec=${r#??}
+    set --
+    ;;
+  *) set -- "$@" "${r#??}" ;;
+  esac
+done
+probe "$@"
+
 printf 'clock\t%s\n' "$(date +%s.%N)"
 for p in $raw; do printf 'content\t%s\n' "$p"; done
 printf 'raw\n'

@@ -1,19 +1,29 @@
 # One systemd unit. Request lines: UNIT, VERB or "-", seconds to wait, then any of
 # "reload", "enable", "disable", "x STAMP" (executable known), then end.
+# Says "progress ACTIVE SUB RESTARTS PID" while it waits: at each change, and every 5 seconds.
 set -- $(cat)
 whole "$@"
 unit=$1 verb=$2 wait=$3
 shift 3
 [ -d /run/systemd/system ] || die 'this host does not run systemd'
 ctl() { systemctl --no-ask-password --quiet "$@" 2>&1; }
-show() {
-  out=$(systemctl show --no-pager -p Id -p LoadState -p ActiveState -p SubState -p UnitFileState -p NeedDaemonReload \
-    -p MainPID -p ExecMainStartTimestamp -- "$unit" 2>&1) || die "systemctl show: $out"
-  active=${out#*ActiveState=}
-  active=${active%%$nl*}
-  loaded=${out#*LoadState=}
-  loaded=${loaded%%$nl*}
+# value sets v to a property of what show has read.
+value() {
+  v=${out#*"$1="}
+  v=${v%%$nl*}
 }
+show() {
+  show_units "$unit"
+  out=$nl$out
+  value ${nl}ActiveState; active=$v
+  value ${nl}SubState; sub=$v
+  value ${nl}LoadState; loaded=$v
+  value ${nl}NRestarts; restarts=${v:-0}
+  value ${nl}MainPID; pid=${v:-0}
+  out=${out#$nl}
+}
+now() { date +%s; }
+began=$(now)
 # A reload takes systemd's generators a tenth of a second: enabling, which reloads
 # too, leaves it to the one that is asked for. It reads the unit's file itself.
 late=''
@@ -37,39 +47,77 @@ for r do
   esac
 done
 
-# bounded runs systemctl for at most the seconds asked for; 124 is "not in time".
+# bounded runs systemctl for at most $1 seconds; 124 is "not in time".
 bounded() {
+  s=$1
+  shift
   if command -v timeout >/dev/null; then
-    out=$(timeout "$wait" systemctl --no-ask-password --quiet "$@" 2>&1)
+    out=$(timeout "$s" systemctl --no-ask-password --quiet "$@" 2>&1)
   else
     out=$(ctl --no-block "$@")
   fi
 }
-now() { date +%s; }
+
+# tell says how the unit is, if that is new or was said 5 seconds ago.
+told='' told_at=0
+tell() {
+  t=$(now)
+  [ "$active$sub$restarts$pid" != "$told" ] || [ $((t - told_at)) -ge 5 ] || return 0
+  told=$active$sub$restarts$pid told_at=$t
+  printf 'progress\t%s\t%s\t%s\t%s\n' "$active" "$sub" "$restarts" "$pid"
+}
+
+# exits sets n to how often the unit's process has ended by itself: resetting
+# the unit has set NRestarts to 0, and a restart that is due is not in it yet.
+exits() {
+  n=$restarts
+  case $sub in auto-restart | *-before-auto-restart) n=$((n + 1)) ;; esac
+}
 
 if [ -z "$cause" ]; then
   case $verb in
   start | restart)
-    deadline=$(($(now) + wait))
+    deadline=$((began + wait))
     ctl reset-failed -- "$unit" >/dev/null
     if [ "$wait" -eq 0 ]; then
       out=$(ctl --no-block "$verb" -- "$unit") || cause=$out
       show
     else
-      # It returns as soon as the job is done; the job goes on when the time is over.
-      bounded "$verb" -- "$unit"
-      rc=$? said=$out
-      show
-      # A job that failed while the unit restarts by itself is not the end of it.
-      while case $active in activating | deactivating | reloading) ;; *) false ;; esac && [ $rc -ne 124 ]; do
-        [ "$(now)" -lt "$deadline" ] || { rc=124; break; }
-        sleep 0.05
+      # It returns as soon as the job is done; the job goes on when the time is
+      # over, and whoever asks again for a start waits for the same job.
+      step=2
+      while :; do
+        left=$((deadline - $(now)))
+        [ $left -lt $step ] || left=$step
+        [ $left -gt 0 ] || left=1
+        bounded $left "$verb" -- "$unit"
+        rc=$? said=$out
+        show
+        case $rc$active in 124active) rc=0 ;; esac
+        [ $rc -eq 124 ] && [ "$(now)" -lt $deadline ] || break
+        tell
+        verb=start step=5
+      done
+      # A job that failed while the unit restarts by itself is not the end of
+      # it, unless it does so again and again.
+      looping='' pause=0.05 tries=0
+      while case $active in activating | deactivating | reloading) ;; *) false ;; esac; do
+        exits
+        [ $n -lt 3 ] || { looping=$n; break; }
+        [ "$(now)" -lt $deadline ] || break
+        tell
+        tries=$((tries + 1))
+        [ $tries -lt 20 ] || pause=0.2
+        [ $tries -lt 50 ] || pause=1
+        sleep $pause
         show
       done
       case $active in
       active) ;;
       failed) cause=failed ;;
-      activating | deactivating | reloading) cause="timed out after ${wait}s" ;;
+      activating | deactivating | reloading)
+        if [ -n "$looping" ]; then cause="it ended $looping times"; else cause="timed out after ${wait}s"; fi
+        ;;
       *) cause=${said:-it did not stay up} ;;
       esac
     fi
@@ -80,9 +128,18 @@ if [ -z "$cause" ]; then
       if [ "$wait" -eq 0 ]; then
         out=$(ctl --no-block stop -- "$unit") || cause=$out
       else
-        bounded stop -- "$unit"
-        rc=$? said=$out
-        show
+        deadline=$((began + wait)) step=2
+        while :; do
+          left=$((deadline - $(now)))
+          [ $left -lt $step ] || left=$step
+          [ $left -gt 0 ] || left=1
+          bounded $left stop -- "$unit"
+          rc=$? said=$out
+          show
+          [ $rc -eq 124 ] && [ "$(now)" -lt $deadline ] || break
+          tell
+          step=5
+        done
         case $active in
         inactive | failed) ;;
         *) if [ $rc -eq 124 ]; then cause="timed out after ${wait}s"; else cause=${said:-it goes on}; fi ;;
@@ -98,9 +155,7 @@ else
   show
 fi
 printf 'units\n%s\n\nunits-end\n' "$out"
-pid=${out#*MainPID=}
-pid=${pid%%$nl*}
-if [ "${pid:-0}" != 0 ]; then
+if [ "$pid" != 0 ]; then
   line=$(stat_l "$ident" "/proc/$pid/exe") && {
     printf 'exe\t%s\n' "$line"
     s=${line%%$tab*}
@@ -117,6 +172,6 @@ fi
 if [ -n "$cause" ]; then
   for l in $cause; do printf 'cause\t%s\n' "$l"; done
   journalctl --sync >/dev/null 2>&1
-  for l in $(journalctl -u "$unit" -n 20 --no-pager -o cat 2>/dev/null); do printf 'log\t%s\n' "$l"; done
+  log_of "$unit" --since "@$began"
 fi
 echo end
