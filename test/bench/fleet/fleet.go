@@ -179,6 +179,13 @@ func (f *Fleet) raise(ctx context.Context, c *spec.Cluster, machines []*hosttest
 			unit, err := p.Machine.ReadFile(layout.UnitFile)
 			p.ConfigDigest = kvserver.ConfigDigest(config, unit)
 			p.Machine.WriteFile(layout.Data+"/member/wal/0.wal", nil, 0o600)
+			if err != nil {
+				return err
+			}
+			// What the unit does when its member serves.
+			mark, err := json.Marshal(kvserver.Mark{Format: kvserver.MarkFormat, ClusterID: kvserver.ID(clusterID), MemberID: kvserver.ID(uint64(i + 1)), At: time.Now().UTC()})
+			p.Machine.WriteFile(layout.Mark, mark, 0o644)
+			p.Machine.RemoveAll(layout.Bootstrap)
 			return err
 		})
 	}

@@ -34,9 +34,12 @@ type member struct {
 	server *grpc.Server
 }
 
+// clusterID is that of every simulated cluster: each has hosts of its own.
+const clusterID = 42
+
 // newMember is the API of the i-th member of c, on that machine.
 func newMember(c *spec.Cluster, i int, m *hosttest.Machine, l plan.Layout) *member {
-	out := &member{id: uint64(i + 1), cluster: 42, machine: m, layout: l}
+	out := &member{id: uint64(i + 1), cluster: clusterID, machine: m, layout: l}
 	for j, o := range c.Members {
 		out.list = append(out.list, &pb.Member{
 			ID: uint64(j + 1), Name: o.Name,
