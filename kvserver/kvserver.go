@@ -37,25 +37,6 @@ type Status struct {
 	Errors           []string `json:"errors,omitempty"`
 }
 
-// KeyRequest asks a host to make a key if there is none, and a CSR for it.
-// `kvserver keys` reads a list of these as JSON on its standard input.
-type KeyRequest struct {
-	// Path of the private key (PEM, PKCS#8, mode 0600).
-	Path      string `json:"path"`
-	Algorithm string `json:"algorithm"`
-	// CommonName is what the CSR says; the CA decides what the certificate says.
-	CommonName string `json:"common_name"`
-	// Owner of the key file, empty for the caller.
-	Owner string `json:"owner,omitempty"`
-}
-
-// KeyAnswer is the answer to one KeyRequest: `kvserver keys` writes a list of these as JSON.
-type KeyAnswer struct {
-	Path    string `json:"path"`
-	Created bool   `json:"created"`
-	CSR     string `json:"csr"` // PEM
-}
-
 // ConfigDigestEnv is the environment variable that carries the [ConfigDigest]
 // a member was started with. kvserver sets it itself, from the bytes it read,
 // before the member starts; so /proc/PID/environ tells what runs, not what

@@ -1,6 +1,6 @@
-// Package keys makes private keys on the host they belong to, and the requests
-// for their certificates. A key never leaves the host, is never printed, and
-// is never in an error.
+// Package keys makes private keys on the host they belong to and the requests
+// for their certificates, and puts both in place together. A key never leaves
+// the host, is never printed, and is never in an error.
 package keys
 
 import (
@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 
 	"quorate/kvserver"
+	"quorate/kvserver/internal/durable"
 	"quorate/pki/keypair"
 )
 
@@ -38,19 +39,22 @@ func Run(in io.Reader, out io.Writer, owners Owners) error {
 }
 
 // Make makes the key if there is none, and a signing request for it. Afterwards
-// the key is at its path with mode 0600 and owned as asked; a file that was
-// laxer is tightened. The folder must be there.
+// the key is at its path (or waits beside it, see [kvserver.KeyRequest.Beside]) with
+// mode 0600 and owned as asked; a file that was laxer is tightened. The folder must be there.
 //
-// A key of another algorithm than asked for is not used any more: it moves
-// aside to PATH.old (replacing an older one there) and a new one is made. One
+// A key of another algorithm than asked for is not used any more: a new one is made.
+// Beside, the old one stays where it is until the new one has its certificate;
+// otherwise it moves aside to PATH.old (replacing an older one there). One
 // that cannot be read as a key is an error, since it may be somebody's.
 func Make(r kvserver.KeyRequest, owners Owners) (kvserver.KeyAnswer, error) {
-	a := kvserver.KeyAnswer{Path: r.Path}
 	fail := func(err error) (kvserver.KeyAnswer, error) {
 		return kvserver.KeyAnswer{}, fmt.Errorf("cannot make key %q: %w", r.Path, err)
 	}
 	if !filepath.IsAbs(r.Path) {
 		return fail(errors.New("its path is not absolute"))
+	}
+	if r.Replace && !r.Beside {
+		return fail(errors.New("a key is replaced beside its place only"))
 	}
 	uid, gid, err := owners.Lookup(r.Owner)
 	if err != nil {
@@ -60,18 +64,37 @@ func Make(r kvserver.KeyRequest, owners Owners) (kvserver.KeyAnswer, error) {
 	if err != nil {
 		return fail(err)
 	}
-	if key != nil && keypair.Algorithm(key.Public()) != r.Algorithm {
-		if err := os.Rename(r.Path, r.Path+".old"); err != nil {
+	a := kvserver.KeyAnswer{Path: r.Path}
+	fits := key != nil && keypair.Algorithm(key.Public()) == r.Algorithm
+	path := r.Path
+	if r.Beside {
+		waiting, err := existing(path + kvserver.NewSuffix)
+		if err != nil {
+			return fail(err)
+		}
+		if waiting != nil || !fits || r.Replace {
+			a.New, path = true, path+kvserver.NewSuffix
+			key, fits = waiting, waiting != nil && keypair.Algorithm(waiting.Public()) == r.Algorithm
+		}
+	}
+	if key != nil && !fits {
+		// Beside: one that never had a certificate of its own.
+		if a.New {
+			err = os.Remove(path)
+		} else {
+			err = os.Rename(path, path+".old")
+		}
+		if err != nil {
 			return fail(err)
 		}
 		key = nil
 	}
 	if key == nil {
-		if key, err = create(r.Path, r.Algorithm, uid, gid); err != nil {
+		if key, err = create(path, r.Algorithm, uid, gid); err != nil {
 			return fail(err)
 		}
 		a.Created = true
-	} else if err := secure(r.Path, uid, gid); err != nil {
+	} else if err := secure(path, uid, gid); err != nil {
 		return fail(err)
 	}
 	request, err := keypair.Request(key, r.CommonName)
@@ -108,7 +131,7 @@ func existing(path string) (crypto.Signer, error) {
 // create makes the key beside its place, with its owner and mode before its
 // first byte, fsynced, and linked into place: whole or not at all, and never
 // over another file.
-func create(path, algorithm string, uid, gid int) (_ crypto.Signer, err error) {
+func create(path, algorithm string, uid, gid int) (crypto.Signer, error) {
 	key, err := keypair.Generate(algorithm)
 	if err != nil {
 		return nil, err
@@ -117,36 +140,15 @@ func create(path, algorithm string, uid, gid int) (_ crypto.Signer, err error) {
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // O_EXCL, 0600
+	name, err := durable.Stage(durable.File{Path: path, Mode: 0o600, UID: uid, GID: gid, Content: text})
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(f.Name())
-	if uid >= 0 {
-		err = f.Chown(uid, gid)
-	}
-	if err == nil {
-		_, err = f.Write(text)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Link(f.Name(), path)
-	}
-	if err != nil {
+	defer os.Remove(name)
+	if err := os.Link(name, path); err != nil {
 		return nil, err
 	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	return key, d.Sync()
+	return key, durable.SyncDir(filepath.Dir(path))
 }
 
 // secure gives an existing key its owner and mode; through the descriptor, so

@@ -193,6 +193,7 @@ func TestRefusals(t *testing.T) {
 		want string
 	}{
 		{kvserver.KeyRequest{Path: "k.pem", Algorithm: "ed25519"}, "not absolute"},
+		{kvserver.KeyRequest{Path: good, Algorithm: "ed25519", Replace: true}, "beside its place only"},
 		{kvserver.KeyRequest{Path: good, Algorithm: "dsa"}, `unknown algorithm "dsa"`},
 		{kvserver.KeyRequest{Path: filepath.Join(dir, "no", "k.pem"), Algorithm: "ed25519"}, "no such file"},
 		{kvserver.KeyRequest{Path: garbage, Algorithm: "ed25519"}, "move it away"},

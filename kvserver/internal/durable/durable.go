@@ -5,6 +5,7 @@
 package durable
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -41,6 +42,23 @@ func Stage(f File) (name string, err error) {
 	if err != nil {
 		return "", err
 	}
+	return tmp.Name(), fill(tmp, f)
+}
+
+// StageAt writes a file as [Stage] does, under the name given, in place of
+// what an earlier run may have left there. It follows no link.
+func StageAt(name string, f File) error {
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	tmp, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	return fill(tmp, f)
+}
+
+func fill(tmp *os.File, f File) (err error) {
 	if f.UID >= 0 {
 		err = tmp.Chown(f.UID, f.GID)
 	}
@@ -58,9 +76,8 @@ func Stage(f File) (name string, err error) {
 	}
 	if err != nil {
 		os.Remove(tmp.Name())
-		return "", err
 	}
-	return tmp.Name(), nil
+	return err
 }
 
 // SyncDir makes durable what was renamed, linked or removed in a folder.
