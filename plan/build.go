@@ -68,6 +68,7 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 			b.push(m)
 			b.files(m)
 			b.certificates(m)
+			b.aside(m)
 		}
 		b.clients()
 		b.start()
@@ -112,22 +113,29 @@ type member struct {
 	ails *ailment
 	// stale says how what it runs with differs from what it should run with.
 	stale []string
+	// anew: its data is of a bootstrap that never had a leader, with other members than the spec's; it is
+	// moved aside, and the member starts as new.
+	anew bool
 	// rolls: a restart of it is in this plan.
 	rolls bool
 }
 
 // grants are what steps may do to a member; a held reason takes some away.
 type grants struct {
-	stage bool // put binaries and configuration on its host
+	push  bool // put binaries on its host
+	stage bool // write its configuration and unit
 	sign  bool // renew its certificates
 	start bool // start it while it does not serve
 	roll  bool // restart it while it serves
 }
 
+// everything may be done to a member of which nothing is held.
+func everything() grants { return grants{push: true, stage: true, sign: true, start: true, roll: true} }
+
 func (m *member) leave()        { m.may = grants{} }
 func (m *member) healthy() bool { return m.listed.Health == Healthy }
 func (m *member) hasData() bool { return m.host.hasData() }
-func (g grants) any() bool      { return g.stage || g.sign || g.start || g.roll }
+func (g grants) any() bool      { return g.push || g.stage || g.sign || g.start || g.roll }
 
 // acting are the members whose hosts steps may touch.
 func (b *builder) acting() []*member {

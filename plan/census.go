@@ -37,6 +37,7 @@ type Conflict struct {
 func TakeCensus(c *spec.Cluster, o *Observed) Census {
 	out := Census{}
 	out.clusterOf(c, o)
+	out.removed(c, o)
 	list := out.listOf(c, o)
 	if list == nil || out.ClusterID == 0 {
 		out.Membership = presumed(c, o)
@@ -66,6 +67,7 @@ func (s *Census) clusterOf(c *spec.Cluster, o *Observed) {
 	if len(by) > 1 {
 		s.conflict(OtherCluster, c.Name, "the members serve different clusters: %s", said(by))
 	}
+	s.disks(c, o)
 	for _, m := range c.Members {
 		man, st := o.Hosts[m.Name].manifest(), o.Cluster.Answers[m.Name].Status
 		if man == nil || st == nil || man.ClusterID == "" || man.Cluster != c.Name {
@@ -75,6 +77,39 @@ func (s *Census) clusterOf(c *spec.Cluster, o *Observed) {
 			s.conflict(OtherCluster, m.Name, "it serves cluster %s, and what was recorded on its host is of cluster %s", want, man.ClusterID)
 		}
 	}
+}
+
+// disks compares the data of members that do not run with the cluster that is
+// served; where none is, the disks with one another. Data that nobody can have
+// acknowledged anything from belongs to no cluster yet.
+func (s *Census) disks(c *spec.Cluster, o *Observed) {
+	by := map[string][]string{}
+	for _, m := range c.Members {
+		d := o.Hosts[m.Name].disk()
+		if d == nil || d.ClusterID == "" || d.BootstrapOnly {
+			continue
+		}
+		by[d.ClusterID] = append(by[d.ClusterID], m.Name)
+		if s.ClusterID != 0 && d.ClusterID != kvserver.ID(s.ClusterID) {
+			s.conflict(OtherCluster, m.Name, "its data is of cluster %s, and the members serve cluster %x", d.ClusterID, s.ClusterID)
+		}
+	}
+	if s.ClusterID != 0 || len(by) < 2 {
+		return
+	}
+	var says []string
+	for _, id := range sortedKeys(by) {
+		says = append(says, fmt.Sprintf("%s: %s", strings.Join(by[id], ", "), id))
+	}
+	s.conflict(OtherCluster, c.Name, "the hosts hold the data of different clusters: %s", strings.Join(says, "; "))
+}
+
+// disk is what was read from a host's data, nil if nothing was or there is no member.
+func (h *Host) disk() *kvserver.Inspection {
+	if h == nil || h.Disk == nil || !h.Disk.Member {
+		return nil
+	}
+	return h.Disk
 }
 
 func said(by map[uint64][]string) string {
@@ -170,6 +205,21 @@ func (s *Census) join(c *spec.Cluster, o *Observed, list []kvserver.Member) {
 	}
 }
 
+// removed finds members whose id another disk knows as removed: they cannot
+// come back, also while nobody serves who could say so.
+func (s *Census) removed(c *spec.Cluster, o *Observed) {
+	for _, m := range c.Members {
+		mine := o.Hosts[m.Name].disk()
+		for _, other := range c.Members {
+			d := o.Hosts[other.Name].disk()
+			if mine != nil && d != nil && d.ClusterID == mine.ClusterID && slices.Contains(d.Removed, mine.MemberID) && s.ClusterID == 0 {
+				s.conflict(RemovedMember, m.Name, "its host holds the member %s, which %s knows as removed: it cannot come back with this data", mine.MemberID, other.Name)
+				break
+			}
+		}
+	}
+}
+
 // impostor is a conflict where the name that etcd lists, the spec's name and the id do not go together.
 func (s *Census) impostor(c *spec.Cluster, o *Observed, l Listed) {
 	if l.Spec == "" || l.Name == "" || l.Name == l.Spec {
@@ -209,6 +259,9 @@ func (o *Observed) idOf(c *spec.Cluster, m *spec.Member) uint64 {
 	}
 	if h.Mark != nil {
 		noted = h.Mark.MemberID
+	}
+	if h.Disk != nil && h.Disk.MemberID != "" {
+		noted = h.Disk.MemberID
 	}
 	id, err := strconv.ParseUint(noted, 16, 64)
 	if err != nil {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"path"
+	"slices"
 
 	"quorate/kvserver"
 	"quorate/plan/spec"
@@ -86,6 +87,7 @@ func (b *builder) desire(m *member) (*desired, error) {
 		DataDir: l.Data, WALDir: l.WAL, SpecDigest: b.plan.SpecDigest,
 		Files: map[string]string{l.EtcdYAML: digest(string(config)), l.UnitFile: digest(string(unit)), l.CA: "", l.Bootstrap: "", l.Mark: ""},
 	}
+	d.manifest.Made = b.made(m, d.files)
 	for _, c := range b.memberCertificates(m) {
 		d.manifest.Files[c.Path], d.manifest.Files[c.Key] = "", ""
 	}
@@ -94,6 +96,28 @@ func (b *builder) desire(m *member) (*desired, error) {
 		d.exe = p.Digest // the last one serves: kvserver, or the upstream etcd after it
 	}
 	return d, nil
+}
+
+// made are the folders that this member's files need and that were not there
+// before quorate came: those noted down, and those that are missing now.
+func (b *builder) made(m *member, files []WriteFile) []string {
+	var out []string
+	if man := m.host.Manifest; man != nil {
+		out = append(out, man.Made...)
+	}
+	for _, f := range files {
+		dir := f.Path
+		if !f.Dir {
+			dir = path.Dir(f.Path)
+		}
+		for _, p := range m.layout.Ancestors(dir) {
+			if !m.host.Files[p].Exists {
+				out = append(out, p)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // bootstrap is the file that tells a member with an empty disk how to find its cluster.

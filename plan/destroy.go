@@ -25,7 +25,7 @@ func BuildDestroy(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 				WayOut: "look at it and move it aside by hand, then destroy again"})
 			continue
 		}
-		m.may = grants{stage: true, sign: true, start: true, roll: true}
+		m.may = everything()
 	}
 	b.abandoned()
 	b.plan.Situation = Running

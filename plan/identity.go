@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"quorate/kvserver"
+	"quorate/kvserver/node"
 	"quorate/pki"
 )
 
@@ -15,7 +17,7 @@ import (
 // acknowledged, is held here.
 func (b *builder) identify() {
 	for _, m := range b.seen() {
-		m.may = grants{stage: true, sign: true, start: true, roll: true}
+		m.may = everything()
 	}
 	data, running, touched := b.history()
 	live := b.census.Known
@@ -51,7 +53,8 @@ func (b *builder) identify() {
 
 // history says whether the cluster has formed, and what there is of it. Only
 // what was seen counts: a member that is ready, a revision that a client wrote,
-// a list that a quorum gave, what a host noted down when its member served.
+// a list that a quorum gave, what a host noted down when its member served, a
+// disk with more on it than the bootstrap's own entries.
 func (b *builder) history() (data, running, touched bool) {
 	b.formed = b.census.Known
 	for _, m := range b.seen() {
@@ -60,10 +63,13 @@ func (b *builder) history() (data, running, touched bool) {
 		data = data || ours
 		running = running || h.Unit.Running()
 		touched = touched || h.Manifest != nil || h.Mark != nil
-		switch {
+		switch d := h.disk(); {
 		case h.Manifest != nil && h.Manifest.Formed, h.Mark != nil:
 			b.formed = true
-		case h.Manifest == nil && ours:
+		case d != nil && d.BootstrapOnly: // it has acknowledged nothing
+		case ours && d != nil && d.Log != nil && d.Log.LastIndex > 0:
+			b.formed = true // a leader has sent it something
+		case ours && !h.Unit.Running() && d == nil, h.Manifest == nil && ours:
 			b.formed = true // nobody can say how far it had come: the careful reading
 		case h.Unit.Active == "active" && h.hasData():
 			b.formed = true // Type=notify: it was ready, so it has served
@@ -137,7 +143,7 @@ func (b *builder) conflicts() {
 		RemovedMember: "stop its unit and move its data aside by hand; this version does not add it as a new member",
 	}
 	for _, c := range b.census.Conflicts {
-		blocks := c.Reason == OtherCluster || c.Reason == ListsDiffer || c.Reason == SameName || c.Reason == IDMismatch
+		blocks := c.Subject == b.spec.Name || c.Reason == SameName || c.Reason == IDMismatch
 		b.hold(Held{Reason: c.Reason, Subject: c.Subject, Detail: c.Detail, WayOut: wayOut[c.Reason], Blocks: blocks})
 		for _, m := range b.members {
 			if m.Name == c.Subject {
@@ -229,9 +235,24 @@ func (b *builder) dataOf(m *member) {
 	}
 	lacking := !h.Data.Member || l.WAL != "" && !h.WAL.Member
 	switch {
-	case h.hasData() && h.Manifest == nil && !m.healthy() && !b.proven(m):
-		stop(DataExists, fmt.Sprintf("%s holds the data of an etcd member that cluster %q did not make", l.dataPaths(), b.spec.Name),
-			"check whose data it is; move it aside, or give this cluster another data_dir")
+	case h.hasData() && h.Manifest == nil && !m.healthy() && !b.proven(m) && !b.known(m):
+		whose, out := "", "check whose data it is; move it aside, or give this cluster another data_dir"
+		if d := h.disk(); d != nil {
+			whose = fmt.Sprintf(" (member %s of cluster %s)", d.MemberID, d.ClusterID)
+		} else if b.formed {
+			out = "apply puts kvserver there, which can read whose data it is; then run again"
+		}
+		stop(DataExists, fmt.Sprintf("%s holds the data of an etcd member that cluster %q did not make%s", l.dataPaths(), b.spec.Name, whose), out)
+		m.may.push = b.formed && h.disk() == nil
+	case h.Manifest == nil && b.foreign(h.Data) != "":
+		stop(FolderInUse, fmt.Sprintf("%s is not empty and holds no member: %s", l.Data, b.foreign(h.Data)),
+			"give the member a data_dir of its own (a folder that does not exist, or an empty one)")
+	case h.Manifest == nil && l.WAL != "" && b.foreign(h.WAL) != "":
+		stop(FolderInUse, fmt.Sprintf("%s is not empty and holds no WAL: %s", l.WAL, b.foreign(h.WAL)),
+			"give the member a wal_dir of its own (a folder that does not exist, or an empty one)")
+	case h.Manifest == nil && b.foreign(h.Base) != "":
+		stop(FolderInUse, fmt.Sprintf("the root %s holds something that quorate did not make: %s", l.Root, b.foreign(h.Base)),
+			"give the member a root of its own (connection: root)")
 	case b.formed && h.Manifest != nil && (h.Manifest.DataDir != l.Data || h.Manifest.WALDir != l.WAL):
 		stop(DataMoved, fmt.Sprintf("the member's data is in %s, the spec says %s", strings.TrimSpace(h.Manifest.DataDir+" "+h.Manifest.WALDir), l.dataPaths()),
 			"put the former data_dir and wal_dir back into the spec")
@@ -243,12 +264,33 @@ func (b *builder) dataOf(m *member) {
 		stop(ClusterUnknown, "nothing of the cluster is on this host, and no member could be asked whether it has this one",
 			"bring the other members up first, then run again")
 	case b.formed && lacking && !b.neverServed(m):
-		stop(DataLost, fmt.Sprintf("the cluster has formed with this member, and %s holds none of its data: started as new it would have forgotten what it acknowledged", l.dataPaths()),
+		stop(DataLost, fmt.Sprintf("the cluster has formed with this member, and %s: started as new it would have forgotten what it acknowledged", m.holding()),
 			"put its data back if it was moved, or mount its file system; this version does not replace members")
+	case !b.formed && h.hasData() && b.bootstrapDiffers(m) && h.disk() != nil && h.Disk.BootstrapOnly:
+		m.anew = true
 	case !b.formed && h.hasData() && b.bootstrapDiffers(m):
-		stop(BootstrapDiffers, "a bootstrap with another list of members was begun here, and data is there already",
+		stop(BootstrapDiffers, "a bootstrap with another list of members was begun here, and its data may hold more than the bootstrap's own entries",
 			"put the former members back into the spec and apply; or `quorate destroy` what was begun")
 	}
+}
+
+// known reports whether the data on a host is of a member that the cluster
+// has: read from the disk itself, it needs no manifest and no certificate, so
+// that a host that was made anew around its disk is recognised.
+func (b *builder) known(m *member) bool {
+	d := m.host.disk()
+	if d == nil {
+		return false
+	}
+	if b.census.Known {
+		return d.ClusterID == kvserver.ID(b.census.ClusterID) && m.in && d.MemberID == kvserver.ID(m.listed.ID)
+	}
+	if r := b.obs.Recorded; r != nil && r.ClusterID == d.ClusterID {
+		return slices.ContainsFunc(r.Members, func(o RecordedMember) bool {
+			return o.ID == d.MemberID && (o.Name == m.Name || slices.Contains(o.PeerURLs, URL("https", m.Address, m.PeerPort)))
+		})
+	}
+	return false
 }
 
 // mayBeNew reports whether a member may start with an empty disk: while the
@@ -307,8 +349,21 @@ func (b *builder) proven(m *member) bool {
 	return false
 }
 
-// bootstrapDiffers reports whether the bootstrap file that this host's data was begun with is another one.
+// bootstrapDiffers reports whether the data on a host was begun with other
+// members than the spec's: as its own log has them, else as the bootstrap file says.
 func (b *builder) bootstrapDiffers(m *member) bool {
+	if d := m.host.disk(); d != nil && len(d.Members) > 0 {
+		var begun, want []string
+		for _, o := range d.Members {
+			begun = append(begun, o.Name+" "+strings.Join(slices.Sorted(slices.Values(o.PeerURLs)), ","))
+		}
+		for _, o := range b.spec.Members {
+			want = append(want, o.Name+" "+URL("https", o.Address, o.PeerPort))
+		}
+		slices.Sort(begun)
+		slices.Sort(want)
+		return !slices.Equal(begun, want)
+	}
 	f := m.host.Files[m.layout.Bootstrap]
 	if !f.Exists {
 		return false
@@ -349,6 +404,38 @@ func (b *builder) authority(data bool) {
 }
 
 func (h *Host) hasData() bool { return h != nil && (h.Data.Member || h.WAL.Member) }
+
+// ownEntries are what quorate and etcd make in the folders that the spec names:
+// what an earlier, interrupted apply or a destroy that kept the data has left.
+var ownEntries = []string{".aside", "member", "wal", "etc", "opt", "var", "run"}
+
+// foreign lists what is in a folder that neither quorate nor etcd made; "" for none.
+func (b *builder) foreign(d node.DirState) string {
+	if !d.Exists || d.Member {
+		return ""
+	}
+	others := slices.DeleteFunc(slices.Clone(d.Entries), func(n string) bool { return slices.Contains(ownEntries, n) })
+	if n := d.Count - len(d.Entries); n > 0 && len(others) > 0 {
+		others = append(others, fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(others, ", ")
+}
+
+// holding says what is in a data directory that lacks a member's data.
+func (m *member) holding() string {
+	h, l := m.host, m.layout
+	dir, path := h.Data, l.Data
+	if dir.Member && l.WAL != "" && !h.WAL.Member {
+		dir, path = h.WAL, l.WAL
+	}
+	switch {
+	case !dir.Exists:
+		return path + " is not there"
+	case dir.Empty || len(dir.Entries) == 0:
+		return path + " is empty"
+	}
+	return fmt.Sprintf("%s holds no member's WAL, but %s", path, strings.Join(dir.Entries, ", "))
+}
 
 func (l Layout) dataPaths() string {
 	if l.WAL == "" {

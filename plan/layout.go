@@ -77,6 +77,36 @@ func LayoutOf(c *spec.Cluster, m *spec.Member) Layout {
 	return l
 }
 
+// Ancestors are a folder and those above it, the deepest first, as far as they
+// can be of quorate's making: below "/", or from a local host's root on.
+func (l Layout) Ancestors(dir string) []string {
+	var out []string
+	for p := dir; p != "/" && p != "." && (l.Root == "" || p == l.Root || strings.HasPrefix(p, l.Root+"/")); p = path.Dir(p) {
+		out = append(out, p)
+	}
+	return out
+}
+
+// Folders are those whose existence decides what a first apply makes: every
+// ancestor of what lies on the host.
+func (l Layout) Folders() []string {
+	var out []string
+	for _, dir := range []string{l.Config, l.PKI, l.Bin, l.Data, l.WAL, l.Run, path.Dir(l.UnitFile), dirOf(l.Log)} {
+		if dir != "" {
+			out = append(out, l.Ancestors(dir)...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func dirOf(file string) string {
+	if file == "" {
+		return ""
+	}
+	return path.Dir(file)
+}
+
 // URL of an address and port.
 func URL(scheme, address string, port int) string { return scheme + "://" + HostPort(address, port) }
 

@@ -35,6 +35,9 @@ type Manifest struct {
 	// SpecDigest the files were made from, and the files with their digests ("" for keys, which are never read).
 	SpecDigest string            `json:"spec_digest"`
 	Files      map[string]string `json:"files"`
+	// Made are the folders that were made for this member, parents too: a destroy removes those that are
+	// empty then, and no others.
+	Made []string `json:"made,omitempty"`
 	// Specs are the digests of the specs that were applied here, the newest last, at most [SpecsKept].
 	Specs []AppliedSpec `json:"specs,omitempty"`
 	// LastRun that changed this host.

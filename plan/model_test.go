@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"fmt"
+	pathpkg "path"
 	"slices"
 	"time"
 
@@ -53,6 +54,9 @@ func bareHost(c *spec.Cluster, m *spec.Member) *plan.Host {
 	}
 	if m.Connection.Type == "local" {
 		h.Manager, h.Root = "supervise", false
+	}
+	for _, p := range []string{"/etc", "/etc/systemd", "/etc/systemd/system", "/opt", "/var", "/var/lib"} {
+		h.Files[p] = node.FileState{Exists: true, Type: "dir", Mode: 0o755, Owner: "root", Group: "root"}
 	}
 	for _, p := range []int{m.ClientPort, m.PeerPort} {
 		h.Ports[p] = node.PortState{Known: true}
@@ -160,6 +164,9 @@ func (w *world) put(h *plan.Host, path string, f node.FileState, owner string) {
 		f.Owner, f.Group = u, g
 	}
 	h.Files[path] = f
+	for p := pathpkg.Dir(path); p != "/" && !h.Files[p].Exists; p = pathpkg.Dir(p) {
+		h.Files[p] = node.FileState{Exists: true, Type: "dir", Mode: 0o755, Owner: f.Owner, Group: f.Group}
+	}
 }
 
 func (w *world) issue(c plan.Certificate) pki.Certificate {
@@ -184,9 +191,9 @@ func (w *world) run(name string) {
 	h.Unit = node.UnitState{Loaded: h.Unit.Loaded, Enabled: h.Unit.Enabled, NeedReload: h.Unit.NeedReload, Active: "activating", PID: 100}
 	h.Unit.ExeDigest = h.Files[exe].Digest
 	h.Unit.ConfigDigest = kvserver.ConfigDigest(h.Files[l.EtcdYAML].Content, h.Files[l.UnitFile].Content)
-	h.Data = node.DirState{Exists: true, Member: true}
+	h.Data = node.DirState{Exists: true, Member: true, Entries: []string{"member"}, Count: 1}
 	if l.WAL != "" {
-		h.WAL = node.DirState{Exists: true, Member: true}
+		h.WAL = node.DirState{Exists: true, Member: true, Entries: []string{"wal"}, Count: 1}
 	}
 	if w.voters == nil {
 		for i, m := range w.spec.Members {

@@ -51,6 +51,7 @@ type Host struct {
 	Files        map[string]node.FileState
 	Certificates map[string]pki.Certificate // by path, those that parse
 	Data, WAL    node.DirState
+	Base         node.DirState // a local host's root
 	Unit         node.UnitState
 	Ports        map[int]node.PortState
 	Account      bool
@@ -58,6 +59,9 @@ type Host struct {
 	Mounts       map[string]node.MountState // by path
 	// Serves is the client address (host:port) at which its member answers, where that is not the spec's; "" otherwise.
 	Serves string
+	// Disk is what `kvserver inspect` read from the data of a member that does not
+	// run; nil: it was not asked, or could not say.
+	Disk *kvserver.Inspection
 	// Mark is what the host noted when its member served; nil: it has not.
 	Mark     *kvserver.Mark
 	Manifest *Manifest // nil: none, or not readable
@@ -218,12 +222,23 @@ func (h *Host) facts(name string, add func(key, format string, args ...any)) {
 	}
 	add(p+" data", "exists=%t empty=%t member=%t", h.Data.Exists, h.Data.Empty, h.Data.Member)
 	add(p+" wal", "exists=%t empty=%t member=%t", h.WAL.Exists, h.WAL.Empty, h.WAL.Member)
+	for _, f := range []struct {
+		name string
+		dir  node.DirState
+	}{{"data", h.Data}, {"wal", h.WAL}, {"root", h.Base}} {
+		if len(f.dir.Aside) > 0 {
+			add(p+" "+f.name+" aside", "%s", strings.Join(f.dir.Aside, " "))
+		}
+	}
 	add(p+" unit", "loaded=%t enabled=%t active=%s looping=%t masked=%t exe=%s config=%s",
 		h.Unit.Loaded, h.Unit.Enabled, h.Unit.Active, h.Unit.Looping(), h.Unit.Masked, short(h.Unit.ExeDigest), short(h.Unit.ConfigDigest))
 	for _, port := range sortedKeys(h.Ports) {
 		if !h.Unit.Running() {
 			add(fmt.Sprintf("%s port %d", p, port), "%s", listeners(h.Ports[port]))
 		}
+	}
+	if d := h.Disk; d != nil && d.Member {
+		add(p+" disk", "member %s of cluster %s, bootstrap only=%t, removed %s", d.MemberID, d.ClusterID, d.BootstrapOnly, or(strings.Join(d.Removed, ","), "none"))
 	}
 	if h.Mark != nil {
 		add(p+" mark", "member %s of cluster %s", h.Mark.MemberID, h.Mark.ClusterID)

@@ -123,6 +123,7 @@ const (
 	SpecBehind       Reason = "spec-behind"       // the spec is one that was applied before and replaced since
 	Masked           Reason = "masked"            // the administrator has forbidden the unit
 	AddressMissing   Reason = "address-missing"   // no interface of the host has the member's address
+	FolderInUse      Reason = "folder-in-use"     // a folder that the spec names holds something that is not ours
 	NotServing       Reason = "not-serving"       // a member does not serve, and starting it would not help
 	Quorum           Reason = "quorum"            // the step would leave fewer healthy voters than it may
 	ClusterUnknown   Reason = "cluster-unknown"   // members run, none of them could be asked

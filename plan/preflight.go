@@ -168,8 +168,11 @@ func (m *member) version() (version, word string) {
 	if st := m.answer.Status; st != nil && st.Version != "" {
 		return st.Version, "runs"
 	}
-	if man := m.host.Manifest; man != nil && m.hasData() {
+	if man := m.host.Manifest; man != nil && m.hasData() && man.Version != "" {
 		return man.Version, "last ran"
+	}
+	if d := m.host.disk(); d != nil && d.DB != nil {
+		return d.DB.ClusterVersion, "has data of"
 	}
 	return "", ""
 }

@@ -58,6 +58,8 @@ func (b *builder) diagnose(m *member) *ailment {
 	problem := or(m.answer.Problem, "nobody could ask it")
 	changes := b.changes(m)
 	switch {
+	case m.anew:
+		return &ailment{why: m.Name + " begins anew, with the spec's members"}
 	case !u.Running():
 		return &ailment{why: fmt.Sprintf("%s is %s", m.Name, or(u.Active, "not there yet"))}
 	case u.Looping() && changes:
@@ -83,7 +85,7 @@ func (b *builder) diagnose(m *member) *ailment {
 			Detail: fmt.Sprintf("it %s; it runs and could not be asked (%s), and without it %s known to be healthy: a restart may take the quorum away",
 				strings.Join(m.stale, ", "), problem, plural(b.plan.Before.Healthy, "voter is", "voters are")),
 			WayOut: "find out why it does not answer (its log, `quorate status`), then apply again"})
-		m.may.stage = false
+		m.may.push, m.may.stage = false, false
 		return nil
 	case m.listed.Health == HealthUnknown:
 		b.hold(Held{Reason: ClusterUnknown, Subject: m.Name, Detail: "it runs, and whether it serves is not known: " + problem,

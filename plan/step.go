@@ -127,6 +127,7 @@ var kinds = map[Kind]func() Action{
 	KindPush:        func() Action { return new(Push) },
 	KindFiles:       func() Action { return new(Files) },
 	KindCertificate: func() Action { return new(Certificates) },
+	KindAside:       func() Action { return new(Aside) },
 	KindStart:       func() Action { return new(Start) },
 	KindRestart:     func() Action { return new(Restart) },
 	KindClient:      func() Action { return new(IssueClient) },

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	"quorate/kvserver/node"
 )
@@ -19,6 +20,10 @@ type Files struct {
 	Files   []WriteFile `json:"files,omitempty"`
 	// Absent are files of ours that must not be there any more.
 	Absent []string `json:"absent,omitempty"`
+	// Check, if set, is kvserver on the host: the new configuration (the file at CheckPath) is tried by it
+	// before anything is put in place, and nothing is written if it does not take it.
+	Check     string `json:"check,omitempty"`
+	CheckPath string `json:"check_path,omitempty"`
 	// Unit to be enabled, and to be re-read when Reload.
 	Unit   string `json:"unit"`
 	Reload bool   `json:"reload,omitempty"`
@@ -65,11 +70,30 @@ func (b *builder) files(m *member) {
 	if a == nil {
 		return
 	}
-	b.add(draft{Step: Step{
+	d := draft{Step: Step{
 		Member: m.Name, Reasons: why,
 		Title:  "write configuration and unit on " + m.Name,
 		Action: a,
-	}})
+	}}
+	if b.tries(m, a) {
+		a.Check, a.CheckPath = m.layout.KVServer, m.layout.EtcdYAML
+		for _, s := range b.steps {
+			if s.Kind == KindPush && s.Member == m.Name {
+				d.after = append(d.after, s.ID) // the binary that will read it
+			}
+		}
+	}
+	b.add(d)
+}
+
+// tries reports whether a new configuration is to be tried on its host first:
+// while the cluster serves, by kvserver itself (an upstream etcd has no such
+// check), and where the certificates that it names are there to be loaded.
+func (b *builder) tries(m *member, a *Files) bool {
+	if !b.plan.Before.Writable() || b.spec.Server.Etcd != nil || b.unsigned(m) != nil {
+		return false
+	}
+	return slices.ContainsFunc(a.Files, func(f WriteFile) bool { return f.Path == m.layout.EtcdYAML })
 }
 
 // unwritten is what differs on a member's host, with the reasons beside the files; nil if nothing does.

@@ -78,7 +78,7 @@ func (b *builder) lacking(m *member) []PushBinary {
 }
 
 func (b *builder) push(m *member) {
-	if !m.may.stage {
+	if !m.may.push {
 		return
 	}
 	wanted := b.lacking(m)

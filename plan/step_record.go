@@ -27,8 +27,8 @@ func (*Record) Describe() Description { return Description{Sign: Changed} }
 // record comes last on each host: the manifest never says more than is true.
 // Formed is for the execution to have seen, where nobody has before.
 func (b *builder) record(m *member) {
-	if !m.may.any() || m.want == nil {
-		return
+	if g := m.may; m.want == nil || !g.stage && !g.sign && !g.start && !g.roll {
+		return // whose host this is has not been found out
 	}
 	want, have := b.want(m), m.host.Manifest
 	touched := b.on(m.Name)

@@ -1,8 +1,10 @@
 package plan
 
 import (
+	"cmp"
 	"path"
 	"slices"
+	"strings"
 
 	"quorate/kvserver/node"
 )
@@ -10,15 +12,28 @@ import (
 // KindRemove takes everything of a member off its host.
 const KindRemove Kind = "remove"
 
-// Remove deletes what was put there. Holds afterwards: none of the paths is
-// there. Move happens first: data that is kept.
+// Remove deletes what was put there, and nothing else: our own files by name,
+// a member's entries below a data folder, and folders that we made, if they are
+// empty then. Holds afterwards: none of that is there. What is kept is moved
+// aside first, inside its own folder.
 type Remove struct {
 	quiet
-	Move  []MovePath `json:"move,omitempty"`
-	Trees []string   `json:"trees,omitempty"` // whole trees
-	Files []string   `json:"files,omitempty"` // files, and folders if they are empty then
+	// Aside are folders whose member is kept, in a folder of this name below each.
+	Aside     []string `json:"aside,omitempty"`
+	AsideName string   `json:"aside_name,omitempty"`
+	// Entries are whole trees, named below a folder that stays.
+	Entries []RemoveEntries `json:"entries,omitempty"`
+	Files   []string        `json:"files,omitempty"` // in this order
+	// Folders, the deepest first, that go if they are empty then.
+	Folders []string `json:"folders,omitempty"`
 	// Unit that the manager shall forget, if it is a systemd unit.
 	Unit string `json:"unit,omitempty"`
+}
+
+// RemoveEntries are names in a folder, each removed with all below it.
+type RemoveEntries struct {
+	Dir   string   `json:"dir"`
+	Names []string `json:"names"`
 }
 
 // MovePath is a folder moved aside.
@@ -36,56 +51,89 @@ func (*Remove) Phase() Phase { return PhaseRemove }
 // Describe names everything that goes.
 func (a *Remove) Describe() Description {
 	d := Description{Sign: Gone}
-	for _, m := range a.Move {
-		d.Items = append(d.Items, Item{Path: m.From, Sign: Changed, Problem: "kept as " + m.To})
+	for _, dir := range a.Aside {
+		d.Items = append(d.Items, Item{Path: dir, Sign: Changed, Problem: "what is in it is kept in its .aside/" + a.AsideName})
 	}
-	for _, t := range a.Trees {
-		d.Items = append(d.Items, Item{Path: t, Sign: Gone, Problem: "removed, with all below it"})
+	for _, e := range a.Entries {
+		for _, n := range e.Names {
+			d.Items = append(d.Items, Item{Path: path.Join(e.Dir, n), Sign: Gone, Problem: "removed, with all below it"})
+		}
 	}
 	for _, f := range a.Files {
 		d.Items = append(d.Items, Item{Path: f, Sign: Gone, Problem: "removed"})
 	}
+	for _, f := range a.Folders {
+		d.Items = append(d.Items, Item{Path: f, Sign: Gone, Problem: "removed, if nothing else is in it"})
+	}
 	return d
 }
+
+// MemberEntries are what a member makes in the folders that are given to it:
+// etcd in a data directory, and in a WAL directory of its own.
+func MemberEntries() []string { return slices.Concat(memberEntries, walEntries) }
+
+var memberEntries, walEntries = []string{"member"}, []string{"wal"}
 
 func (b *builder) remove(m *member) {
 	h, l := m.host, m.layout
 	a := &Remove{}
-	aside := ".destroyed-" + b.opt.Now.UTC().Format("20060102T150405Z")
 	for _, d := range []struct {
-		path string
-		dir  node.DirState
-	}{{l.Data, h.Data}, {l.WAL, h.WAL}} {
+		path    string
+		dir     node.DirState
+		entries []string
+	}{{l.Data, h.Data, memberEntries}, {l.WAL, h.WAL, walEntries}} {
+		there := slices.DeleteFunc(slices.Clone(d.entries), func(n string) bool { return !slices.Contains(d.dir.Entries, n) })
 		switch {
-		case d.path == "" || !d.dir.Exists:
-		case b.opt.KeepData && !d.dir.Empty:
-			a.Move = append(a.Move, MovePath{From: d.path, To: d.path + aside})
+		case d.path == "" || !d.dir.Exists || len(there) == 0:
+		case b.opt.KeepData:
+			a.Aside, a.AsideName = append(a.Aside, d.path), b.asideName()
 		default:
-			a.Trees = append(a.Trees, d.path)
+			a.Entries = append(a.Entries, RemoveEntries{Dir: d.path, Names: there})
 		}
 	}
-	for _, t := range []string{l.Config, l.Bin} {
-		if h.Files[t].Exists {
-			a.Trees = append(a.Trees, t)
-		}
+	a.Files, a.Folders = b.ours(m)
+	kept := append(slices.Clone(h.Data.Aside), h.WAL.Aside...)
+	for _, dir := range a.Aside {
+		kept = append(kept, path.Join(dir, ".aside"))
 	}
-	if h.Files[l.UnitFile].Exists && !local(m.Member) {
-		a.Files, a.Unit = append(a.Files, l.UnitFile), l.Unit
+	a.Folders = slices.DeleteFunc(a.Folders, func(dir string) bool {
+		return slices.ContainsFunc(kept, func(k string) bool { return strings.HasPrefix(k, dir+"/") })
+	})
+	if !local(m.Member) && slices.Contains(a.Files, l.UnitFile) {
+		a.Unit = l.Unit
 	}
-	if len(a.Move)+len(a.Trees)+len(a.Files) == 0 {
+	if len(a.Aside)+len(a.Entries)+len(a.Files)+len(a.Folders) == 0 {
 		return
 	}
-	if local(m.Member) {
-		// The whole root goes, data before the manifest that says whose it is: a cut in between must stay readable.
-		if b.opt.KeepData {
-			a.Files = append(a.Files, l.Log)
-		} else {
-			a.Trees = append(a.Trees, l.Root)
-		}
-	} else {
-		a.Files = append(a.Files, path.Dir(l.Config), path.Dir(l.Bin), path.Dir(l.Data))
-	}
 	b.add(draft{Step: Step{Member: m.Name, Title: "remove the member's files from " + m.Name, Action: a}})
+}
+
+// ours are the files and folders on a host that quorate made, those that are
+// there: files first, the manifest, which says whose they are, last of them,
+// so that a cut in between stays readable; and folders, the deepest first.
+func (b *builder) ours(m *member) (files, folders []string) {
+	h, l := m.host, m.layout
+	files = []string{l.UnitFile, l.EtcdYAML, l.Bootstrap, l.Mark, l.CA, l.KVServer, l.Etcd}
+	for _, p := range []string{"server", "peer", "client"} {
+		files = append(files, l.Cert(p), l.Key(p), l.Key(p)+".new")
+	}
+	if local(m.Member) {
+		files = append(files, l.Log, path.Join(l.Run, "supervisor.pid"), path.Join(l.Run, "state.json"))
+	}
+	files = append(files, l.Manifest)
+	files = slices.DeleteFunc(files, func(p string) bool { return !h.Files[p].Exists })
+	folders = []string{l.PKI, l.Config, l.Bin, path.Dir(l.Config), path.Dir(l.Bin)}
+	if man := h.Manifest; man != nil {
+		folders = append(folders, man.Made...)
+	}
+	slices.SortFunc(folders, func(x, y string) int {
+		return cmp.Or(strings.Count(y, "/")-strings.Count(x, "/"), strings.Compare(x, y))
+	})
+	folders = slices.DeleteFunc(slices.Compact(folders), func(p string) bool { return !h.Files[p].Exists })
+	if len(files) == 0 && h.Manifest == nil && !h.Files[l.Config].Exists && !h.Files[l.Bin].Exists {
+		return nil, nil
+	}
+	return files, folders
 }
 
 // KindForget removes what the operator's side holds.

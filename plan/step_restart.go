@@ -68,7 +68,7 @@ func (b *builder) rollable() {
 		h.Subject = strings.Join(names, ", ")
 		b.hold(h)
 		for _, m := range stale {
-			m.may.stage, m.may.roll = false, false
+			m.may.push, m.may.stage, m.may.roll = false, false, false
 		}
 	}
 	if h, ok := b.alarmed(stale); ok {

@@ -16,6 +16,9 @@ type Stop struct {
 	Wait    time.Duration `json:"wait"`
 }
 
+// StopWait bounds how long a unit may take to end: the unit kills it after a minute.
+const StopWait = 2 * time.Minute
+
 // Kind of the step.
 func (*Stop) Kind() Kind { return KindStop }
 
@@ -43,7 +46,7 @@ func (a *Stop) Effect(_ string, now Membership) (during, after Membership, err e
 func (*Stop) Describe() Description { return Description{Sign: Gone} }
 
 func (b *builder) stop() {
-	a := &Stop{Wait: startWait}
+	a := &Stop{Wait: StopWait}
 	for _, m := range b.leaderLast(b.acting()) {
 		if u := m.host.Unit; u.Loaded && (u.Enabled || u.Active != "inactive") {
 			a.Members = append(a.Members, StartMember{Member: m.Name, Unit: m.layout.Unit})

@@ -303,6 +303,20 @@ func happen(t *testing.T, w *world, words []string) {
 		host().Data = node.DirState{Exists: true, Empty: true}
 	case "bare-host":
 		w.obs.Hosts[arg(0)] = bareHost(w.spec, w.spec.Member(arg(0)))
+	case "holds": // its data directory, before quorate came
+		host().Data = node.DirState{Exists: true, Entries: args[1:], Count: len(args) - 1}
+	case "root-holds":
+		host().Base = node.DirState{Exists: true, Entries: args[1:], Count: len(args) - 1}
+	case "disk": // what is read from the data: of which cluster, member, and how far it came
+		host().Disk = &kvserver.Inspection{Member: true, ClusterID: arg(1), MemberID: arg(2), BootstrapOnly: arg(3) == "bootstrap-only",
+			Log: &kvserver.InspectedLog{Term: 2, LastIndex: 5}}
+		host().Data = node.DirState{Exists: true, Member: true, Entries: []string{"member"}, Count: 1}
+		for _, m := range args[4:] { // members that it was begun with: name=url
+			n, u, _ := strings.Cut(m, "=")
+			host().Disk.Members = append(host().Disk.Members, kvserver.InspectedMember{Name: n, PeerURLs: []string{u}})
+		}
+	case "knows-removed":
+		host().Disk.Removed = append(host().Disk.Removed, arg(1))
 	case "masked":
 		host().Unit.Masked = true
 	case "drop-in":

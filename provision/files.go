@@ -2,6 +2,9 @@ package provision
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 
 	"quorate/plan"
 	"quorate/provision/host"
@@ -16,6 +19,9 @@ func (r *run) files(ctx context.Context, s plan.Step, a *plan.Files) (outcome, e
 	w := host.WriteRequest{Account: a.Account}
 	for _, f := range a.Files {
 		w.Files = append(w.Files, host.File{Path: f.Path, Dir: f.Dir, Mode: f.Mode, Owner: f.Owner, Content: []byte(f.Content)})
+	}
+	if err := tried(ctx, h, a); err != nil {
+		return outcome{}, err
 	}
 	out := outcome{changed: a.Reload || a.Enable || a.Account != ""}
 	if len(w.Files) > 0 || w.Account != "" {
@@ -40,4 +46,22 @@ func (r *run) files(ctx context.Context, s plan.Step, a *plan.Files) (outcome, e
 		}
 	}
 	return out, nil
+}
+
+// tried has kvserver on the host try the new configuration before it is put in place.
+func tried(ctx context.Context, h host.Host, a *plan.Files) error {
+	for _, f := range a.Files {
+		if a.Check == "" || f.Path != a.CheckPath {
+			continue
+		}
+		_, err := h.Run(ctx, host.Command{Argv: []string{a.Check, "serve", "--check", "--config-file", "-"}, Stdin: []byte(f.Content)})
+		var exit *host.ExitError
+		switch {
+		case errors.As(err, &exit):
+			return fmt.Errorf("host %q: the new configuration was tried and is not good; nothing was written: %s", h.Name(), strings.TrimSpace(exit.Stderr))
+		case err != nil:
+			return err
+		}
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package provision
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
@@ -172,7 +173,7 @@ func (s *Session) look(ctx context.Context, m *spec.Member) *plan.Host {
 	}
 	out := &plan.Host{
 		Facts: look.Facts, Files: map[string]node.FileState{}, Certificates: map[string]pki.Certificate{}, Ports: look.Ports,
-		Data: look.Dirs[l.Data], WAL: look.Dirs[l.WAL], Unit: look.Units[l.Unit],
+		Data: look.Dirs[l.Data], WAL: look.Dirs[l.WAL], Base: look.Dirs[l.Root], Unit: look.Units[l.Unit],
 		Account: look.Accounts[s.cluster.Server.User], Space: look.Space, Mounts: look.Mounts,
 	}
 	if !look.Facts.Clock.IsZero() {
@@ -186,6 +187,7 @@ func (s *Session) look(ctx context.Context, m *spec.Member) *plan.Host {
 			return &plan.Host{Problem: fmt.Sprintf("%s: %v", l.Manifest, err)}
 		}
 	}
+	out.Disk = inspection(look.Probes[probeDisk])
 	if f := look.Files[l.Mark]; f.Exists {
 		mark, err := kvserver.ParseMark(f.Content)
 		if err != nil {
@@ -194,6 +196,19 @@ func (s *Session) look(ctx context.Context, m *spec.Member) *plan.Host {
 		out.Mark = &mark
 	}
 	return out
+}
+
+// probeDisk is the probe that reads the data of a member that does not run.
+const probeDisk = "disk"
+
+// inspection is what the probe said; nil where it did not run, or its binary is
+// one that cannot say: unknown.
+func inspection(p node.ProbeState) *kvserver.Inspection {
+	var i kvserver.Inspection
+	if !p.Ran || p.Code != 0 || p.Cut || json.Unmarshal(p.Stdout, &i) != nil {
+		return nil
+	}
+	return &i
 }
 
 // file takes one file over: keys without their digest, certificates parsed,
@@ -234,9 +249,13 @@ func (s *Session) query(m *spec.Member, l plan.Layout) host.Query {
 		}
 	}
 	add(true, l.Manifest, l.Mark, l.EtcdYAML, l.Bootstrap, l.UnitFile, l.CA, l.Cert("server"), l.Cert("peer"), l.Cert("client"))
-	add(false, l.Key("server"), l.Key("peer"), l.Key("client"), l.Config, l.PKI, l.Bin, l.Data, l.WAL, l.Run)
+	add(false, l.Key("server"), l.Key("peer"), l.Key("client"), l.Key("server")+".new", l.Key("peer")+".new", l.Key("client")+".new")
+	add(false, l.Folders()...)
 	if l.Log != "" {
-		add(false, path.Dir(l.Log))
+		add(false, l.Log, path.Join(l.Run, "supervisor.pid"), path.Join(l.Run, "state.json"))
+	}
+	if l.Root != "" {
+		q.Dirs = append(q.Dirs, host.DirQuery{Path: l.Root})
 	}
 	binaries := []string{l.KVServer}
 	if s.cluster.Server.Etcd != nil {
@@ -249,6 +268,11 @@ func (s *Session) query(m *spec.Member, l plan.Layout) host.Query {
 		}
 		q.Files = append(q.Files, f)
 	}
+	argv := []string{l.KVServer, "inspect", "--data-dir", l.Data}
+	if l.WAL != "" {
+		argv = append(argv, "--wal-dir", l.WAL)
+	}
+	q.Probes = append(q.Probes, host.Probe{Name: probeDisk, Argv: argv, Unless: l.Unit, IfExists: l.KVServer})
 	sort.SliceStable(q.Files, func(i, j int) bool { return q.Files[i].Path < q.Files[j].Path })
 	return q
 }

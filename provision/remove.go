@@ -2,24 +2,31 @@ package provision
 
 import (
 	"context"
+	"path"
+	"slices"
 
 	"quorate/plan"
 	"quorate/provision/host"
 )
 
 // remove moves what is kept aside, deletes the rest, and has the service
-// manager forget the unit. A move that an earlier, interrupted run made is not in the plan any more.
+// manager forget the unit.
 func (r *run) remove(ctx context.Context, s plan.Step, a *plan.Remove) (outcome, error) {
 	h, err := r.session.Host(ctx, s.Member)
 	if err != nil {
 		return outcome{}, err
 	}
-	for _, m := range a.Move {
-		if err := h.Move(ctx, m.From, m.To); err != nil {
-			return outcome{}, err
+	moved, err := setAside(ctx, h, a.Aside, a.AsideName)
+	if err != nil {
+		return outcome{}, err
+	}
+	req := host.RemoveRequest{Files: slices.Concat(a.Files, a.Folders)}
+	for _, e := range a.Entries {
+		for _, n := range e.Names {
+			req.Trees = append(req.Trees, path.Join(e.Dir, n))
 		}
 	}
-	gone, err := h.Remove(ctx, host.RemoveRequest{Files: a.Files, Trees: a.Trees})
+	gone, err := h.Remove(ctx, req)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -28,5 +35,5 @@ func (r *run) remove(ctx context.Context, s plan.Step, a *plan.Remove) (outcome,
 			return outcome{}, err
 		}
 	}
-	return outcome{changed: len(gone)+len(a.Move) > 0}, nil
+	return outcome{changed: moved || len(gone) > 0}, nil
 }

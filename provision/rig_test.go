@@ -65,8 +65,24 @@ func newRig(t testing.TB, hcl string) *rig {
 	return r
 }
 
+// respec goes on with another spec of the same members.
+func (r *rig) respec(hcl string) {
+	r.t.Helper()
+	s, diags := spec.Load([]spec.File{{Name: "spec.hcl", Bytes: []byte(hcl)}}, spec.Options{Dir: "/work-dir"})
+	if diags.HasErrors() {
+		r.t.Fatal(diags)
+	}
+	r.cluster = s.Clusters[0]
+}
+
 // keys is kvserver keys: makes what is missing, answers a request each.
 func keys(_ context.Context, m *hosttest.Machine, c host.Command) (host.Result, error) {
+	if len(c.Argv) > 2 && c.Argv[1] == "serve" && c.Argv[2] == "--check" {
+		if strings.Contains(string(c.Stdin), "max-txn-ops: 666") {
+			return host.Result{}, hosttest.Exit(1, "kvserver: etcd cannot be started with this configuration: max-txn-ops")
+		}
+		return host.Result{}, nil
+	}
 	if len(c.Argv) != 2 || c.Argv[1] != "keys" {
 		return host.Result{}, hosttest.Exit(2, "usage")
 	}

@@ -294,3 +294,23 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+// TestBadSettingStopsAtTheFirstHost: a configuration that the host's own
+// kvserver does not take is written nowhere, and no member is touched.
+func TestBadSettingStopsAtTheFirstHost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, threeMembers)
+	must(t, r.apply())
+	before := r.world.Dump()
+	r.respec(strings.Replace(threeMembers, "client ", "server { extra_options = { max-txn-ops = 666 } }\n  client ", 1))
+	_, rep, err := r.run(context.Background(), plan.Build, nil)
+	if err == nil || !strings.Contains(err.Error(), "nothing was written") || !strings.Contains(err.Error(), "max-txn-ops") {
+		t.Fatalf("error %v", err)
+	}
+	if rep.Counts[provision.Failed] != 1 || rep.Counts[provision.Changed] != 0 {
+		t.Errorf("counts %v", rep.Counts)
+	}
+	if after := r.world.Dump(); after != before {
+		t.Errorf("something was touched:\n%s", after)
+	}
+}

@@ -108,8 +108,8 @@ func destroy() *plan.Plan {
 			{ID: "stop etcd1,etcd2,etcd3", Kind: plan.KindStop, Title: "stop etcd1, etcd2, etcd3 and do not start them at boot",
 				Quorum: plan.Effect{Before: voters(3, 3), During: voters(0, 3), After: voters(0, 3)}, Action: &plan.Stop{}},
 			{ID: "remove etcd1", Kind: plan.KindRemove, Member: "etcd1", Title: "remove the member's files from etcd1", Quorum: still(voters(0, 3)),
-				Action: &plan.Remove{Move: []plan.MovePath{{From: "/var/lib/quorate/lab", To: "/var/lib/quorate/lab.destroyed-1"}},
-					Trees: []string{"/etc/quorate/lab"}, Files: []string{"/etc/systemd/system/quorate-lab.service"}}},
+				Action: &plan.Remove{Aside: []string{"/var/lib/quorate/lab"}, AsideName: "1", Entries: []plan.RemoveEntries{{Dir: "/wal/lab", Names: []string{"wal"}}},
+					Files: []string{"/etc/systemd/system/quorate-lab.service"}, Folders: []string{"/etc/quorate/lab"}}},
 			{ID: "forget", Kind: plan.KindForget, Title: "remove the CA", Quorum: still(voters(0, 3)), Action: &plan.Forget{Files: []string{"pki/lab/ca-key.pem"}}},
 		},
 	}
