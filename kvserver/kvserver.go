@@ -1,7 +1,7 @@
 // Package kvserver says what the served thing is: versions, members, status.
 // Pure: no clock, file or socket. Below it: server (around etcd's embed
 // package), datadir (what a member keeps on its disk), admin (the client), keys
-// (key and request making), supervise.
+// (with their certificates), relay (the host's certificate, lent), supervise.
 package kvserver
 
 import (
