@@ -74,4 +74,7 @@ type CertificateFile struct {
 // changed; empty if all was so already.
 type CertificatesAnswer struct {
 	Changed []string `json:"changed"`
+	// Keys are the sha256 (hex) of the files of the keys that the certificates are for, by path: by
+	// it a later look sees, without reading a key, that another one lies there.
+	Keys map[string]string `json:"keys,omitempty"`
 }

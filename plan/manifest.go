@@ -35,6 +35,9 @@ type Manifest struct {
 	// SpecDigest the files were made from, and the files with their digests ("" for keys, which are never read).
 	SpecDigest string            `json:"spec_digest"`
 	Files      map[string]string `json:"files"`
+	// Keys are the sha256 (hex) of the files of the keys, by path, as they were when their certificates
+	// were put beside them: another digest is another key, seen without reading it.
+	Keys map[string]string `json:"keys,omitempty"`
 	// Made are the folders that were made for this member, parents too: a destroy removes those that are
 	// empty then, and no others.
 	Made []string `json:"made,omitempty"`
@@ -98,6 +101,6 @@ func (m *Manifest) same(o *Manifest) bool {
 	a, b := *m, *o
 	a.LastRun, b.LastRun = LastRun{}, LastRun{}
 	a.ClusterID, b.ClusterID, a.MemberID, b.MemberID = "", "", "", ""
-	a.Version, b.Version, a.Specs, b.Specs = "", "", nil, nil
+	a.Version, b.Version, a.Specs, b.Specs, a.Keys, b.Keys = "", "", nil, nil, nil, nil
 	return string(a.Encode()) == string(b.Encode())
 }

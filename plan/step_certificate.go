@@ -3,6 +3,7 @@ package plan
 import (
 	"slices"
 
+	"quorate/kvserver"
 	"quorate/kvserver/node"
 	"quorate/pki"
 	"quorate/plan/spec"
@@ -12,9 +13,9 @@ import (
 const KindCertificate Kind = "certificates"
 
 // Certificates has the host make the keys that are missing, signs their
-// requests and installs the certificates and the CA. Holds afterwards: each
-// certificate says what was asked for, for the key beside it, from the
-// cluster's CA. A key never leaves its host. No process is touched: etcd
+// requests and installs the certificates, each together with its key, and the
+// CA. Holds afterwards: each certificate says what was asked for, for the key
+// beside it, from the cluster's CA; no key waits beside another. A key never leaves its host. No process is touched: etcd
 // reads certificates anew for each handshake.
 type Certificates struct {
 	quiet
@@ -120,7 +121,14 @@ func (b *builder) certificateDrift(m *member, want Certificate) []string {
 	if !ok {
 		return []string{"is no certificate"}
 	}
-	return b.mismatch(have, want)
+	why := b.mismatch(have, want)
+	if man := m.host.Manifest; man != nil && man.Keys[want.Key] != "" && key.Digest != "" && man.Keys[want.Key] != key.Digest {
+		why = append(why, "its key is not the one that it was made for")
+	}
+	if m.host.Files[want.Key+kvserver.NewSuffix].Exists {
+		why = append(why, "a new key waits beside its own: a change of it was interrupted")
+	}
+	return why
 }
 
 // mismatch says why a certificate that is there does not serve.

@@ -11,13 +11,18 @@ import (
 )
 
 // certificates has the host make what keys are missing and their requests,
-// signs them here, and installs the certificates with the CA: two calls.
+// signs them here, and has the host put each certificate in place together
+// with its key: two calls. A step without anything to issue installs the CA only.
 func (r *run) certificates(ctx context.Context, s plan.Step, a *plan.Certificates) (outcome, error) {
 	h, err := r.session.Host(ctx, s.Member)
 	if err != nil {
 		return outcome{}, err
 	}
-	var w host.WriteRequest
+	ca, err := r.session.world.Authority.Look()
+	if err != nil {
+		return outcome{}, err
+	}
+	want := kvserver.Certificates{CA: &kvserver.CertificateFile{Path: a.CA, PEM: ca.PEM, Owner: a.Owner, Mode: 0o644}}
 	if len(a.Issue) > 0 {
 		csrs, err := keys(ctx, h, a)
 		if err != nil {
@@ -28,42 +33,37 @@ func (r *run) certificates(ctx context.Context, s plan.Step, a *plan.Certificate
 			if err != nil {
 				return outcome{}, fmt.Errorf("cannot sign the %s certificate: %w", c.Request.Profile, err)
 			}
-			w.Files = append(w.Files, host.File{Path: c.Path, Mode: 0o644, Owner: a.Owner, Content: pem})
+			want.Pairs = append(want.Pairs, kvserver.CertificatePair{Key: c.Key,
+				Certificate: kvserver.CertificateFile{Path: c.Path, PEM: string(pem), Owner: a.Owner, Mode: 0o644}})
 		}
 	}
-	ca, err := r.session.world.Authority.Look()
-	if err != nil {
-		return outcome{}, err
+	var done kvserver.CertificatesAnswer
+	if err := helper(ctx, h, a.Helper, "certificates", want, &done); err != nil {
+		return outcome{}, fmt.Errorf("cannot install certificates on host %q: %w", h.Name(), err)
 	}
-	w.Files = append(w.Files, host.File{Path: a.CA, Mode: 0o644, Owner: a.Owner, Content: []byte(ca.PEM)})
-	changes, err := h.Write(ctx, w)
-	if err != nil {
-		return outcome{}, err
+	r.installed(s.Member, done.Keys)
+	return outcome{changed: len(done.Changed) > 0}, nil
+}
+
+// installed keeps the digests of the keys that certificates were installed for: the manifest notes them.
+func (r *run) installed(member string, keys map[string]string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.keys == nil {
+		r.keys = map[string]map[string]string{}
 	}
-	var out outcome
-	for _, c := range changes {
-		out.changed = out.changed || c.Changed
-	}
-	return out, nil
+	r.keys[member] = keys
 }
 
 // keys asks the helper on the host for a signing request per key. The keys stay there.
 func keys(ctx context.Context, h host.Host, a *plan.Certificates) (map[string][]byte, error) {
 	var ask []kvserver.KeyRequest
 	for _, c := range a.Issue {
-		ask = append(ask, kvserver.KeyRequest{Path: c.Key, Algorithm: c.Algorithm, CommonName: c.Request.CommonName, Owner: a.Owner})
-	}
-	in, err := json.Marshal(ask)
-	if err != nil {
-		return nil, err
-	}
-	res, err := h.Run(ctx, host.Command{Argv: []string{a.Helper, "keys"}, Stdin: in})
-	if err != nil {
-		return nil, fmt.Errorf("cannot make keys on host %q: %w", h.Name(), err)
+		ask = append(ask, kvserver.KeyRequest{Path: c.Key, Algorithm: c.Algorithm, CommonName: c.Request.CommonName, Owner: a.Owner, Beside: true})
 	}
 	var answers []kvserver.KeyAnswer
-	if err := json.Unmarshal(res.Stdout, &answers); err != nil {
-		return nil, fmt.Errorf("cannot read the answer of kvserver keys on host %q: %w", h.Name(), err)
+	if err := helper(ctx, h, a.Helper, "keys", ask, &answers); err != nil {
+		return nil, fmt.Errorf("cannot make keys on host %q: %w", h.Name(), err)
 	}
 	out := map[string][]byte{}
 	for _, k := range answers {
@@ -75,4 +75,20 @@ func keys(ctx context.Context, h host.Host, a *plan.Certificates) (map[string][]
 		}
 	}
 	return out, nil
+}
+
+// helper runs a chore of kvserver's on the host: JSON in, JSON out.
+func helper(ctx context.Context, h host.Host, binary, chore string, in, out any) error {
+	stdin, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	res, err := h.Run(ctx, host.Command{Argv: []string{binary, chore}, Stdin: stdin})
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(res.Stdout, out); err != nil {
+		return fmt.Errorf("cannot read the answer of kvserver %s: %w", chore, err)
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"quorate/kvserver"
@@ -18,6 +19,15 @@ func (r *run) record(ctx context.Context, s plan.Step, a *plan.Record) (outcome,
 	}
 	m := a.Manifest
 	m.LastRun = plan.LastRun{ID: r.opt.ID, Verb: r.plan.Verb, At: r.begun.UTC()}
+	r.mu.Lock()
+	if done := r.keys[s.Member]; len(done) > 0 {
+		m.Keys = maps.Clone(m.Keys)
+		if m.Keys == nil {
+			m.Keys = map[string]string{}
+		}
+		maps.Copy(m.Keys, done)
+	}
+	r.mu.Unlock()
 	m.Applied(plan.AppliedSpec{Digest: m.SpecDigest, At: r.begun.UTC(), By: r.session.world.Holder.Who})
 	if st, ok := r.recall(ctx, s.Member); ok {
 		m.ClusterID, m.MemberID, m.Version = fmt.Sprintf("%x", st.ClusterID), fmt.Sprintf("%x", st.MemberID), st.Version

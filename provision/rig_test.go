@@ -2,7 +2,9 @@ package provision_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -83,6 +85,9 @@ func keys(_ context.Context, m *hosttest.Machine, c host.Command) (host.Result, 
 		}
 		return host.Result{}, nil
 	}
+	if len(c.Argv) == 2 && c.Argv[1] == "certificates" {
+		return installs(m, c.Stdin)
+	}
 	if len(c.Argv) != 2 || c.Argv[1] != "keys" {
 		return host.Result{}, hosttest.Exit(2, "usage")
 	}
@@ -92,14 +97,58 @@ func keys(_ context.Context, m *hosttest.Machine, c host.Command) (host.Result, 
 	}
 	var out []kvserver.KeyAnswer
 	for _, k := range ask {
-		a := kvserver.KeyAnswer{Path: k.Path, CSR: "csr for " + k.Path}
-		if _, err := m.ReadFile(k.Path); err != nil {
-			a.Created = true
-			if err := m.Place(host.File{Path: k.Path, Mode: 0o600, Owner: k.Owner, Content: []byte("PRIVATE KEY " + m.Name())}); err != nil {
+		a := kvserver.KeyAnswer{Path: k.Path}
+		key, err := m.ReadFile(k.Path)
+		if err != nil {
+			a.Created, a.New = true, true
+			key = []byte("PRIVATE KEY " + m.Name() + k.Path)
+			if err := m.Place(host.File{Path: k.Path + ".new", Mode: 0o600, Owner: k.Owner, Content: key}); err != nil {
 				return host.Result{}, hosttest.Exit(1, err.Error())
 			}
 		}
+		a.CSR = "csr for " + string(key)
 		out = append(out, a)
+	}
+	b, err := json.Marshal(out)
+	return host.Result{Stdout: b}, err
+}
+
+// installs is kvserver certificates: each with the key that it is for.
+func installs(m *hosttest.Machine, stdin []byte) (host.Result, error) {
+	var ask kvserver.Certificates
+	if err := json.Unmarshal(stdin, &ask); err != nil {
+		return host.Result{}, hosttest.Exit(1, err.Error())
+	}
+	out := kvserver.CertificatesAnswer{Changed: []string{}, Keys: map[string]string{}}
+	put := func(path, owner, content string, mode uint32) error {
+		have, err := m.ReadFile(path)
+		if err == nil && string(have) == content {
+			return nil
+		}
+		out.Changed = append(out.Changed, path)
+		return m.Place(host.File{Path: path, Mode: mode, Owner: owner, Content: []byte(content)})
+	}
+	if err := put(ask.CA.Path, ask.CA.Owner, ask.CA.PEM, ask.CA.Mode); err != nil {
+		return host.Result{}, hosttest.Exit(1, err.Error())
+	}
+	for _, p := range ask.Pairs {
+		key, err := m.ReadFile(p.Key + ".new")
+		if err == nil {
+			m.RemoveAll(p.Key + ".new")
+			err = put(p.Key, p.Certificate.Owner, string(key), 0o600)
+		} else {
+			if key, err = m.ReadFile(p.Key); err == nil {
+				err = m.Place(host.File{Path: p.Key, Mode: 0o600, Owner: p.Certificate.Owner, Content: key})
+			}
+		}
+		if err == nil {
+			err = put(p.Certificate.Path, p.Certificate.Owner, p.Certificate.PEM, p.Certificate.Mode)
+		}
+		if err != nil {
+			return host.Result{}, hosttest.Exit(1, err.Error())
+		}
+		sum := sha256.Sum256(key)
+		out.Keys[p.Key] = hex.EncodeToString(sum[:])
 	}
 	b, err := json.Marshal(out)
 	return host.Result{Stdout: b}, err

@@ -59,8 +59,9 @@ type run struct {
 	begun   time.Time
 	journal *journal
 
-	mu     sync.Mutex                 // orders events
-	status map[string]kvserver.Status // of members, as this run has seen them
+	mu     sync.Mutex                   // orders events
+	status map[string]kvserver.Status   // of members, as this run has seen them
+	keys   map[string]map[string]string // digests of the keys that this run has installed certificates for, by member and path
 }
 
 // outcome is what a step's executor says when it worked.

@@ -11,6 +11,7 @@ import (
 	"quorate/plan"
 	"quorate/provision"
 	"quorate/provision/host"
+	"quorate/provision/host/hosttest"
 )
 
 func TestFreshApplyThenNothing(t *testing.T) {
@@ -312,5 +313,38 @@ func TestBadSettingStopsAtTheFirstHost(t *testing.T) {
 	}
 	if after := r.world.Dump(); after != before {
 		t.Errorf("something was touched:\n%s", after)
+	}
+}
+
+// TestAnotherKeyIsSeen: a key that its certificate was not made for is seen
+// without reading it, and an interrupted change of one is finished.
+func TestAnotherKeyIsSeen(t *testing.T) {
+	t.Parallel()
+	for name, hurt := range map[string]func(m *hosttest.Machine){
+		"another key": func(m *hosttest.Machine) {
+			m.WriteFile("/etc/quorate/lab/pki/peer-key.pem", []byte("PRIVATE KEY of a backup"), 0o600)
+		},
+		"a new key waiting": func(m *hosttest.Machine) {
+			m.WriteFile("/etc/quorate/lab/pki/peer-key.pem.new", []byte("PRIVATE KEY new"), 0o600)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, threeMembers)
+			must(t, r.apply())
+			hurt(r.world.Machine("etcd2"))
+			p, err := r.plan()
+			must(t, err)
+			if len(p.Steps) == 0 || p.Steps[0].ID != "certificates etcd2" {
+				t.Fatalf("planned %+v", p.Steps)
+			}
+			b, err := p.Encode()
+			must(t, err)
+			if strings.Contains(string(b), "PRIVATE KEY") {
+				t.Error("the plan holds a key")
+			}
+			must(t, r.apply())
+			r.settled(t)
+		})
 	}
 }

@@ -3,7 +3,9 @@ package keys
 import (
 	"bytes"
 	"crypto"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -62,6 +64,17 @@ func Install(c kvserver.Certificates, owners Owners) (kvserver.CertificatesAnswe
 		if do.changes {
 			a.Changed = append(a.Changed, do.path)
 		}
+	}
+	for _, p := range c.Pairs {
+		text, err := os.ReadFile(p.Key)
+		if err != nil {
+			return a, fmt.Errorf("cannot read key %s: %w", p.Key, err)
+		}
+		sum := sha256.Sum256(text)
+		if a.Keys == nil {
+			a.Keys = map[string]string{}
+		}
+		a.Keys[p.Key] = hex.EncodeToString(sum[:])
 	}
 	return a, nil
 }
