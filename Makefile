@@ -4,7 +4,9 @@
 GO      ?= go
 DEMO    ?= examples/local
 HOSTS   ?= 3
-LDFLAGS := -s -w
+# What both binaries say of themselves: a tag, or the commit after it.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 # Hosts are Linux; the architecture that is built for them beside amd64 is the operator's own.
 ARCH    := $(shell $(GO) env GOARCH)

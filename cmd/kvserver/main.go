@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set at link time: -ldflags "-X main.version=1.2.3".
+// version is set at link time, as the Makefile does: -ldflags "-X main.version=1.2.3".
 var version = "dev"
 
 func main() {

@@ -9,6 +9,10 @@ import (
 	etcd "go.etcd.io/etcd/api/v3/version"
 )
 
+// version is set at link time, as the Makefile does: -ldflags "-X main.version=1.2.3".
+// Without it Go's own word of the module counts.
+var version string
+
 // VersionOptions of the verb version.
 type VersionOptions struct{ outputOptions }
 
@@ -47,6 +51,9 @@ func runVersion(p *process, o VersionOptions) error {
 				v.Modified = s.Value == "true"
 			}
 		}
+	}
+	if version != "" {
+		v.Version = version
 	}
 	if o.JSON {
 		return writeJSON(p.out, v)
