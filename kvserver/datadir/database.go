@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -98,6 +99,16 @@ func (i *inspector) database(path string) error {
 	}
 	i.DB, i.Members, i.Removed = &db, members, removed
 	return nil
+}
+
+// Members are those that the database lists, as [kvserver.Inspection] has
+// them. It waits a second for a database that is in use.
+func Members(dataDir string) (members []kvserver.InspectedMember, err error) {
+	_, err = view(filepath.Join(snapDir(dataDir), "db"), time.Second, func(tx *bolt.Tx) (err error) {
+		members, _, err = membersIn(tx)
+		return err
+	})
+	return members, err
 }
 
 // revision of the keys, as mvcc's store.restore finds it, without reading them
