@@ -128,9 +128,25 @@ func (j *journaled) Move(ctx context.Context, from, to string) error {
 	return err
 }
 
+func (j *journaled) Aside(ctx context.Context, r host.AsideRequest) (host.Aside, error) {
+	t := j.now()
+	out, err := j.Host.Aside(ctx, r)
+	j.note("aside "+r.Dir+" "+r.Name, t, err)
+	return out, err
+}
+
 func (j *journaled) Remove(ctx context.Context, r host.RemoveRequest) ([]string, error) {
 	t := j.now()
 	out, err := j.Host.Remove(ctx, r)
-	j.note("remove "+strings.Join(append(r.Trees, r.Files...), " "), t, err)
+	what := append([]string(nil), r.Trees...)
+	for _, e := range r.Entries {
+		for _, n := range e.Names {
+			what = append(what, e.Dir+"/"+n)
+		}
+		if e.Self {
+			what = append(what, e.Dir)
+		}
+	}
+	j.note("remove "+strings.Join(append(what, r.Files...), " "), t, err)
 	return out, err
 }

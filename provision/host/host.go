@@ -11,21 +11,38 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
 	"strings"
 	"time"
 
 	"quorate/kvserver/node"
 )
 
+// Reader is what may be done with a machine without changing it. Observing
+// takes a Reader, so that looking cannot write.
+type Reader interface {
+	// Name is the member's name: for output and errors.
+	Name() string
+	// Look reads what q asks for, in one round trip, and writes nothing.
+	Look(ctx context.Context, q Query) (*Look, error)
+	// DialContext opens a connection from the host: the tunnel to the member's
+	// API. A host whose SSH server forbids that is a *ForwardingError.
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+	// Relay runs argv with the rights that Run has, and gives its standard input
+	// and output as a connection: a way to the member's API without forwarding.
+	// ctx bounds the beginning only; the connection ends with Close, the command
+	// or the session. How a command ended that ended unasked is the error of the
+	// next Read, with what it said on standard error. That argv writes nothing
+	// is the caller's word.
+	Relay(ctx context.Context, argv []string) (net.Conn, error)
+}
+
 // Host is one machine, or a folder on this one. Methods may be called from
 // many goroutines. Every method returns promptly once ctx ends. Errors name
 // the host and say what could not be done; nothing here retries except
 // connecting (see the ssh package).
 type Host interface {
-	// Name is the member's name: for output and errors.
-	Name() string
-	// Look reads what q asks for, in one round trip, and writes nothing.
-	Look(ctx context.Context, q Query) (*Look, error)
+	Reader
 	// Lock takes the cluster's lock on this host. It is an flock held by a
 	// live process of this session: it ends with Unlock, Close, or the death of
 	// the operator's process or connection. Held by somebody else: *LockedError.
@@ -44,11 +61,10 @@ type Host interface {
 	Run(ctx context.Context, c Command) (Result, error)
 	// Move renames within the host; the target must not exist. A source that is not there is an error.
 	Move(ctx context.Context, from, to string) error
-	// Remove deletes files, and folders if they are empty (or anything, for a
-	// path listed in Trees). What is not there is fine.
+	// Aside empties a folder without deleting anything: see [AsideRequest].
+	Aside(ctx context.Context, r AsideRequest) (Aside, error)
+	// Remove deletes what it is told by name, and folders if they are empty. What is not there is fine.
 	Remove(ctx context.Context, r RemoveRequest) ([]string, error)
-	// DialContext opens a connection from the host: the tunnel to the member's API.
-	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 	// Close ends the session and releases its locks.
 	Close() error
 }
@@ -240,8 +256,69 @@ type Result struct {
 	Stdout, Stderr []byte
 }
 
-// RemoveRequest lists what to delete.
+// AsideRequest moves what is in Dir aside. There is one rule, whether Dir is a
+// mount point or not: the entries are renamed into Dir/.aside/Name, except
+// lost+found and what has been moved aside before. So nothing is copied, owner
+// and mode of Dir stay, and its file system is not left.
+//
+// A folder that is not there, or is empty, is fine. A request that was cut is
+// finished by the same request; one that is done does nothing. An entry that is
+// a mount point, or is in Dir/.aside/Name already, is an error before anything is moved.
+//
+// Dir must not be the very folder that etcd is given as its WAL's: etcd deletes
+// everything in it when it makes a new log (wal.renameWAL). A Dir with *.wal
+// files in it is refused; the folder above it is the right one.
+type AsideRequest struct {
+	Dir  string
+	Name string // one path element, not beginning with a dot: for example when and why
+}
+
+// Check reports what is wrong with a request.
+func (r AsideRequest) Check() error {
+	if !entryForm.MatchString(r.Name) || r.Name[0] == '.' {
+		return fmt.Errorf("%q is no name for what is moved aside", r.Name)
+	}
+	return nil
+}
+
+var entryForm = regexp.MustCompile(`^[A-Za-z0-9._:@+-]+$`)
+
+// Aside says what came of moving aside.
+type Aside struct {
+	// Path is where things are now; "" if there was nothing to move.
+	Path string
+	// Moved are the entries moved by this call, sorted.
+	Moved []string
+}
+
+// RemoveRequest lists what to delete. It is done in the order of the fields.
 type RemoveRequest struct {
-	Files []string // files, links, or empty folders (a folder that is not empty stays, without error)
-	Trees []string // whole trees
+	// Trees are whole trees: only for folders to which nobody but this tool writes. Where a user's
+	// things may lie, as in a data directory, name the Entries.
+	Trees []string
+	// Entries of folders that are a user's.
+	Entries []Entries
+	Files   []string // files, links, or empty folders (a folder that is not empty stays, without error)
+}
+
+// Entries are things in one folder; what else is in it stays.
+type Entries struct {
+	Dir string
+	// Names of entries, each a file or a whole tree. What was moved aside and lost+found are refused.
+	Names []string
+	// Self: Dir goes too if nothing is left in it.
+	Self bool
+}
+
+// Check reports what is wrong with entries.
+func (e Entries) Check() error {
+	for _, n := range e.Names {
+		switch {
+		case n == "" || n == "." || n == ".." || strings.ContainsFunc(n, func(r rune) bool { return r < ' ' || r == 0x7f || r == '/' || r == '\\' }):
+			return fmt.Errorf("%q is no entry of a folder", n)
+		case n == AsideDir || n == "lost+found":
+			return fmt.Errorf("%s in %s is not to be removed", n, e.Dir)
+		}
+	}
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"path"
 	"slices"
@@ -380,6 +381,12 @@ func (m *Machine) move(from, to string) error {
 	switch parent := m.files[path.Dir(to)]; {
 	case m.files[from] == nil:
 		return fmt.Errorf("source: %w", syscall.ENOENT)
+	case m.holdsMount(from):
+		return fmt.Errorf("%s: %w", from, syscall.EBUSY)
+	case m.mountState(from) != m.mountState(path.Dir(to)):
+		return fmt.Errorf("target: %w", syscall.EXDEV)
+	case m.writable(from) != nil:
+		return m.writable(from)
 	case m.files[to] != nil:
 		return fmt.Errorf("target: %w", syscall.EEXIST)
 	case parent == nil || !parent.dir:
@@ -398,30 +405,148 @@ func (m *Machine) move(from, to string) error {
 // Remove implements host.Host.
 func (h *Fake) Remove(ctx context.Context, r host.RemoveRequest) ([]string, error) {
 	var out []string
-	half := host.RemoveRequest{Files: r.Files[:len(r.Files)/2], Trees: r.Trees[:len(r.Trees)/2]}
-	err := h.call(ctx, Call{Method: "Remove", Writes: true, Detail: strings.Join(slices.Concat(r.Files, r.Trees), " ")},
-		func() { h.m.remove(half) },
-		func() error { out = h.m.remove(r); return nil })
+	var trees, files []string
+	trees = append(trees, r.Trees...)
+	for _, e := range r.Entries {
+		if err := e.Check(); err != nil {
+			return nil, fmt.Errorf("cannot remove on host %q: %w", h.m.name, err)
+		}
+		for _, n := range e.Names {
+			trees = append(trees, path.Join(e.Dir, n))
+		}
+		if e.Self {
+			files = append(files, e.Dir)
+		}
+	}
+	files = append(files, r.Files...)
+	err := h.call(ctx, Call{Method: "Remove", Writes: true, Detail: strings.Join(slices.Concat(trees, files), " ")},
+		func() { _, _ = h.m.remove(trees[:len(trees)/2], files[:len(files)/2]) },
+		func() (err error) { out, err = h.m.remove(trees, files); return err })
 	return out, err
 }
 
-func (m *Machine) remove(r host.RemoveRequest) (removed []string) {
+func (m *Machine) remove(trees, files []string) (removed []string, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, p := range r.Trees {
-		if m.removeAll(path.Clean(p)) {
-			removed = append(removed, p)
-		}
-	}
-	for _, p := range r.Files {
+	for _, p := range trees {
 		name := path.Clean(p)
-		if n := m.files[name]; n == nil || n.dir && len(m.below(name)) > 0 {
+		if m.files[name] == nil {
 			continue
+		}
+		if err := m.writable(path.Dir(name)); err != nil {
+			return removed, fmt.Errorf("cannot remove on host %q: %w", m.name, err)
+		}
+		for _, q := range m.below(name) {
+			if !m.holdsMount(q) {
+				delete(m.files, q)
+			}
+		}
+		if !m.holdsMount(name) {
+			delete(m.files, name)
+		}
+		removed = append(removed, p)
+	}
+	for _, p := range files {
+		name := path.Clean(p)
+		if n := m.files[name]; n == nil || n.dir && (len(m.below(name)) > 0 || m.holdsMount(name)) {
+			continue
+		}
+		if err := m.writable(path.Dir(name)); err != nil {
+			return removed, fmt.Errorf("cannot remove on host %q: %w", m.name, err)
 		}
 		delete(m.files, name)
 		removed = append(removed, p)
 	}
-	return removed
+	return removed, nil
+}
+
+// Aside implements host.Host.
+func (h *Fake) Aside(ctx context.Context, r host.AsideRequest) (host.Aside, error) {
+	var out host.Aside
+	err := h.call(ctx, Call{Method: "Aside", Writes: true, Detail: r.Dir + " " + r.Name},
+		func() { _, _ = h.m.aside(r, true) },
+		func() (err error) {
+			if out, err = h.m.aside(r, false); err != nil {
+				err = fmt.Errorf("cannot move aside what is in %q on host %q: %w", r.Dir, h.m.name, err)
+			}
+			return err
+		})
+	return out, err
+}
+
+func (m *Machine) aside(r host.AsideRequest, half bool) (a host.Aside, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := r.Check(); err != nil || !path.IsAbs(r.Dir) {
+		return a, cmp.Or(err, errors.New("the path is not absolute"))
+	}
+	dir := path.Clean(r.Dir)
+	to := path.Join(dir, host.AsideDir, r.Name)
+	var move []string
+	for _, p := range m.below(dir) {
+		switch name := path.Base(p); {
+		case path.Dir(p) != dir || name == "lost+found" || name == host.AsideDir:
+		case path.Ext(name) == ".wal":
+			return a, fmt.Errorf("%s holds the files of a write-ahead log itself", dir)
+		case m.files[path.Join(to, name)] != nil:
+			return a, fmt.Errorf("%s: %w", path.Join(to, name), syscall.EEXIST)
+		case m.mounts[p] != nil:
+			return a, fmt.Errorf("%s is a mount point: %w", p, syscall.EBUSY)
+		default:
+			move = append(move, p)
+		}
+	}
+	if len(move) > 0 {
+		if err := cmp.Or(m.writable(dir), m.mkdirAll(to)); err != nil {
+			return a, err
+		}
+		m.files[path.Join(dir, host.AsideDir)].mode, m.files[to].mode = 0o700, 0o700
+	}
+	if half {
+		move = move[:len(move)/2]
+	}
+	for _, p := range move {
+		a.Moved = append(a.Moved, path.Base(p))
+		for _, q := range append(m.below(p), p) {
+			m.files[path.Join(to, strings.TrimPrefix(q, dir))] = m.files[q]
+			delete(m.files, q)
+		}
+	}
+	if m.files[to] != nil {
+		a.Path = to
+	}
+	return a, nil
+}
+
+// Relay implements host.Host: see [Machine.HandleStream].
+func (h *Fake) Relay(ctx context.Context, argv []string) (net.Conn, error) {
+	if len(argv) == 0 {
+		return nil, fmt.Errorf("host %q: cannot run an empty command", h.m.name)
+	}
+	var out net.Conn
+	err := h.call(ctx, Call{Method: "Relay", Detail: strings.Join(argv, " ")}, nil, func() error {
+		h.m.mu.Lock()
+		run := h.m.streams[argv[0]]
+		if run == nil {
+			run = h.m.streams[path.Base(argv[0])]
+		}
+		h.m.mu.Unlock()
+		near, far := net.Pipe()
+		c := &trackedConn{Conn: near, session: h}
+		go func() {
+			defer far.Close()
+			if run == nil {
+				c.end(fmt.Errorf("host %q: %w", h.m.name, &host.ExitError{Host: h.m.name, Argv: argv, Code: 127, Stderr: argv[0] + ": not found"}))
+				return
+			}
+			if err := run(h.m, argv, far); err != nil {
+				c.end(fmt.Errorf("host %q: %s: %w", h.m.name, argv[0], err))
+			}
+		}()
+		out = h.track(c)
+		return nil
+	})
+	return out, err
 }
 
 // DialContext implements host.Host: see [Machine.SetDialer].
@@ -429,8 +554,12 @@ func (h *Fake) DialContext(ctx context.Context, network, address string) (net.Co
 	var out net.Conn
 	err := h.call(ctx, Call{Method: "DialContext", Detail: address}, nil, func() error {
 		h.m.mu.Lock()
-		dial := h.m.dialer
+		dial, forbidden := h.m.dialer, h.m.noForwarding
 		h.m.mu.Unlock()
+		if forbidden {
+			return fmt.Errorf("cannot dial %s from host %q: %w", address, h.m.name,
+				&host.ForwardingError{Host: h.m.name, Cause: errors.New("administratively prohibited")})
+		}
 		if dial == nil {
 			return fmt.Errorf("cannot dial %s from host %q: %w", address, h.m.name, syscall.ECONNREFUSED)
 		}
@@ -438,20 +567,43 @@ func (h *Fake) DialContext(ctx context.Context, network, address string) (net.Co
 		if err != nil {
 			return fmt.Errorf("cannot dial %s from host %q: %w", address, h.m.name, err)
 		}
-		c := &trackedConn{Conn: conn, session: h}
-		h.mu.Lock()
-		h.conns[c] = true
-		h.mu.Unlock()
-		out = c
+		out = h.track(&trackedConn{Conn: conn, session: h})
 		return nil
 	})
 	return out, err
 }
 
-// trackedConn is a tunnel that ends with its session.
+func (h *Fake) track(c *trackedConn) net.Conn {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.conns[c] = true
+	return c
+}
+
+// trackedConn is a tunnel or a relay that ends with its session.
 type trackedConn struct {
 	net.Conn
 	session *Fake
+
+	mu    sync.Mutex
+	cause error // why the command behind it ended
+}
+
+func (c *trackedConn) end(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cause = cause
+}
+
+// Read gives the command's own error where it has one.
+func (c *trackedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if errors.Is(err, io.EOF) && c.cause != nil {
+		err = c.cause
+	}
+	return n, err
 }
 
 func (c *trackedConn) Close() error {

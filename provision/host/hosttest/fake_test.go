@@ -147,3 +147,99 @@ func TestFakeTimesOutWithTheTimeAskedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestFakeDisks(t *testing.T) {
+	m := NewMachine("a")
+	h := m.Host()
+	data := host.DirQuery{Path: "/var/lib/etcd"}
+	look := func() host.DirState {
+		t.Helper()
+		l, err := h.Look(t.Context(), host.Query{Dirs: []host.DirQuery{data}, Space: []string{data.Path}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.Dirs[data.Path]
+	}
+	disk := NewDisk()
+	if err := m.Mount(data.Path, disk); err != nil {
+		t.Fatal(err)
+	}
+	if d := look(); !d.MountPoint || !d.Empty || d.Owner != "root" {
+		t.Fatalf("a blank disk: %+v", d)
+	}
+	write(t, h, host.File{Path: data.Path + "/member/wal/0.wal", Mode: 0o600})
+	if d := look(); !d.Member {
+		t.Fatalf("with a member: %+v", d)
+	}
+	if err := h.Move(t.Context(), data.Path, data.Path+".old"); err == nil {
+		t.Error("a mount point was renamed")
+	}
+	if err := h.Move(t.Context(), data.Path+"/member", "/opt/member"); err == nil {
+		t.Error("something was moved to another disk")
+	}
+	// The disk is exchanged for a blank one, and comes back.
+	if m.Unmount(data.Path) != disk {
+		t.Fatal("another disk came out")
+	}
+	if d := look(); d.MountPoint || d.Member {
+		t.Fatalf("without its disk: %+v", d)
+	}
+	if err := m.Mount(data.Path, NewDisk()); err != nil {
+		t.Fatal(err)
+	}
+	if d := look(); d.Member || !d.Empty {
+		t.Fatalf("a new disk: %+v", d)
+	}
+	m.Unmount(data.Path)
+	disk.ReadOnly, disk.NoExec = true, true
+	if err := m.Mount(data.Path, disk); err != nil {
+		t.Fatal(err)
+	}
+	if d := look(); !d.Member {
+		t.Fatalf("its own disk again: %+v", d)
+	}
+	l, err := h.Look(t.Context(), host.Query{Space: []string{data.Path + "/x"}})
+	if s := l.Mounts[data.Path+"/x"]; err != nil || !s.ReadOnly || !s.NoExec || s.Point != data.Path {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if _, err := h.Write(t.Context(), host.WriteRequest{Files: []host.File{{Path: data.Path + "/f", Mode: 0o600}}}); err == nil {
+		t.Error("a read-only disk was written")
+	}
+}
+
+func TestFakeCrashLoopEndsWithItsReason(t *testing.T) {
+	m := NewMachine("a")
+	m.WriteFile("/usr/local/bin/kvserver", []byte("v1"), 0o755)
+	broken := true
+	m.Program("", func(p *Process) error {
+		if broken {
+			return errors.New("kvserver: no")
+		}
+		return nil
+	})
+	h := m.Host()
+	write(t, h, host.File{Path: "/etc/systemd/system/e.service", Mode: 0o644, Content: []byte(fakeUnit + "Restart=on-failure\n")})
+	_, err := h.Service(t.Context(), host.ServiceRequest{Unit: "e.service", Verb: "start", Wait: time.Minute})
+	var failed *host.ServiceError
+	if !errors.As(err, &failed) || failed.State.Cause != "no" || failed.State.Sub != "auto-restart" {
+		t.Fatalf("%v", err)
+	}
+	broken = false
+	if u := m.Unit("e.service"); u.Active != "active" || u.PID == 0 || u.Cause != "" {
+		t.Errorf("the manager did not try again: %+v", u)
+	}
+}
+
+func TestFakeForbidsForwarding(t *testing.T) {
+	m := NewMachine("a")
+	m.SetDialer(func(context.Context, string, string) (net.Conn, error) {
+		t.Error("dialled")
+		return nil, errors.New("x")
+	})
+	m.ForbidForwarding(true)
+	_, err := m.Host().DialContext(t.Context(), "tcp", "127.0.0.1:2379")
+	var forbidden *host.ForwardingError
+	if !errors.As(err, &forbidden) || forbidden.Host != "a" {
+		t.Errorf("got %v", err)
+	}
+}

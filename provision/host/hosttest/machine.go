@@ -9,6 +9,7 @@ package hosttest
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"path"
@@ -42,10 +43,14 @@ type Machine struct {
 	mounts    map[string]*Disk
 	locks     map[string]*hold
 	sessions  map[*Fake]bool
+	streams   map[string]Stream
 	dialer    func(ctx context.Context, network, address string) (net.Conn, error)
-	pid       int
-	patience  time.Duration
-	change    chan struct{} // closed and replaced whenever something changed
+
+	noForwarding bool
+
+	pid      int
+	patience time.Duration
+	change   chan struct{} // closed and replaced whenever something changed
 }
 
 // defaultFree is the free space of a path nobody set: enough for any test's binary.
@@ -63,6 +68,7 @@ func NewMachine(name string) *Machine {
 		units:     map[string]*unit{},
 		programs:  map[string]Program{},
 		commands:  map[string]Handler{},
+		streams:   map[string]Stream{},
 		listeners: map[int][]host.PortListener{22: {{Address: "0.0.0.0", PID: 1, Process: "sshd"}, {Address: "::", PID: 1, Process: "sshd"}}},
 		free:      map[string]int64{},
 		mounts:    map[string]*Disk{},
@@ -151,6 +157,24 @@ func (m *Machine) SetDialer(dial func(ctx context.Context, network, address stri
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.dialer = dial
+}
+
+// ForbidForwarding refuses DialContext as an SSH server with AllowTcpForwarding no does.
+func (m *Machine) ForbidForwarding(forbidden bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.noForwarding = forbidden
+}
+
+// Stream is a programmed command for Relay: conn is its standard input and
+// output. When it returns, the command has ended, with that error on standard error.
+type Stream func(m *Machine, argv []string, conn io.ReadWriter) error
+
+// HandleStream programs the command that Relay runs when argv[0] is this path, or has this as its last element.
+func (m *Machine) HandleStream(name string, s Stream) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.streams[name] = s
 }
 
 // Listen makes a process of this name listen on a TCP port, on all addresses.

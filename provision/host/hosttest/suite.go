@@ -3,6 +3,7 @@ package hosttest
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"path"
@@ -64,6 +65,14 @@ func SuiteCommands(m *Machine) {
 	m.Handle("cat", func(_ context.Context, _ *Machine, c host.Command) (host.Result, error) {
 		return host.Result{Stdout: c.Stdin}, nil
 	})
+	m.HandleStream("cat", func(_ *Machine, _ []string, conn io.ReadWriter) error {
+		_, err := io.Copy(conn, conn)
+		return err
+	})
+	m.HandleStream("sh", func(_ *Machine, _ []string, conn io.ReadWriter) error {
+		_, _ = io.WriteString(conn, "out\n")
+		return Exit(3, "bad luck")
+	})
 	m.Handle("printf", func(_ context.Context, _ *Machine, c host.Command) (host.Result, error) {
 		return host.Result{Stdout: []byte(strings.Join(c.Argv[2:], "\n") + "\n")}, nil
 	})
@@ -107,6 +116,11 @@ func Suite(t *testing.T, open func(t *testing.T) Fixture) {
 		{"upload cancelled", testUploadCancelled},
 		{"move", testMove},
 		{"remove", testRemove},
+		{"remove entries", testRemoveEntries},
+		{"aside", testAside},
+		{"aside refused", testAsideRefused},
+		{"relay", testRelay},
+		{"relay that ends", testRelayThatEnds},
 		{"run", testRun},
 		{"cancel", testCancel},
 		{"many at once", testManyAtOnce},
@@ -190,8 +204,8 @@ func testFacts(t *testing.T, s *suite) {
 	if f.ClockError < 0 || f.ClockError > after.Sub(before) {
 		t.Fatalf("clock error %s of a look that took %s", f.ClockError, after.Sub(before))
 	}
-	if f.Clock.Before(before.Add(-time.Second)) || f.Clock.After(after.Add(time.Second)) {
-		t.Fatalf("the clock reads %s between %s and %s", f.Clock, before, after)
+	if off := f.Clock.Sub(after).Abs(); off > f.ClockError+time.Second {
+		t.Fatalf("the clock reads %s at %s, with an error of %s", f.Clock, after, f.ClockError)
 	}
 	if len(f.Missing) > 0 {
 		t.Fatalf("missing tools: %v", f.Missing)

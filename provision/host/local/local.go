@@ -84,12 +84,25 @@ func (t *transport) Exec(ctx context.Context, argv []string, stdin io.Reader, st
 		return -1, err
 	}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = t.c.Env, stdin, stdout, stderr
+	cmd.Env, cmd.Stdout, cmd.Stderr = t.c.Env, stdout, stderr
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = killDelay
-	err := cmd.Run()
+	// A command that ends does not wait for input that is still to come.
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return -1, err
+	}
+	if err = cmd.Start(); err == nil {
+		go func() {
+			if stdin != nil {
+				_, _ = io.Copy(in, stdin)
+			}
+			in.Close()
+		}()
+		err = cmd.Wait()
+	}
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:

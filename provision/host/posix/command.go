@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strings"
 
@@ -49,6 +50,40 @@ func (h *Host) Move(ctx context.Context, from, to string) error {
 	return nil
 }
 
+// Aside implements host.Host.
+func (h *Host) Aside(ctx context.Context, r host.AsideRequest) (host.Aside, error) {
+	a, err := h.aside(ctx, r)
+	if err != nil {
+		return a, fmt.Errorf("cannot move aside what is in %q on host %q: %w", r.Dir, h.o.Name, err)
+	}
+	return a, nil
+}
+
+func (h *Host) aside(ctx context.Context, r host.AsideRequest) (a host.Aside, err error) {
+	if err := errors.Join(h.changing(), checkPath(r.Dir), r.Check()); err != nil {
+		return a, err
+	}
+	if slices.Contains(systemTrees, r.Dir) {
+		return a, fmt.Errorf("the folder %s is the system's own", r.Dir)
+	}
+	body, err := h.script(ctx, "aside", asideScript, []string{r.Dir, r.Name})
+	if err != nil {
+		return a, err
+	}
+	for line := range strings.Lines(string(body)) {
+		switch word, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t"); word {
+		case "moved":
+			a.Moved = append(a.Moved, value)
+		case "aside":
+			a.Path = value
+		default:
+			return a, fmt.Errorf("cannot understand the answer %q", line)
+		}
+	}
+	slices.Sort(a.Moved)
+	return a, nil
+}
+
 // Remove implements host.Host. The system's own folders are refused as trees,
 // so that no slip of a path takes /etc or /var with it; a mount point is emptied and stays.
 func (h *Host) Remove(ctx context.Context, r host.RemoveRequest) ([]string, error) {
@@ -73,7 +108,23 @@ func (h *Host) remove(ctx context.Context, r host.RemoveRequest) ([]string, erro
 		}
 		request = append(request, "t\t"+p)
 	}
-	for _, p := range r.Files {
+	var files []string
+	for _, e := range r.Entries {
+		if err := errors.Join(checkPath(e.Dir), e.Check()); err != nil {
+			return nil, err
+		}
+		for _, n := range e.Names {
+			p := path.Join(e.Dir, n)
+			if slices.Contains(systemTrees, p) {
+				return nil, fmt.Errorf("the tree %s is the system's own", p)
+			}
+			request = append(request, "t\t"+p)
+		}
+		if e.Self {
+			files = append(files, e.Dir)
+		}
+	}
+	for _, p := range append(files, r.Files...) {
 		if err := checkPath(p); err != nil {
 			return nil, err
 		}

@@ -74,6 +74,7 @@ type Host struct {
 	mu     sync.Mutex
 	known  map[string]string // digest by stamp, of executables seen in this session
 	locks  map[*lock]bool
+	relays map[*relay]bool
 	lost   error // why a lock was lost
 	closed bool
 }
@@ -85,13 +86,13 @@ func New(t Transport, o Options) *Host {
 	if o.StageDir == "" {
 		o.StageDir = "/tmp"
 	}
-	return &Host{t: t, o: o, known: map[string]string{}, locks: map[*lock]bool{}}
+	return &Host{t: t, o: o, known: map[string]string{}, locks: map[*lock]bool{}, relays: map[*relay]bool{}}
 }
 
 // Name implements host.Host.
 func (h *Host) Name() string { return h.o.Name }
 
-// Close implements host.Host: locks are released, then the transport is closed.
+// Close implements host.Host: locks are released, relays end, then the transport is closed.
 func (h *Host) Close() error {
 	h.mu.Lock()
 	h.closed = true
@@ -99,7 +100,14 @@ func (h *Host) Close() error {
 	for l := range h.locks {
 		locks = append(locks, l)
 	}
+	var relays []*relay
+	for r := range h.relays {
+		relays = append(relays, r)
+	}
 	h.mu.Unlock()
+	for _, r := range relays {
+		r.cancel() // its reader learns that the command ended, not that it closed it
+	}
 	for _, l := range locks {
 		_ = l.release() // closing the transport ends it anyway
 	}

@@ -136,7 +136,7 @@ func (k *Conn) Dial(ctx context.Context, network, address string) (net.Conn, err
 	if errors.As(err, &refused) {
 		switch {
 		case refused.Reason == ssh.Prohibited:
-			return nil, fmt.Errorf("the host forbids forwarding: %w\n  Set AllowTcpForwarding yes in its sshd_config", err)
+			return nil, &host.ForwardingError{Host: k.c.Name, Cause: err}
 		case strings.Contains(strings.ToLower(refused.Message), "refused"):
 			return nil, fmt.Errorf("%w (%w)", syscall.ECONNREFUSED, err)
 		}

@@ -141,7 +141,8 @@ func TestForwardingForbidden(t *testing.T) {
 	t.Parallel()
 	s := hosttest.NewServer(t, hosttest.ServerOptions{Users: users(), NoForwarding: true})
 	_, err := New(newBox(t, s, "root").mustDial(t)).DialContext(t.Context(), "tcp", "127.0.0.1:2379")
-	if err == nil || !strings.Contains(err.Error(), "AllowTcpForwarding") {
+	var forbidden *host.ForwardingError
+	if !errors.As(err, &forbidden) || forbidden.Host != "etcd1" || !strings.Contains(err.Error(), "AllowTcpForwarding") {
 		t.Fatal(err)
 	}
 }

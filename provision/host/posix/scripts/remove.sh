@@ -1,4 +1,5 @@
 # Remove. Request lines: "t PATH" whole trees, "f PATH" files or empty folders, end.
+# An entry of a folder is a tree here; which ones may be asked for is the Go side's to say.
 set -- $(cat)
 whole "$@"
 parents=''
@@ -19,8 +20,9 @@ for r do
     ;;
   f"$tab"*)
     if [ -d "$p" ] && [ ! -L "$p" ]; then
-      rmdir -- "$p" 2>/dev/null || {
+      out=$(rmdir -- "$p" 2>&1) || {
         [ -d "$p" ] || continue
+        case $out in *[Bb]usy*) continue ;; esac # a mount point stays
         set +f
         for x in "$p"/* "$p"/.[!.]* "$p"/..?*; do
           if [ -e "$x" ] || [ -L "$x" ]; then continue 2; fi

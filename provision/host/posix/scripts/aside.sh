@@ -1,0 +1,42 @@
+# Aside: moves what is in a folder into DIR/.aside/NAME, lost+found excepted.
+# Request lines: DIR, NAME, end. Answers "moved NAME" and "aside PATH".
+# Renames within one folder's file system only, so it works where the folder is
+# a mount point, and what a cut run left is moved by the next one.
+set -- $(cat)
+whole "$@"
+dir=$1 to=$1/.aside/$2
+[ -d "$dir" ] || { echo end; exit; }
+[ -r "$dir" ] && [ -x "$dir" ] || die "$dir: Permission denied"
+set +f
+set -- "$dir"/* "$dir"/.[!.]* "$dir"/..?*
+set -f
+list=''
+for x do
+  [ -e "$x" ] || [ -L "$x" ] || continue
+  case ${x##*/} in
+  lost+found | .aside) continue ;;
+  *.wal)
+    # etcd's wal.renameWAL empties this folder whenever it makes a new log.
+    die "$dir holds the files of a write-ahead log itself, and etcd deletes all there is in such a folder when it makes a new log; move the folder above it aside" ;;
+  *"$nl"*) die "$dir has an entry with a line break in its name" ;;
+  esac
+  if [ -e "$to/${x##*/}" ] || [ -L "$to/${x##*/}" ]; then die "$to/${x##*/} is there already"; fi
+  list=$list$x$nl
+done
+if [ -n "$list" ]; then
+  here=$(stat_l "$device" "$dir") || die "$here"
+  out=$(stat_n "$device" $list) || die "$out"
+  set -- $list
+  for d in $out; do
+    [ "$d" = "$here" ] || die "$1 is a mount point, and cannot be moved; nothing was moved"
+    shift
+  done
+  out=$(mkdir -p "$to" 2>&1) || die "$out"
+  there=$(stat_l "$device" "$to") || die "$there"
+  [ "$there" = "$here" ] || die "$to is on another file system than $dir; nothing was moved"
+  out=$(mv -- $list "$to/" 2>&1) || die "$out"
+  flush "$to" "$dir/.aside" "$dir"
+  for x in $list; do printf 'moved\t%s\n' "${x##*/}"; done
+fi
+[ ! -d "$to" ] || printf 'aside\t%s\n' "$to"
+echo end
