@@ -259,7 +259,8 @@ type Result struct {
 // AsideRequest moves what is in Dir aside. There is one rule, whether Dir is a
 // mount point or not: the entries are renamed into Dir/.aside/Name, except
 // lost+found and what has been moved aside before. So nothing is copied, owner
-// and mode of Dir stay, and its file system is not left.
+// and mode of Dir stay, and its file system is not left. The folders made have
+// Dir's owner and mode 0700.
 //
 // A folder that is not there, or is empty, is fine. A request that was cut is
 // finished by the same request; one that is done does nothing. An entry that is
@@ -271,6 +272,8 @@ type Result struct {
 type AsideRequest struct {
 	Dir  string
 	Name string // one path element, not beginning with a dot: for example when and why
+	// Only, if not nil, are the entries to move; others stay, and so do those that are not there.
+	Only []string
 }
 
 // Check reports what is wrong with a request.
@@ -278,7 +281,7 @@ func (r AsideRequest) Check() error {
 	if !entryForm.MatchString(r.Name) || r.Name[0] == '.' {
 		return fmt.Errorf("%q is no name for what is moved aside", r.Name)
 	}
-	return nil
+	return Entries{Dir: r.Dir, Names: r.Only}.Check()
 }
 
 var entryForm = regexp.MustCompile(`^[A-Za-z0-9._:@+-]+$`)

@@ -485,7 +485,7 @@ func (m *Machine) aside(r host.AsideRequest, half bool) (a host.Aside, err error
 	var move []string
 	for _, p := range m.below(dir) {
 		switch name := path.Base(p); {
-		case path.Dir(p) != dir || name == "lost+found" || name == host.AsideDir:
+		case path.Dir(p) != dir || name == "lost+found" || name == host.AsideDir || r.Only != nil && !slices.Contains(r.Only, name):
 		case path.Ext(name) == ".wal":
 			return a, fmt.Errorf("%s holds the files of a write-ahead log itself", dir)
 		case m.files[path.Join(to, name)] != nil:
@@ -500,7 +500,9 @@ func (m *Machine) aside(r host.AsideRequest, half bool) (a host.Aside, err error
 		if err := cmp.Or(m.writable(dir), m.mkdirAll(to)); err != nil {
 			return a, err
 		}
-		m.files[path.Join(dir, host.AsideDir)].mode, m.files[to].mode = 0o700, 0o700
+		for _, p := range []string{path.Join(dir, host.AsideDir), to} {
+			m.files[p].mode, m.files[p].owner, m.files[p].group = 0o700, m.files[dir].owner, m.files[dir].group
+		}
 	}
 	if half {
 		move = move[:len(move)/2]

@@ -57,6 +57,31 @@ func testAside(t *testing.T, s *suite) {
 	if got, err := s.h.Aside(t.Context(), host.AsideRequest{Dir: data, Name: "second"}); err != nil || !slices.Equal(got.Moved, []string{"late"}) {
 		t.Errorf("finishing: %+v, %v", got, err)
 	}
+	// Only what is named.
+	member()
+	only := host.AsideRequest{Dir: data, Name: "third", Only: []string{"member", "none"}}
+	if got, err := s.h.Aside(t.Context(), only); err != nil || !slices.Equal(got.Moved, []string{"member"}) {
+		t.Errorf("only some: %+v, %v", got, err)
+	}
+	if d := s.dir(t, data); !slices.Equal(d.Entries, []string{".hidden", "a b"}) {
+		t.Errorf("only some: %+v", d)
+	}
+	only.Only, only.Name = []string{}, "fourth"
+	if got, err := s.h.Aside(t.Context(), only); err != nil || got.Path != "" {
+		t.Errorf("only none: %+v, %v", got, err)
+	}
+	if s.Owner != "" {
+		s.write(t, host.File{Path: s.path("theirs"), Dir: true, Mode: 0o700, Owner: s.Owner}, host.File{Path: s.path("theirs", "f"), Mode: 0o600})
+		got, err := s.h.Aside(t.Context(), host.AsideRequest{Dir: s.path("theirs"), Name: "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range []string{s.path("theirs", ".aside"), got.Path} {
+			if f := s.file(t, p); f.Owner+":"+f.Group != s.Owner {
+				t.Errorf("%s belongs to %s:%s", p, f.Owner, f.Group)
+			}
+		}
+	}
 	// Nothing there is nothing to do, and nothing is made.
 	for _, p := range []string{s.path("none"), s.path("empty")} {
 		s.write(t, host.File{Path: s.path("empty"), Dir: true, Mode: 0o700})
@@ -79,6 +104,7 @@ func testAsideRefused(t *testing.T, s *suite) {
 	for name, r := range map[string]host.AsideRequest{
 		"an entry is there already":     {Dir: s.path("data"), Name: "a"},
 		"etcd would delete it":          {Dir: s.path("wal"), Name: "b"},
+		"an entry that leads out":       {Dir: s.path("data"), Name: "b", Only: []string{"../x"}},
 		"no name":                       {Dir: s.path("data")},
 		"a name that leads out":         {Dir: s.path("data"), Name: ".."},
 		"a name with a slash":           {Dir: s.path("data"), Name: "a/b"},

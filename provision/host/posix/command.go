@@ -66,7 +66,14 @@ func (h *Host) aside(ctx context.Context, r host.AsideRequest) (a host.Aside, er
 	if slices.Contains(systemTrees, r.Dir) {
 		return a, fmt.Errorf("the folder %s is the system's own", r.Dir)
 	}
-	body, err := h.script(ctx, "aside", asideScript, []string{r.Dir, r.Name})
+	request := []string{r.Dir, r.Name}
+	if r.Only != nil {
+		request = append(request, "only")
+		for _, n := range r.Only {
+			request = append(request, "n\t"+n)
+		}
+	}
+	body, err := h.script(ctx, "aside", asideScript, request)
 	if err != nil {
 		return a, err
 	}

@@ -9,10 +9,13 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -170,7 +173,7 @@ func (f *Fleet) raise(ctx context.Context, c *spec.Cluster, machines []*hosttest
 	for i, m := range c.Members {
 		by[m.Name] = machines[i]
 		layout := plan.LayoutOf(c, m)
-		machines[i].Handle("kvserver", makeKeys)
+		machines[i].Handle("kvserver", chores)
 		machines[i].Program("", func(p *hosttest.Process) error {
 			config, err := p.Machine.ReadFile(layout.EtcdYAML)
 			if err != nil {
@@ -207,30 +210,85 @@ func (f *Fleet) raise(ctx context.Context, c *spec.Cluster, machines []*hosttest
 	return err
 }
 
-// makeKeys is `kvserver keys` on a simulated host.
-func makeKeys(_ context.Context, m *hosttest.Machine, c host.Command) (host.Result, error) {
-	var ask []kvserver.KeyRequest
-	if err := json.Unmarshal(c.Stdin, &ask); err != nil {
+// chores are those of kvserver that an apply needs on a simulated host.
+func chores(_ context.Context, m *hosttest.Machine, c host.Command) (host.Result, error) {
+	var out []byte
+	var err error
+	switch strings.Join(c.Argv[1:], " ") {
+	case "keys":
+		out, err = makeKeys(m, c.Stdin)
+	case "certificates":
+		out, err = install(m, c.Stdin)
+	default:
+		return host.Result{}, hosttest.Exit(2, "a simulated host does not do this")
+	}
+	if err != nil {
 		return host.Result{}, hosttest.Exit(1, err.Error())
+	}
+	return host.Result{Stdout: out}, nil
+}
+
+// makeKeys is `kvserver keys` where there are none yet.
+func makeKeys(m *hosttest.Machine, request []byte) ([]byte, error) {
+	var ask []kvserver.KeyRequest
+	if err := json.Unmarshal(request, &ask); err != nil {
+		return nil, err
 	}
 	var answers []kvserver.KeyAnswer
 	for _, k := range ask {
 		key, err := keypair.Generate(k.Algorithm)
 		if err != nil {
-			return host.Result{}, err
+			return nil, err
 		}
 		text, err := keypair.Encode(key)
 		if err != nil {
-			return host.Result{}, err
+			return nil, err
 		}
 		csr, err := keypair.Request(key, k.CommonName)
-		if err := errors.Join(err, m.Place(host.File{Path: k.Path, Mode: 0o600, Owner: k.Owner, Content: text})); err != nil {
-			return host.Result{}, err
+		path := k.Path
+		if k.Beside {
+			path += kvserver.NewSuffix
 		}
-		answers = append(answers, kvserver.KeyAnswer{Path: k.Path, Created: true, CSR: string(csr)})
+		if err := errors.Join(err, m.Place(host.File{Path: path, Mode: 0o600, Owner: k.Owner, Content: text})); err != nil {
+			return nil, err
+		}
+		answers = append(answers, kvserver.KeyAnswer{Path: k.Path, Created: true, New: k.Beside, CSR: string(csr)})
 	}
-	out, err := json.Marshal(answers)
-	return host.Result{Stdout: out}, err
+	return json.Marshal(answers)
+}
+
+// install is `kvserver certificates` for keys that were just made.
+func install(m *hosttest.Machine, request []byte) ([]byte, error) {
+	var ask kvserver.Certificates
+	if err := json.Unmarshal(request, &ask); err != nil {
+		return nil, err
+	}
+	out := kvserver.CertificatesAnswer{Keys: map[string]string{}}
+	put := func(path, owner string, mode uint32, content []byte) error {
+		out.Changed = append(out.Changed, path)
+		return m.Place(host.File{Path: path, Mode: mode, Owner: owner, Content: content})
+	}
+	file := func(f kvserver.CertificateFile) error {
+		return put(f.Path, f.Owner, cmp.Or(f.Mode, 0o644), []byte(f.PEM))
+	}
+	if ask.CA != nil {
+		if err := file(*ask.CA); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range ask.Pairs {
+		key, err := m.ReadFile(p.Key + kvserver.NewSuffix)
+		if err != nil {
+			return nil, err
+		}
+		m.RemoveAll(p.Key + kvserver.NewSuffix)
+		if err := errors.Join(put(p.Key, p.Certificate.Owner, 0o600, key), file(p.Certificate)); err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(key)
+		out.Keys[p.Key] = hex.EncodeToString(sum[:])
+	}
+	return json.Marshal(out)
 }
 
 // executable is the smallest file that says of itself that it is a program for

@@ -1,10 +1,13 @@
 # Aside: moves what is in a folder into DIR/.aside/NAME, lost+found excepted.
-# Request lines: DIR, NAME, end. Answers "moved NAME" and "aside PATH".
+# Request lines: DIR, NAME, if not all is meant "only" and "n ENTRY" for each, end.
+# Answers "moved NAME" and "aside PATH".
 # Renames within one folder's file system only, so it works where the folder is
 # a mount point, and what a cut run left is moved by the next one.
 set -- $(cat)
 whole "$@"
-dir=$1 to=$1/.aside/$2
+dir=$1 to=$1/.aside/$2 only=''
+shift 2
+[ "$1" != only ] || only=$nl"$*"$nl
 [ -d "$dir" ] || { echo end; exit; }
 [ -r "$dir" ] && [ -x "$dir" ] || die "$dir: Permission denied"
 set +f
@@ -15,6 +18,9 @@ for x do
   [ -e "$x" ] || [ -L "$x" ] || continue
   case ${x##*/} in
   lost+found | .aside) continue ;;
+  esac
+  case $only in '' | *"${nl}n$tab${x##*/}$nl"*) ;; *) continue ;; esac
+  case ${x##*/} in
   *.wal)
     # etcd's wal.renameWAL empties this folder whenever it makes a new log.
     die "$dir holds the files of a write-ahead log itself, and etcd deletes all there is in such a folder when it makes a new log; move the folder above it aside" ;;
@@ -24,6 +30,8 @@ for x do
   list=$list$x$nl
 done
 if [ -n "$list" ]; then
+  here=$(stat_l "$owned" "$dir") || die "$here"
+  owner=${here##*$tab}
   here=$(stat_l "$device" "$dir") || die "$here"
   out=$(stat_n "$device" $list) || die "$out"
   set -- $list
@@ -31,7 +39,7 @@ if [ -n "$list" ]; then
     [ "$d" = "$here" ] || die "$1 is a mount point, and cannot be moved; nothing was moved"
     shift
   done
-  out=$(mkdir -p "$to" 2>&1) || die "$out"
+  out=$(mkdir -p "$to" 2>&1 && chown "$owner" "$dir/.aside" "$to" 2>&1) || die "$out"
   there=$(stat_l "$device" "$to") || die "$there"
   [ "$there" = "$here" ] || die "$to is on another file system than $dir; nothing was moved"
   out=$(mv -- $list "$to/" 2>&1) || die "$out"
