@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -134,6 +135,60 @@ func TestBlankDiskDoesNotStart(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A member that has lost its disk and is told to join: not under its old id.
+// Removed and added again it comes back, and the mark follows.
+func TestRejoin(t *testing.T) {
+	t.Parallel()
+	c := servertest.New(t, 3)
+	c.Start()
+	a := c.Admin()
+	m3 := c.Members[2]
+	old := formed(t, m3)
+	m3.Kill()
+	if err := os.RemoveAll(m3.DataDir); err != nil {
+		t.Fatal(err)
+	}
+	c.WriteBootstrap(m3, true, c.Members...)
+	m3.Start()
+	if err := m3.Wait(); err == nil || !strings.Contains(m3.Log(), "the cluster still lists the member that has served on this host, "+old.MemberID) {
+		t.Fatalf("%v", err)
+	}
+	if yes, err := datadir.Initialised(m3.DataDir, ""); yes || err != nil {
+		t.Errorf("a refused start left a member behind: %v %v", yes, err)
+	}
+	id, err := strconv.ParseUint(old.MemberID, 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var learner kvserver.Member
+	servertest.Until(t, "removed", func(ctx context.Context) error {
+		_, err := a.Remove(ctx, "m1", id)
+		return err
+	})
+	servertest.Until(t, "added", func(ctx context.Context) (err error) {
+		learner, _, err = a.AddLearner(ctx, "m1", []string{m3.PeerURL()})
+		return err
+	})
+	m3.Start()
+	m3.WaitReady()
+	if now := formed(t, m3); now.MemberID != kvserver.ID(learner.ID) || now.ClusterID != old.ClusterID {
+		t.Errorf("%+v, was %+v", now, old)
+	}
+	if _, err := os.Stat(m3.BootstrapFile); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+
+	// Nobody to ask: it does not start either.
+	m3.Kill()
+	os.RemoveAll(m3.DataDir)
+	c.WriteBootstrap(m3, true, m3, c.Members[0])
+	c.Members[0].Kill()
+	m3.Start()
+	if err := m3.Wait(); err == nil || !strings.Contains(m3.Log(), "no member of that answers at ["+c.Members[0].PeerURL()+"]") {
+		t.Errorf("%v", err)
 	}
 }
 

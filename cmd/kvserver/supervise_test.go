@@ -25,22 +25,16 @@ type service struct {
 	t    *testing.T
 	dir  string
 	file string
-	unit serviceFile
-}
-
-// serviceFile is what templates writes, with what is run at READY.
-type serviceFile struct {
-	templates.Service
-	FormedArgv []string `json:"formed_argv,omitempty"`
+	unit templates.Service
 }
 
 func newService(t *testing.T, argv ...string) *service {
 	t.Helper()
 	dir := t.TempDir()
-	s := &service{t: t, dir: dir, file: filepath.Join(dir, "service.json"), unit: serviceFile{Service: templates.Service{
+	s := &service{t: t, dir: dir, file: filepath.Join(dir, "service.json"), unit: templates.Service{
 		Argv: argv, Dir: dir, LogFile: filepath.Join(dir, "log"), PIDFile: filepath.Join(dir, "pid"), StateFile: filepath.Join(dir, "state.json"),
 		RestartDelayMS: 10, StopTimeoutMS: 60000,
-	}}}
+	}}
 	s.save()
 	return s
 }
@@ -249,13 +243,13 @@ func TestSuperviseProcess(t *testing.T) {
 
 func TestSuperviseRefusals(t *testing.T) {
 	t.Parallel()
-	for want, spoil := range map[string]func(*serviceFile){
-		"argv has to start with":                   func(u *serviceFile) { u.Argv = nil },
-		"argv has to start with the absolute path": func(u *serviceFile) { u.Argv[0] = "sh" },
-		"formed_argv has to start with":            func(u *serviceFile) { u.FormedArgv = []string{"kvserver"} },
-		"pid_file has to be an absolute path":      func(u *serviceFile) { u.PIDFile = "pid" },
-		"state_file has to be an absolute path":    func(u *serviceFile) { u.StateFile = "" },
-		"stop_timeout_ms has to be positive":       func(u *serviceFile) { u.StopTimeoutMS = 0 },
+	for want, spoil := range map[string]func(*templates.Service){
+		"argv has to start with":                   func(u *templates.Service) { u.Argv = nil },
+		"argv has to start with the absolute path": func(u *templates.Service) { u.Argv[0] = "sh" },
+		"formed_argv has to start with":            func(u *templates.Service) { u.FormedArgv = []string{"kvserver"} },
+		"pid_file has to be an absolute path":      func(u *templates.Service) { u.PIDFile = "pid" },
+		"state_file has to be an absolute path":    func(u *templates.Service) { u.StateFile = "" },
+		"stop_timeout_ms has to be positive":       func(u *templates.Service) { u.StopTimeoutMS = 0 },
 	} {
 		s := newService(t, "/bin/sh")
 		spoil(&s.unit)

@@ -45,6 +45,9 @@ type Loaded struct {
 	DataDir   string
 	// Initialised: the data directory holds a member, and the bootstrap file was not read.
 	Initialised bool
+	// Mark is the host's, where there is no member: it is to join a cluster
+	// anew, on a host where one has served.
+	Mark *kvserver.Mark
 }
 
 // Load reads the files once. The bootstrap file counts only while there is no
@@ -99,7 +102,7 @@ func Load(f Files) (Loaded, error) {
 	for key, v := range over {
 		settings[key] = v
 	}
-	if err := hasServed(f, settings, walDir); err != nil {
+	if l.Mark, err = mayBegin(f, settings, walDir); err != nil {
 		return l, fmt.Errorf("cannot start member %q: %w", l.Name, err)
 	}
 	if s, _ := settings["initial-cluster"].(string); s == "" {
@@ -109,18 +112,19 @@ func Load(f Files) (Loaded, error) {
 	return l, err
 }
 
-// hasServed is an error where the mark forbids to start with these settings;
-// there is no member in the data directory. A mark that cannot be read forbids.
-func hasServed(f Files, settings map[string]any, walDir string) error {
+// mayBegin gives the mark, nil if there is none, and is an error where it
+// forbids to start with these settings; there is no member in the data
+// directory. A mark that cannot be read forbids.
+func mayBegin(f Files, settings map[string]any, walDir string) (*kvserver.Mark, error) {
 	mark, err := readMark(f.Mark)
 	if err != nil {
-		return fmt.Errorf("%w; it may say that this host's member has served, and the data directory holds no member", err)
+		return nil, fmt.Errorf("%w; it may say that this host's member has served, and the data directory holds no member", err)
 	}
 	if mark == nil || settings["initial-cluster-state"] == embed.ClusterStateFlagExisting {
-		return nil
+		return mark, nil
 	}
 	dataDir, _ := settings["data-dir"].(string)
-	return fmt.Errorf("this host's member %s of cluster %s has served (%s, since %s); its data directory %s holds no WAL (looked in %s): is its file system mounted? Started as new it would have forgotten what it acknowledged. Bring its data back, or replace the member: quorate plan shows how",
+	return nil, fmt.Errorf("this host's member %s of cluster %s has served (%s, since %s); its data directory %s holds no WAL (looked in %s): is its file system mounted? Started as new it would have forgotten what it acknowledged. Bring its data back, or replace the member: quorate plan shows how",
 		mark.MemberID, mark.ClusterID, f.Mark, mark.At.Format("2006-01-02"), dataDir, datadir.WALDir(dataDir, walDir))
 }
 

@@ -47,6 +47,9 @@ func Run(o Options) error {
 		if err != nil {
 			return err
 		}
+		if err := rejoins(loaded); err != nil {
+			return err
+		}
 		Report(loaded, o.Etcd != "", o.Log)
 		return become(loaded, o.Argv, o.Environ, o.Etcd, notify)
 	}
