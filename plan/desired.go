@@ -42,7 +42,7 @@ func (b *builder) desire(m *member) (*desired, error) {
 	config, err := templates.Config(templates.ConfigParams{
 		Cluster: b.spec.Name, Name: m.Name, Address: m.Address,
 		ClientPort: m.ClientPort, PeerPort: m.PeerPort, MetricsPort: m.MetricsPort,
-		DataDir: l.Data, WALDir: l.WAL,
+		DataDir: l.Data, WALDir: l.WALFiles, Version: b.serving(m).Version,
 		ServerCert: l.Cert("server"), ServerKey: l.Key("server"),
 		PeerCert: l.Cert("peer"), PeerKey: l.Key("peer"), TrustedCA: l.CA,
 		QuotaBackendBytes: s.QuotaBackendBytes, AutoCompactionMode: s.AutoCompactionMode,
@@ -134,7 +134,7 @@ func (b *builder) unit(m *member) ([]byte, error) {
 	l := m.layout
 	p := templates.UnitParams{
 		Cluster: b.spec.Name, Member: m.Name, Binary: l.KVServer,
-		ConfigFile: l.EtcdYAML, BootstrapFile: l.Bootstrap, MarkFile: l.Mark, UnitFile: l.UnitFile, DataDir: l.Data, WALDir: l.WAL,
+		ConfigFile: l.EtcdYAML, BootstrapFile: l.Bootstrap, MarkFile: l.Mark, UnitFile: l.UnitFile, DataDir: l.Data, WALDir: l.WAL, WALFiles: l.WALFiles,
 		User: b.spec.Server.User,
 	}
 	if b.spec.Server.Etcd != nil {

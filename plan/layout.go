@@ -26,11 +26,15 @@ type Layout struct {
 	Bin       string // folder
 	KVServer  string
 	Etcd      string // upstream release, when the spec asks for one
-	Data, WAL string // WAL "" when it is inside Data
-	UnitFile  string
-	Unit      string // what the service manager is asked for
-	Lock      string
-	Log, Run  string // local hosts: the supervisor's log file and state folder
+	Data, WAL string // folders of the spec's; WAL "" when it is inside Data
+	// WALFiles is where etcd keeps its WAL when the spec gives it a folder of its own: one below, since
+	// etcd makes a <name>.tmp beside its WAL directory and renames it (wal.Create), which can be
+	// done neither in a folder of root's nor over a mount point.
+	WALFiles string
+	UnitFile string
+	Unit     string // what the service manager is asked for
+	Lock     string
+	Log, Run string // local hosts: the supervisor's log file and state folder
 }
 
 // Key and Cert are the files of one profile.
@@ -65,6 +69,7 @@ func LayoutOf(c *spec.Cluster, m *spec.Member) Layout {
 	l.Etcd = path.Join(l.Bin, "etcd")
 	if c.Server.WALDir != "" {
 		l.WAL = path.Join(root+"/", c.Server.WALDir)
+		l.WALFiles = path.Join(l.WAL, "wal")
 	}
 	l.UnitFile = path.Join("/etc/systemd/system", l.Unit)
 	if m.Connection.Type == "local" {

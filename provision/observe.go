@@ -230,11 +230,11 @@ func (s *Session) file(h *plan.Host, member string, l plan.Layout, p string, f h
 // query is what a look at a member's host asks.
 func (s *Session) query(m *spec.Member, l plan.Layout) host.Query {
 	q := host.Query{
-		Dirs: []host.DirQuery{{Path: l.Data, WAL: l.WAL}}, Units: []string{l.Unit}, Ports: []int{m.ClientPort, m.PeerPort},
+		Dirs: []host.DirQuery{{Path: l.Data, WAL: l.WALFiles}}, Units: []string{l.Unit}, Ports: []int{m.ClientPort, m.PeerPort},
 		Accounts: []string{s.cluster.Server.User}, Space: []string{l.Bin, l.Data},
 	}
 	if l.WAL != "" {
-		q.Dirs, q.Space = append(q.Dirs, host.DirQuery{Path: l.WAL, WAL: l.WAL}), append(q.Space, l.WAL)
+		q.Dirs, q.Space = append(q.Dirs, host.DirQuery{Path: l.WAL, WAL: l.WALFiles}), append(q.Space, l.WAL)
 	}
 	if m.MetricsPort != 0 {
 		q.Ports = append(q.Ports, m.MetricsPort)
@@ -268,7 +268,7 @@ func (s *Session) query(m *spec.Member, l plan.Layout) host.Query {
 	}
 	argv := []string{l.KVServer, "inspect", "--data-dir", l.Data}
 	if l.WAL != "" {
-		argv = append(argv, "--wal-dir", l.WAL)
+		argv = append(argv, "--wal-dir", l.WALFiles)
 	}
 	q.Probes = append(q.Probes, host.Probe{Name: probeDisk, Argv: argv, Unless: l.Unit, IfExists: l.KVServer})
 	sort.SliceStable(q.Files, func(i, j int) bool { return q.Files[i].Path < q.Files[j].Path })

@@ -3,6 +3,7 @@ package templates
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,9 @@ import (
 // leave etcd's own default in place, unless the field says otherwise.
 type ConfigParams struct {
 	Cluster string // for the comment at the top only
+	// Version of the etcd that will read it ("3.7.3"): options are spelled as it spells them.
+	// Empty leaves out what is not spelled the same in all of 3.4 to 3.7.
+	Version string
 	Name    string // the member's name
 	// Address is what peers and clients dial: an IP address or a host name.
 	Address    string
@@ -21,7 +25,7 @@ type ConfigParams struct {
 	MetricsPort int
 
 	DataDir string
-	WALDir  string // empty: inside DataDir
+	WALDir  string // where etcd keeps its WAL; empty: inside DataDir
 
 	// Certificates, as paths on the host. Server is for the client port, Peer
 	// for both ends of the peer port; both demand certificates of TrustedCA.
@@ -130,10 +134,14 @@ func Config(p ConfigParams) ([]byte, error) {
 	if p.MetricsPort != 0 {
 		s["listen-metrics-urls"] = "http://127.0.0.1:" + strconv.Itoa(p.MetricsPort)
 	}
+	maps.Copy(s, corruptionChecks(p.Version))
 	for key, v := range p.ExtraOptions {
 		value, err := plain(v)
 		if err != nil {
 			return nil, fmt.Errorf("cannot write the configuration of member %q: extra option %q: %w", p.Name, key, err)
+		}
+		if ours, ok := s[key].(string); ok && key == "feature-gates" {
+			value = mergeGates(ours, fmt.Sprint(value))
 		}
 		s[key] = value
 	}

@@ -2,6 +2,7 @@ package templates
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -29,7 +30,8 @@ type UnitParams struct {
 	// start, so that the digest it runs with covers the unit too. May be empty.
 	UnitFile string
 	DataDir  string
-	WALDir   string // empty: inside DataDir
+	WALDir   string // folder given to the WAL, which the member may write; empty: inside DataDir
+	WALFiles string // where in it etcd keeps the WAL; empty: in WALDir itself
 	// User is the system account the member runs as; Unit only.
 	User string
 
@@ -66,7 +68,7 @@ func (p UnitParams) FormedArgv() []string {
 	}
 	argv := []string{p.Binary, "formed", "--mark", p.MarkFile, "--data-dir", p.DataDir}
 	if p.WALDir != "" {
-		argv = append(argv, "--wal-dir", p.WALDir)
+		argv = append(argv, "--wal-dir", cmp.Or(p.WALFiles, p.WALDir))
 	}
 	if p.BootstrapFile != "" {
 		argv = append(argv, "--bootstrap-file", p.BootstrapFile)
@@ -204,7 +206,7 @@ func (p UnitParams) check() error {
 		optional   bool
 	}{
 		{"binary", p.Binary, false}, {"configuration file", p.ConfigFile, false}, {"data directory", p.DataDir, false},
-		{"bootstrap file", p.BootstrapFile, true}, {"mark", p.MarkFile, true}, {"WAL directory", p.WALDir, true}, {"etcd binary", p.Etcd, true},
+		{"bootstrap file", p.BootstrapFile, true}, {"mark", p.MarkFile, true}, {"WAL directory", p.WALDir, true}, {"WAL files", p.WALFiles, true}, {"etcd binary", p.Etcd, true},
 	} {
 		if t.path == "" && t.optional {
 			continue
