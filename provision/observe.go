@@ -118,7 +118,7 @@ func (s *Session) findBinaries(ctx context.Context, o *plan.Observed) error {
 // ask asks one member for its status and, at the same time, for the member
 // list; the second proves a quorum. A member that says it has no leader is not waited for.
 func (s *Session) ask(ctx context.Context, a Admin, name string) plan.Answer {
-	if _, err := s.Host(ctx, name); err != nil {
+	if _, err := s.Reader(ctx, name); err != nil {
 		return plan.Answer{Problem: err.Error()}
 	}
 	return askThrough(ctx, a, name)
@@ -162,7 +162,7 @@ func asked(err error) plan.Asked {
 
 // look looks at one host.
 func (s *Session) look(ctx context.Context, m *spec.Member) *plan.Host {
-	h, err := s.Host(ctx, m.Name)
+	h, err := s.Reader(ctx, m.Name)
 	if err != nil {
 		return &plan.Host{Problem: err.Error()}
 	}

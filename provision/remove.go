@@ -2,7 +2,6 @@ package provision
 
 import (
 	"context"
-	"path"
 	"slices"
 
 	"quorate/plan"
@@ -22,9 +21,7 @@ func (r *run) remove(ctx context.Context, s plan.Step, a *plan.Remove) (outcome,
 	}
 	req := host.RemoveRequest{Files: slices.Concat(a.Files, a.Folders)}
 	for _, e := range a.Entries {
-		for _, n := range e.Names {
-			req.Trees = append(req.Trees, path.Join(e.Dir, n))
-		}
+		req.Entries = append(req.Entries, host.Entries{Dir: e.Dir, Names: e.Names})
 	}
 	gone, err := h.Remove(ctx, req)
 	if err != nil {

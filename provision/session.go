@@ -79,6 +79,11 @@ func (s *Session) Host(ctx context.Context, member string) (host.Host, error) {
 	return c.host, nil
 }
 
+// Reader is a member's host for those who only look: it has no method that writes.
+func (s *Session) Reader(ctx context.Context, member string) (host.Reader, error) {
+	return s.Host(ctx, member)
+}
+
 // Admin is the client of the members' API, with a certificate made for this
 // session. It opens the CA's key.
 func (s *Session) Admin() (Admin, error) {
@@ -137,7 +142,7 @@ func (s *Session) Operator() (*tls.Config, error) { return s.world.Authority.Ope
 
 // Dial opens a connection from a member's host: the tunnel.
 func (s *Session) Dial(ctx context.Context, member, network, address string) (net.Conn, error) {
-	h, err := s.Host(ctx, member)
+	h, err := s.Reader(ctx, member)
 	if err != nil {
 		return nil, err
 	}
