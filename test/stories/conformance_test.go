@@ -2,6 +2,7 @@ package stories
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,6 +78,9 @@ func fixture(t *testing.T, l *lab.Lab, config ssh.Config) hosttest.Fixture {
 			Good: service("good-"+id, "exec", "ExecStart=/bin/sleep 1000\n"),
 			// It ends before it is ready; with another type systemd may say for a moment that it runs.
 			Bad: service("bad-"+id, "notify", "ExecStart=/bin/sh -c 'echo bad luck >&2; exit 7'\n"),
+			Loop: service("loop-"+id, "notify", "StandardInputText="+strings.ReplaceAll(hosttest.LoopLog, "\n", "\\n")+"\n"+
+				"StandardInput=data\nExecStart=/bin/sh -c 'cat >&2; exit 1'\nRestart=on-failure\nRestartSec=300ms\nStartLimitInterval=0\n"),
+			Hang: service("hang-"+id, "notify", "ExecStart=/bin/sleep 1000\nTimeoutStartSec=infinity\n"),
 		},
 	}
 }

@@ -77,7 +77,7 @@ exits() {
 if [ -z "$cause" ]; then
   case $verb in
   start | restart)
-    deadline=$((began + wait))
+    deadline=$(($(now) + wait))
     ctl reset-failed -- "$unit" >/dev/null
     if [ "$wait" -eq 0 ]; then
       out=$(ctl --no-block "$verb" -- "$unit") || cause=$out
@@ -94,8 +94,9 @@ if [ -z "$cause" ]; then
         rc=$? said=$out
         show
         case $rc$active in 124active) rc=0 ;; esac
-        [ $rc -eq 124 ] && [ "$(now)" -lt $deadline ] || break
+        [ $rc -eq 124 ] || break
         tell
+        [ "$(now)" -lt $deadline ] || break
         verb=start step=5
       done
       # A job that failed while the unit restarts by itself is not the end of
@@ -128,7 +129,7 @@ if [ -z "$cause" ]; then
       if [ "$wait" -eq 0 ]; then
         out=$(ctl --no-block stop -- "$unit") || cause=$out
       else
-        deadline=$((began + wait)) step=2
+        deadline=$(($(now) + wait)) step=2
         while :; do
           left=$((deadline - $(now)))
           [ $left -lt $step ] || left=$step
@@ -136,8 +137,9 @@ if [ -z "$cause" ]; then
           bounded $left stop -- "$unit"
           rc=$? said=$out
           show
-          [ $rc -eq 124 ] && [ "$(now)" -lt $deadline ] || break
+          [ $rc -eq 124 ] || break
           tell
+          [ "$(now)" -lt $deadline ] || break
           step=5
         done
         case $active in
