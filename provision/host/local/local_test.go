@@ -180,7 +180,17 @@ func TestAUnitThatIsNotReady(t *testing.T) {
 	t.Parallel()
 	h, root := newHost(t)
 	s := unit(t, root, "mute")
-	_, err := running(t, h, s, 300*time.Millisecond)
+	if _, err := running(t, h, s, 0); err != nil {
+		t.Fatal(err)
+	}
+	for log := ""; !strings.Contains(log, "quorum"); time.Sleep(time.Millisecond) {
+		text, err := os.ReadFile(filepath.Join(root, "mute.log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		log = string(text)
+	}
+	_, err := h.Service(t.Context(), host.ServiceRequest{Unit: s.Unit, Verb: "start", Wait: 300 * time.Millisecond})
 	var failed *host.ServiceError
 	if !errors.As(err, &failed) || failed.State.Active != "activating" || !strings.Contains(failed.Cause, "timed out after 300ms") {
 		t.Fatalf("got %v", err)
