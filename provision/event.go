@@ -36,6 +36,7 @@ const (
 	RunStarted  EventType = "run-started"
 	StepStarted EventType = "step-started"
 	Progress    EventType = "progress" // a transfer moves; not kept in the journal
+	Waiting     EventType = "waiting"  // what a step waits for has changed: Detail says how it is
 	HostCall    EventType = "call"     // a call on a host ended; only in the journal
 	StepDone    EventType = "step-done"
 	StepSkipped EventType = "step-skipped" // its postcondition held already

@@ -35,7 +35,7 @@ func (r *run) restart(ctx context.Context, s plan.Step, a *plan.Restart) (outcom
 	if err != nil {
 		return outcome{}, err
 	}
-	if _, err := h.Service(ctx, host.ServiceRequest{Unit: a.Unit, Verb: "restart", Wait: a.Wait}); err != nil {
+	if _, err := h.Service(ctx, host.ServiceRequest{Unit: a.Unit, Verb: "restart", Wait: a.Wait, Progress: r.waits(s, s.Member)}); err != nil {
 		return outcome{}, err
 	}
 	r.session.relocate(s.Member, "") // it serves where its configuration, which is the spec's now, says

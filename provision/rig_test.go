@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"path"
 	"slices"
@@ -294,7 +295,11 @@ func (a *admin) reach(ctx context.Context, name string) error {
 			if err != nil {
 				return err
 			}
-			return c.Close()
+			defer c.Close()
+			if _, err := c.Read(make([]byte, 1)); err != io.EOF { // what a relay could not reach ends with why
+				return err
+			}
+			return nil
 		}
 	}
 	return errors.New("no such endpoint")

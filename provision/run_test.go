@@ -3,6 +3,7 @@ package provision_test
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -347,4 +348,26 @@ func TestAnotherKeyIsSeen(t *testing.T) {
 			r.settled(t)
 		})
 	}
+}
+
+// TestForbiddenForwarding: where no host lets anybody forward, members are
+// asked through kvserver on their hosts; nothing else is different.
+func TestForbiddenForwarding(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, threeMembers)
+	for _, m := range r.world.Machines() {
+		m.ForbidForwarding(true)
+		m.HandleStream("kvserver", func(m *hosttest.Machine, argv []string, _ io.ReadWriter) error {
+			if len(argv) != 5 || argv[1] != "relay" || argv[2] != "--raw" {
+				return hosttest.Exit(2, "usage")
+			}
+			c, err := r.etcd.dial(m.Name(), argv[4])
+			if err != nil {
+				return hosttest.Exit(1, err.Error())
+			}
+			return c.Close()
+		})
+	}
+	must(t, r.apply())
+	r.settled(t)
 }

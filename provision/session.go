@@ -24,12 +24,13 @@ type Session struct {
 	layout  map[string]plan.Layout
 	hosts   map[string]*connection
 
-	mu     sync.Mutex
-	admin  Admin
-	moved  map[string]string // client addresses of members that serve elsewhere than the spec says
-	unlock []func() error
-	wrap   func(member string, h host.Host) host.Host // the journal's ear, nil outside a run
-	lost   map[string]error                           // hosts whose connection has died since
+	mu      sync.Mutex
+	admin   Admin
+	relayed map[string]bool   // members whose hosts forbid forwarding
+	moved   map[string]string // client addresses of members that serve elsewhere than the spec says
+	unlock  []func() error
+	wrap    func(member string, h host.Host) host.Host // the journal's ear, nil outside a run
+	lost    map[string]error                           // hosts whose connection has died since
 }
 
 // connection is a host that may not be connected yet.
@@ -146,7 +147,7 @@ func (s *Session) Dial(ctx context.Context, member, network, address string) (ne
 	if err != nil {
 		return nil, err
 	}
-	conn, err := h.DialContext(ctx, network, address)
+	conn, err := s.tunnel(ctx, h, member, network, address)
 	var dead *host.UnreachableError
 	if errors.As(err, &dead) {
 		s.mu.Lock()
@@ -154,6 +155,28 @@ func (s *Session) Dial(ctx context.Context, member, network, address string) (ne
 		s.lost[member] = err
 	}
 	return conn, err
+}
+
+// tunnel is a connection from the host: forwarded by its SSH server, or, where
+// that forbids it, relayed by kvserver there, which sees the same bytes.
+func (s *Session) tunnel(ctx context.Context, h host.Reader, member, network, address string) (net.Conn, error) {
+	s.mu.Lock()
+	relayed := s.relayed[member]
+	s.mu.Unlock()
+	var forbidden *host.ForwardingError
+	if !relayed {
+		conn, err := h.DialContext(ctx, network, address)
+		if !errors.As(err, &forbidden) {
+			return conn, err
+		}
+		s.mu.Lock()
+		if s.relayed == nil {
+			s.relayed = map[string]bool{}
+		}
+		s.relayed[member] = true // it will say no again
+		s.mu.Unlock()
+	}
+	return h.Relay(ctx, []string{s.layout[member].KVServer, "relay", "--raw", "--address", address})
 }
 
 // alive is nil as long as nobody has found the connection with a host dead. A

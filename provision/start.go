@@ -15,7 +15,7 @@ import (
 
 // start starts the units together, waits until each says that it serves, and
 // then asks every member: one cluster, all voters listed, each of them healthy.
-func (r *run) start(ctx context.Context, _ plan.Step, a *plan.Start) (outcome, error) {
+func (r *run) start(ctx context.Context, s plan.Step, a *plan.Start) (outcome, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, a.Wait, fmt.Errorf("the members did not serve within %s", a.Wait))
 	defer cancel()
 	if err := r.spared(ctx, a); err != nil {
@@ -26,7 +26,7 @@ func (r *run) start(ctx context.Context, _ plan.Step, a *plan.Start) (outcome, e
 		if m.Restart {
 			verb = "restart"
 		}
-		_, err := h.Service(ctx, host.ServiceRequest{Unit: m.Unit, Verb: verb, Wait: a.Wait})
+		_, err := h.Service(ctx, host.ServiceRequest{Unit: m.Unit, Verb: verb, Wait: a.Wait, Progress: r.waits(s, m.Member)})
 		return err
 	}); err != nil {
 		return outcome{}, err
@@ -41,6 +41,25 @@ func (r *run) start(ctx context.Context, _ plan.Step, a *plan.Start) (outcome, e
 		return outcome{}, err
 	}
 	return outcome{changed: true, detail: fmt.Sprintf("cluster %x, %d voters", id, a.Voters)}, nil
+}
+
+// patience is how long a unit may take before anybody is told of it.
+const patience = 2 * time.Second
+
+// waits tells of the states that a unit goes through while a step waits for
+// it, once it has taken longer than it should.
+func (r *run) waits(s plan.Step, member string) func(host.UnitState) {
+	began := r.session.world.Clock()
+	said := ""
+	return func(u host.UnitState) {
+		state := u.String()
+		if state == said || r.session.world.Clock().Sub(began) < patience && u.Restarts == 0 || u.Active == "active" {
+			return
+		}
+		said = state
+		r.tell(Event{Type: Waiting, Step: s.ID, Title: s.Title, Member: member, Detail: state,
+			Seconds: r.session.world.Clock().Sub(began).Seconds()})
+	}
 }
 
 // spared looks once more, before a process that may be a voter is restarted,

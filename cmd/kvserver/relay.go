@@ -9,7 +9,7 @@ import (
 func relayCommand() *cobra.Command {
 	var o relay.Options
 	c := &cobra.Command{
-		Use:   "relay --address HOST:PORT --ca FILE [--cert FILE --key FILE]",
+		Use:   "relay --address HOST:PORT (--raw | --ca FILE [--cert FILE --key FILE])",
 		Short: "Connect standard input and output with this host's member, over TLS",
 		Long: `Pass what comes in on standard input to this host's member, over TLS and with a
 client certificate of this host, and its answers to standard output. The caller
@@ -26,6 +26,7 @@ connection, or when nothing is heard; it connects to no other host.`,
 	f.StringVar(&o.CA, "ca", "", "what the member's certificate has to come from (required)")
 	f.StringVar(&o.Cert, "cert", "", "client certificate")
 	f.StringVar(&o.Key, "key", "", "its key")
+	f.BoolVar(&o.Raw, "raw", false, "pass the bytes on as they are: the caller speaks TLS itself")
 	f.DurationVar(&o.Idle, "idle", relay.DefaultIdle, "how long nothing may be heard from either side")
 	return c
 }

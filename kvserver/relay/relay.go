@@ -31,6 +31,9 @@ type Options struct {
 	// Cert and Key are the client certificate to use, both or neither; CA is
 	// what the member's certificate has to come from.
 	Cert, Key, CA string
+	// Raw passes the bytes on as they are: the caller speaks TLS itself, with a certificate of its own. It
+	// is for hosts whose SSH server forbids forwarding; Cert, Key and CA do not count.
+	Raw bool
 	// Idle is how long nothing may be heard from either side; 0 is [DefaultIdle].
 	Idle time.Duration
 
@@ -85,11 +88,17 @@ func Run(ctx context.Context, o Options) error {
 
 // line is one connection, with its idle time.
 type line struct {
-	conn *tls.Conn
+	conn stream
 	idle time.Duration
 
 	mu    sync.Mutex
 	ended bool // In has; the deadline is the last one
+}
+
+// stream is a connection whose sending side can be closed: TCP, or TLS on it.
+type stream interface {
+	net.Conn
+	CloseWrite() error
 }
 
 func (l *line) heard() {
@@ -146,8 +155,8 @@ func (l *line) receive(out io.Writer) error {
 }
 
 // dial connects to the member, and has shown who it is.
-func dial(ctx context.Context, o Options) (*tls.Conn, error) {
-	fail := func(err error) (*tls.Conn, error) {
+func dial(ctx context.Context, o Options) (stream, error) {
+	fail := func(err error) (stream, error) {
 		return nil, fmt.Errorf("cannot relay to the member at %q: %w", o.Address, err)
 	}
 	host, port, err := net.SplitHostPort(o.Address)
@@ -158,9 +167,11 @@ func dial(ctx context.Context, o Options) (*tls.Conn, error) {
 	if err != nil || number == 0 || host == "" {
 		return fail(errors.New("it has to be HOST:PORT"))
 	}
-	config, err := configuration(o, host)
-	if err != nil {
-		return fail(err)
+	var config *tls.Config
+	if !o.Raw {
+		if config, err = configuration(o, host); err != nil {
+			return fail(err)
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialWait)
 	defer cancel()
@@ -176,6 +187,9 @@ func dial(ctx context.Context, o Options) (*tls.Conn, error) {
 	}
 	if err != nil {
 		return fail(err)
+	}
+	if o.Raw {
+		return raw.(*net.TCPConn), nil
 	}
 	conn := tls.Client(raw, config)
 	err = conn.HandshakeContext(ctx)

@@ -244,3 +244,28 @@ func TestRefusals(t *testing.T) {
 		p.fails("tls")
 	})
 }
+
+// TestRaw: the bytes go through as they are; nobody here speaks TLS.
+func TestRaw(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		c, err := l.Accept()
+		if err == nil {
+			io.Copy(c, c)
+			c.Close()
+		}
+	}()
+	var out strings.Builder
+	text := strings.Repeat("not TLS ", 100_000)
+	if err := Run(t.Context(), Options{Address: l.Addr().String(), Raw: true, In: strings.NewReader(text), Out: &out}); err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != text {
+		t.Errorf("%d of %d bytes came back", out.Len(), len(text))
+	}
+}

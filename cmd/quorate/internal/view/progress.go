@@ -30,12 +30,20 @@ type lines struct {
 func (l *lines) Event(e provision.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if text := l.p.ended(e); text != "" {
+	if text := l.p.said(e); text != "" {
 		l.p.line("%s", text)
 	}
 }
 
 func (l *lines) Close() {}
+
+// said is the line about an event, "" for those that are not worth one.
+func (p *paper) said(e provision.Event) string {
+	if e.Type == provision.Waiting {
+		return p.paint(yellow, "waiting   ") + e.Title + ": " + e.Member + " is " + e.Detail + p.paint(dim, " (for "+Seconds(e.Seconds)+")")
+	}
+	return p.ended(e)
+}
 
 // ended is the line about a step that ended, "" for other events.
 func (p *paper) ended(e provision.Event) string {
@@ -92,6 +100,8 @@ func (b *bars) Event(e provision.Event) {
 			mpb.BarRemoveOnComplete())}
 	case provision.Progress:
 		b.transfer(e)
+	case provision.Waiting:
+		fmt.Fprintln(b.c, b.p.said(e))
 	default:
 		b.end(e)
 	}
