@@ -71,6 +71,7 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 			b.aside(m)
 		}
 		b.clients()
+		b.reach()
 		b.start()
 		b.restarts()
 		b.canary()

@@ -101,6 +101,7 @@ func (w *world) do(s plan.Step) {
 	case *plan.IssueClient:
 		cert := w.issue(a.Certificate)
 		w.obs.Clients[a.Name] = plan.ClientFiles{Cert: &cert, Key: true, Bundle: w.obs.CA.Cert.Fingerprint}
+	case *plan.Reach:
 	case *plan.Start:
 		for _, m := range a.Members {
 			w.run(m.Member)

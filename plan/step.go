@@ -127,6 +127,7 @@ var kinds = map[Kind]func() Action{
 	KindPush:        func() Action { return new(Push) },
 	KindFiles:       func() Action { return new(Files) },
 	KindCertificate: func() Action { return new(Certificates) },
+	KindReach:       func() Action { return new(Reach) },
 	KindAside:       func() Action { return new(Aside) },
 	KindStart:       func() Action { return new(Start) },
 	KindRestart:     func() Action { return new(Restart) },

@@ -86,6 +86,9 @@ func keys(_ context.Context, m *hosttest.Machine, c host.Command) (host.Result, 
 		}
 		return host.Result{}, nil
 	}
+	if len(c.Argv) == 2 && c.Argv[1] == "probe" {
+		return probes(m, c.Stdin)
+	}
 	if len(c.Argv) == 2 && c.Argv[1] == "certificates" {
 		return installs(m, c.Stdin)
 	}
@@ -111,6 +114,20 @@ func keys(_ context.Context, m *hosttest.Machine, c host.Command) (host.Result, 
 		out = append(out, a)
 	}
 	b, err := json.Marshal(out)
+	return host.Result{Stdout: b}, err
+}
+
+// probes is kvserver probe, on a network in which nobody reaches a machine that has the file /firewall.
+func probes(m *hosttest.Machine, stdin []byte) (host.Result, error) {
+	var ask kvserver.PeerProbe
+	if err := json.Unmarshal(stdin, &ask); err != nil {
+		return host.Result{}, hosttest.Exit(1, err.Error())
+	}
+	a := kvserver.PeerProbeAnswer{Unreached: map[string]string{}}
+	if block, err := m.ReadFile("/firewall"); err == nil {
+		a.Unreached[string(block)] = "no route to host"
+	}
+	b, err := json.Marshal(a)
 	return host.Result{Stdout: b}, err
 }
 

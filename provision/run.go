@@ -195,6 +195,7 @@ var executors = map[plan.Kind]executor{
 	plan.KindFiles:       of((*run).files),
 	plan.KindCertificate: of((*run).certificates),
 	plan.KindClient:      of((*run).issueClient),
+	plan.KindReach:       of((*run).reach),
 	plan.KindAside:       of((*run).aside),
 	plan.KindStart:       of((*run).start),
 	plan.KindRestart:     of((*run).restart),

@@ -371,3 +371,20 @@ func TestForbiddenForwarding(t *testing.T) {
 	must(t, r.apply())
 	r.settled(t)
 }
+
+// TestPeersThatDoNotReachEachOther: named with both ends before anything is started; and it goes on once they do.
+func TestPeersThatDoNotReachEachOther(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, threeMembers)
+	r.world.Machine("etcd2").WriteFile("/firewall", []byte("etcd3"), 0o644)
+	_, _, err := r.run(context.Background(), plan.Build, nil)
+	if err == nil || !strings.Contains(err.Error(), "etcd2 cannot reach etcd3 at 192.168.7.103:2380: no route to host") {
+		t.Fatalf("error %v", err)
+	}
+	if r.etcd.healthy() != 0 || r.etcd.members["etcd1"].joined {
+		t.Error("something was started")
+	}
+	r.world.Machine("etcd2").RemoveAll("/firewall")
+	must(t, r.apply())
+	r.settled(t)
+}
