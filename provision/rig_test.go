@@ -36,7 +36,9 @@ type rig struct {
 	etcd    *etcd
 	ca      *authority
 	runs    int
+	opened  int // sessions; each is another run of quorate
 	dir     string
+	same    map[string]string // members that are another one's machine
 	binary  string
 }
 
@@ -502,15 +504,20 @@ func (r *rig) session() *provision.Session {
 	for _, m := range r.world.Machines() {
 		m.SetClock(func() time.Time { return now })
 	}
+	r.opened++
 	return provision.Open(provision.World{
 		Connect: func(ctx context.Context, m *spec.Member) (host.Host, error) {
-			h, err := r.world.Dial(ctx, m.Name)
+			name := m.Name
+			if other, ok := r.same[name]; ok {
+				name = other
+			}
+			h, err := r.world.Dial(ctx, name)
 			if err != nil {
 				return nil, err
 			}
 			return h, nil
 		},
-		Authority: r.ca, Binaries: r, Clock: func() time.Time { return now }, Holder: host.Holder{Who: "ana@desk", Run: "r"}, Runs: r.dir,
+		Authority: r.ca, Binaries: r, Clock: func() time.Time { return now }, Holder: host.Holder{Who: "ana@desk", Run: fmt.Sprintf("session-%d", r.opened)}, Runs: r.dir,
 		Admin: func(e []provision.Endpoint, _ *tls.Config, d provision.Dial) provision.Admin {
 			return &admin{etcd: r.etcd, endpoints: e, dial: d}
 		},
@@ -549,7 +556,7 @@ func (r *rig) run(ctx context.Context, b builder, events func(provision.Event)) 
 	if len(p.Held) > 0 {
 		return p, nil, fmt.Errorf("held: %+v", p.Held)
 	}
-	rep, err := s.Apply(ctx, p, provision.RunOptions{ID: fmt.Sprintf("run-%d", r.runs), Events: events})
+	rep, err := s.Apply(ctx, context.Background(), p, provision.RunOptions{ID: fmt.Sprintf("run-%d", r.runs), Events: events})
 	return p, rep, err
 }
 

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,11 +27,16 @@ type RunOptions struct {
 // steps of different hosts side by side, at most one that touches the quorum
 // in flight. A step whose postcondition holds already is skipped. After a
 // failure nothing new is begun; what is in flight finishes; the rest is
-// reported as not reached. When ctx ends (Ctrl-C) the steps in flight are
-// abandoned where they stand: each is safe to be cut, and applying again goes on.
+// reported as not reached.
+//
+// Two contexts end a run early. When begin ends nothing new is begun and the
+// steps in flight finish. When abort ends they are abandoned where they stand:
+// each is safe to be cut, and applying again goes on. Calls on hosts run under
+// abort alone. Apply returns when no step is in flight any more, so that a lock
+// that is given back after it covers everything that the run still did.
 //
 // The caller holds the lock and has checked that the world is the plan's.
-func (s *Session) Apply(ctx context.Context, p *plan.Plan, o RunOptions) (*Report, error) {
+func (s *Session) Apply(begin, abort context.Context, p *plan.Plan, o RunOptions) (*Report, error) {
 	r := &run{session: s, plan: p, opt: o, begun: s.world.Clock()}
 	if err := r.openJournal(); err != nil {
 		return nil, err
@@ -38,7 +44,7 @@ func (s *Session) Apply(ctx context.Context, p *plan.Plan, o RunOptions) (*Repor
 	defer r.closeJournal()
 	s.listen(r)
 	defer s.listen(nil)
-	return r.execute(ctx)
+	return r.execute(begin, abort)
 }
 
 // listen has the journal told of every host call.
@@ -70,8 +76,9 @@ type outcome struct {
 	detail  string // for people
 }
 
-// execute is the scheduler: begins what is ready until nothing is left.
-func (r *run) execute(ctx context.Context) (*Report, error) {
+// execute is the scheduler: begins what is ready until nothing is left, or
+// begin or abort has ended.
+func (r *run) execute(begin, abort context.Context) (*Report, error) {
 	r.tell(Event{Type: RunStarted, Title: fmt.Sprintf("%s %s: %d steps", r.plan.Verb, r.plan.Cluster, len(r.plan.Steps))})
 	type finished struct {
 		i   int
@@ -87,7 +94,7 @@ func (r *run) execute(ctx context.Context) (*Report, error) {
 	for {
 		for i, st := range r.plan.Steps {
 			exclusive := st.Action.Exclusive()
-			if begun[i] || len(errs) > 0 || ctx.Err() != nil || !ready(st, state) ||
+			if begun[i] || len(errs) > 0 || begin.Err() != nil || abort.Err() != nil || !ready(st, state) ||
 				r.opt.Parallelism > 0 && flying >= r.opt.Parallelism || exclusive && alone > 0 {
 				continue
 			}
@@ -97,7 +104,7 @@ func (r *run) execute(ctx context.Context) (*Report, error) {
 				alone++
 			}
 			go func() {
-				rep, err := r.step(ctx, st)
+				rep, err := r.step(abort, st)
 				done <- finished{i, rep, err}
 			}()
 		}
@@ -124,16 +131,16 @@ func (r *run) execute(ctx context.Context) (*Report, error) {
 		rep.Counts[reports[i].Result]++
 	}
 	rep.Steps = reports
-	if len(errs) == 0 && ctx.Err() == nil && r.plan.Verb == plan.Apply {
-		if err := r.verify(ctx, rep); err != nil {
+	if len(errs) == 0 && begin.Err() == nil && abort.Err() == nil && r.plan.Verb == plan.Apply {
+		if err := r.verify(abort, rep); err != nil {
 			rep.Problem = err.Error()
 			errs = append(errs, err)
 		}
 	}
 	rep.Seconds = r.session.world.Clock().Sub(r.begun).Seconds()
 	err := errors.Join(errs...)
-	if ctx.Err() != nil && (err != nil || rep.Counts[Unreached] > 0) {
-		err = &InterruptedError{Cause: context.Cause(ctx), Left: rep.Counts[Unreached] + rep.Counts[Incomplete]}
+	if cause := cmp.Or(context.Cause(begin), context.Cause(abort)); cause != nil && (err != nil || rep.Counts[Unreached] > 0) {
+		err = &InterruptedError{Cause: errors.Join(cause, err), Left: len(r.plan.Steps) - rep.Counts[Changed] - rep.Counts[Unchanged]}
 	}
 	r.tell(Event{Type: RunFinished, Seconds: rep.Seconds, Error: text(err)})
 	return rep, err

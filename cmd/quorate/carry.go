@@ -35,7 +35,7 @@ type line struct {
 func (c *carrying) emit(l line) {
 	b, err := json.Marshal(l)
 	if err == nil {
-		_, _ = c.p.out.Write(append(b, '\n')) // a closed pipe does not stop a run
+		_, _ = c.p.out.Write(append(b, '\n')) // output that cannot be written does not stop a run
 	}
 }
 
@@ -141,9 +141,12 @@ func (c *carrying) approve(ctx context.Context) error {
 // one carries out the plan of one cluster.
 func (c *carrying) one(ctx context.Context, j *job) error {
 	progress := c.progress(j)
-	c.p.steps.Store(true)
-	report, err := j.session.Apply(ctx, j.plan, provision.RunOptions{ID: j.run, Parallelism: c.parallel, Events: progress.Event})
-	c.p.steps.Store(false)
+	c.p.flight.begin(progress)
+	report, err := j.session.Apply(ctx, c.p.abort, j.plan, provision.RunOptions{ID: j.run, Parallelism: c.parallel, Events: func(e provision.Event) {
+		c.p.flight.event(e)
+		progress.Event(e)
+	}})
+	c.p.flight.end()
 	progress.Close()
 	switch {
 	case report == nil:
@@ -184,7 +187,7 @@ func (c *carrying) progress(j *job) view.Progress {
 	case c.json:
 		return jsonEvents{c, j.cluster.Name}
 	case c.p.outTerminal:
-		return view.Bars(c.p.out, c.v)
+		return view.Bars(raw(c.p.out), c.v)
 	}
 	return view.Lines(c.p.out, c.v)
 }

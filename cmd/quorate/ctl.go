@@ -115,7 +115,7 @@ func (p *process) spawn(dir string, args []string) error {
 	}
 	child := &exec.Cmd{
 		Path: exe, Args: append([]string{p.args[0], etcdctlArgument, dir}, args...),
-		Env: childEnvironment(p.environ), Stdin: p.in, Stdout: p.out, Stderr: p.err,
+		Env: childEnvironment(p.environ), Stdin: p.in, Stdout: raw(p.out), Stderr: raw(p.err),
 	}
 	// Ctrl-C reaches the child from the terminal by itself; the others are passed
 	// on. Either way the child ends first, and we clean up.

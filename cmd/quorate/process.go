@@ -6,11 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"sync"
-	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/term"
@@ -36,21 +32,24 @@ type process struct {
 	signals <-chan os.Signal
 	// exit ends the process at once.
 	exit func(code int)
-	// steps is set while a plan is carried out: what an interrupt is answered with depends on it.
-	steps atomic.Bool
+	// flight is the run that is being carried out: what an interrupt is answered with depends on it.
+	flight flight
+	// abort ends when the steps in flight are to be abandoned; set by interruptible.
+	abort context.Context
 }
 
 // realProcess looks at the machine.
 func realProcess() *process {
 	p := &process{
 		args: os.Args, lookup: os.LookupEnv, environ: os.Environ(),
-		in: os.Stdin, out: os.Stdout, err: os.Stderr, now: time.Now,
+		in: os.Stdin, now: time.Now,
 		inTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
 		outTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		errTerminal: term.IsTerminal(int(os.Stderr.Fd())),
 		width:       80,
 		exit:        os.Exit,
 	}
+	p.out, p.err = &stream{file: os.Stdout, terminal: p.outTerminal}, &stream{file: os.Stderr, terminal: p.errTerminal}
 	if p.outTerminal {
 		if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && w > 0 {
 			p.width = w
@@ -60,9 +59,7 @@ func realProcess() *process {
 	if p.inTerminal || p.errTerminal {
 		p.askSecret = readSecret
 	}
-	c := make(chan os.Signal, 2)
-	signal.Notify(c, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	p.signals = c
+	p.signals = interrupts()
 	return p
 }
 
@@ -70,37 +67,6 @@ func realProcess() *process {
 func (p *process) env(name string) string {
 	v, _ := p.lookup(name)
 	return v
-}
-
-// interruptible gives a context that ends at the first signal; a second one
-// ends the process.
-func (p *process) interruptible(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	if p.signals == nil {
-		return ctx, func() { cancel(nil) }
-	}
-	done := make(chan struct{})
-	go func() {
-		for n := 0; ; n++ {
-			select {
-			case <-done:
-				return
-			case <-p.signals:
-				if n > 0 {
-					p.exit(exitInterrupted)
-					return
-				}
-				what := "stopping…"
-				if p.steps.Load() {
-					what = "stopping after the current step…"
-				}
-				fmt.Fprintln(p.err, "\n"+what+" (once more to leave at once)")
-				cancel(errInterrupted)
-			}
-		}
-	}()
-	var once sync.Once
-	return ctx, func() { once.Do(func() { close(done); cancel(nil) }) }
 }
 
 // readSecret asks on the terminal itself, whatever standard input is.
@@ -139,6 +105,9 @@ func (p *process) prompt(question string, fresh bool) (string, error) {
 // ask puts a question and reads one line. It gives up when ctx ends.
 func (p *process) ask(ctx context.Context, question string) (string, error) {
 	fmt.Fprint(p.out, question)
+	if unread(p.out) {
+		return "", errors.New("nobody sees the question: standard output is closed")
+	}
 	type answer struct {
 		line string
 		err  error

@@ -5,37 +5,9 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"strings"
 	"testing"
 )
-
-// The first signal ends the context, the second one the process.
-func TestInterruptible(t *testing.T) {
-	t.Parallel()
-	signals := make(chan os.Signal)
-	left := make(chan int)
-	var out bytes.Buffer
-	p := &process{signals: signals, err: &out, exit: func(code int) { left <- code }}
-	p.steps.Store(true)
-	ctx, stop := p.interruptible(t.Context())
-	defer stop()
-	if ctx.Err() != nil {
-		t.Fatal("ended before anything happened")
-	}
-	signals <- os.Interrupt
-	<-ctx.Done()
-	if got := context.Cause(ctx); !errors.Is(got, errInterrupted) || exitCode(got) != exitInterrupted {
-		t.Errorf("cause is %v", got)
-	}
-	signals <- os.Interrupt
-	if code := <-left; code != exitInterrupted {
-		t.Errorf("left with %d", code)
-	}
-	if !strings.Contains(out.String(), "stopping after the current step") {
-		t.Errorf("said %q", out.String())
-	}
-}
 
 func TestAsk(t *testing.T) {
 	t.Parallel()

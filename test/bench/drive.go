@@ -138,7 +138,7 @@ func (d *drive) work(ctx context.Context, c *spec.Cluster, session *provision.Se
 		return fmt.Errorf("the plan has %d steps and holds %d", len(p.Steps), len(p.Held))
 	}
 	if d.apply {
-		if _, err := session.Apply(ctx, p, provision.RunOptions{ID: "bench"}); err != nil {
+		if _, err := session.Apply(ctx, ctx, p, provision.RunOptions{ID: "bench"}); err != nil {
 			return err
 		}
 	}

@@ -206,7 +206,7 @@ func (f *Fleet) raise(ctx context.Context, c *spec.Cluster, machines []*hosttest
 	if len(p.Held) > 0 {
 		return fmt.Errorf("cluster %q: %s: %s", c.Name, p.Held[0].Subject, p.Held[0].Reason)
 	}
-	_, err = s.Apply(ctx, p, provision.RunOptions{ID: "fleet"})
+	_, err = s.Apply(ctx, ctx, p, provision.RunOptions{ID: "fleet"})
 	return err
 }
 

@@ -137,6 +137,9 @@ func (b *bars) end(e provision.Event) {
 	fmt.Fprintln(b.c, text)
 }
 
+// Line prints a line above what is in flight.
+func (b *bars) Line(text string) { fmt.Fprintln(b.c, text) }
+
 func (b *bars) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

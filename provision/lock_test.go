@@ -1,0 +1,154 @@
+package provision_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"quorate/plan"
+	"quorate/plan/spec"
+	"quorate/provision"
+	"quorate/provision/host"
+	"quorate/provision/host/hosttest"
+)
+
+func TestSecondOperatorIsToldWho(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, threeMembers)
+	a, b := r.session(), r.session()
+	defer a.Close()
+	defer b.Close()
+	must(t, a.Lock(context.Background(), plan.Apply, 0))
+	err := b.Lock(context.Background(), plan.Apply, 0)
+	var locked *host.LockedError
+	if !errors.As(err, &locked) || locked.Holder.Who != "ana@desk" || locked.Holder.Verb != "apply" || locked.Holder.Since.IsZero() {
+		t.Fatalf("got %v", err)
+	}
+	must(t, a.Close())
+	must(t, b.Lock(context.Background(), plan.Apply, 0))
+}
+
+// The order of locks is the hosts', not the spec's: two operators whose specs
+// list the members in another order meet on the same host, so that one of them goes on.
+func TestLocksHaveOneOrderForEverybody(t *testing.T) {
+	t.Parallel()
+	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}} {
+		r := newRig(t, threeMembers)
+		members := slices.Clone(r.cluster.Members)
+		for i, k := range order {
+			r.cluster.Members[i] = members[k]
+		}
+		s := r.session()
+		must(t, s.Lock(context.Background(), plan.Apply, 0))
+		first := ""
+		for _, c := range r.world.Calls() {
+			if c.Method == "Lock" {
+				first = c.Machine
+				break
+			}
+		}
+		if first != "etcd1" {
+			t.Errorf("members in the order %v: %s was locked first", order, first)
+		}
+		must(t, s.Close())
+	}
+}
+
+// Many operators at the same instant, each with an order of members of its own:
+// one after another all get through.
+func TestOperatorsDoNotLockEachOtherOut(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, threeMembers)
+	for _, m := range r.world.Machines() {
+		m.SetLatency(time.Millisecond) // the locks are taken while the others take theirs
+	}
+	var wg sync.WaitGroup
+	for i := range 6 {
+		turned := *r.cluster
+		turned.Members = slices.Clone(r.cluster.Members)
+		if i%2 == 1 {
+			slices.Reverse(turned.Members)
+		}
+		s := r.sessionOf(&turned)
+		wg.Go(func() {
+			defer s.Close()
+			if err := s.Lock(context.Background(), plan.Apply, 20*time.Second); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// One machine under the addresses of two members is known by this run's own
+// lock, found there a second time.
+func TestOneMachineAsTwoMembers(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, as, want string }{
+		{"etcd2", "etcd1", "members etcd1 and etcd2 of cluster \"lab\" are the same machine"},
+		{"etcd3", "etcd1", "members etcd1 and etcd3 of cluster \"lab\" are the same machine"},
+	} {
+		r := newRig(t, threeMembers)
+		r.same = map[string]string{c.name: c.as}
+		s := r.session()
+		begun := time.Now()
+		err := s.Lock(context.Background(), plan.Apply, time.Hour)
+		var same *provision.SameMachineError
+		if !errors.As(err, &same) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s is %s: %v", c.name, c.as, err)
+		}
+		if time.Since(begun) > 2*time.Second {
+			t.Errorf("it waited %s for its own lock", time.Since(begun))
+		}
+		other := r.session()
+		r.same = nil
+		must(t, other.Lock(context.Background(), plan.Apply, 0)) // all was given back
+		must(t, errors.Join(s.Close(), other.Close()))
+	}
+	// The two that are one are neither the first: the machine id tells which.
+	r := newRig(t, threeMembers)
+	r.same = map[string]string{"etcd3": "etcd2"}
+	s := r.session()
+	defer s.Close()
+	err := s.Lock(context.Background(), plan.Apply, 0)
+	if err == nil || !strings.Contains(err.Error(), "members etcd2 and etcd3 of") && !strings.Contains(err.Error(), "members etcd3 and etcd2 of") {
+		t.Errorf("%v", err)
+	}
+}
+
+// Why a lock could not be taken is said as it is; an interrupt is the only
+// reason that is called one.
+func TestLockFailureHasItsReason(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, threeMembers)
+	r.world.Machine("etcd2").Intercept(func(c hosttest.Call) error {
+		if c.Method == "Lock" {
+			return errors.New("flock: command not found")
+		}
+		return nil
+	})
+	s := r.session()
+	defer s.Close()
+	err := s.Lock(context.Background(), plan.Apply, 0)
+	if err == nil || !strings.Contains(err.Error(), `cannot lock cluster "lab" on etcd2`) || !strings.Contains(err.Error(), "flock: command not found") {
+		t.Errorf("%v", err)
+	}
+	why := errors.New("somebody pressed a key")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(why)
+	if err := r.session().Lock(ctx, plan.Apply, 0); !errors.Is(err, why) {
+		t.Errorf("interrupted: %v", err)
+	}
+}
+
+// sessionOf is a session for a spec of its own.
+func (r *rig) sessionOf(c *spec.Cluster) *provision.Session {
+	was := r.cluster
+	defer func() { r.cluster = was }()
+	r.cluster = c
+	return r.session()
+}
