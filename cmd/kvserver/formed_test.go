@@ -164,6 +164,12 @@ func TestRejoin(t *testing.T) {
 		t.Fatal(err)
 	}
 	var learner kvserver.Member
+	// With a leader among the two first: etcd loses a change of members that it
+	// is asked for while it still believes in a dead one, and never answers.
+	servertest.Until(t, "a leader among the two", func(ctx context.Context) error {
+		_, err := a.Put(ctx, "m1", "k", "v")
+		return err
+	})
 	servertest.Until(t, "removed", func(ctx context.Context) error {
 		_, err := a.Remove(ctx, "m1", id)
 		return err
