@@ -30,6 +30,12 @@ func (i *inspector) problem(format string, a ...any) {
 // and says so. Nothing but a data directory that cannot be looked into
 // is an error; all else is a problem in the answer.
 func Inspect(dataDir, walDir string) (kvserver.Inspection, error) {
+	return within(inspectWait, dataDir, walDir)
+}
+
+// within is [Inspect] with another bound. Past it the reading goes on, unheard,
+// until the disk answers or the process ends.
+func within(wait time.Duration, dataDir, walDir string) (kvserver.Inspection, error) {
 	type answer struct {
 		i   kvserver.Inspection
 		err error
@@ -43,8 +49,8 @@ func Inspect(dataDir, walDir string) (kvserver.Inspection, error) {
 	select {
 	case a := <-done:
 		return a.i, a.err
-	case <-time.After(inspectWait):
-		return kvserver.Inspection{}, fmt.Errorf("cannot inspect %s: its disk does not answer within %s", dataDir, inspectWait)
+	case <-time.After(wait):
+		return kvserver.Inspection{}, fmt.Errorf("cannot inspect %s: its disk does not answer within %s", dataDir, wait)
 	}
 }
 

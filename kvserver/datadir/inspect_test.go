@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	bolt "go.etcd.io/bbolt"
@@ -91,7 +93,7 @@ func (d *disk) db(index byte, revision byte) *disk {
 func (d *disk) inspect() kvserver.Inspection {
 	d.t.Helper()
 	before := list(d.t, d.dir)
-	i, err := Inspect(d.dir, "")
+	i, err := within(time.Minute, d.dir, "") // however loaded this machine is
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -375,6 +377,26 @@ func TestInspectNoMember(t *testing.T) {
 	write(t, filepath.Join(dir, "member"), "a file")
 	if _, err := Inspect(dir, ""); err == nil || !strings.Contains(err.Error(), dir) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A disk that does not answer, here a pipe that nobody writes to, holds nobody up.
+func TestInspectGivesUp(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.MkdirAll(WALDir(dir, ""), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	pipe := filepath.Join(WALDir(dir, ""), "0000000000000000-0000000000000000.wal")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := within(50*time.Millisecond, dir, ""); err == nil || !strings.Contains(err.Error(), "does not answer within 50ms") {
+		t.Errorf("%v", err)
+	}
+	// Let the reader go.
+	if w, err := os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
+		w.Close()
 	}
 }
 
