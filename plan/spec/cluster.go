@@ -14,8 +14,8 @@ func (l *loader) cluster(n *node) *Cluster {
 	n.names = map[string]string{"cluster": n.label}
 	l.checkLabel(n)
 	c := &Cluster{Name: n.label, Dir: l.o.Dir, Range: n.at, Members: []*Member{}, Clients: []*Client{}}
-	l.server(n.one("server"), c)
 	l.tls(n.one("tls"), c)
+	l.server(n.one("server"), c)
 	conn := n.one("connection")
 	l.checkConnection(conn, conn.text("type"))
 	for i, m := range n.nodes["member"] {

@@ -52,8 +52,14 @@ func (l *loader) server(n *node, c *Cluster) {
 	if v, ok := n.given("extra_options"); ok {
 		s.ExtraOptions = map[string]any{}
 		for _, o := range v.options {
-			l.checkOption(o, s.Etcd)
-			s.ExtraOptions[o.name] = o.value
+			s.ExtraOptions[o.name] = l.checkOption(o, s.Etcd)
+		}
+		if name, cause, wayOut := etcdoption.TLS(s.ExtraOptions, c.TLS.KeyAlgorithm); name != "" {
+			for _, o := range v.options {
+				if o.name == name {
+					l.fail(o.at, "Bad value of an option", fmt.Sprintf("%q %s.", name, cause), wayOut)
+				}
+			}
 		}
 	}
 }
@@ -179,8 +185,8 @@ func (l *loader) retention(n *node) string {
 	return brief(d)
 }
 
-// checkOption looks at one of extra_options.
-func (l *loader) checkOption(o option, r *Release) {
+// checkOption looks at one of extra_options and gives its value as etcd reads it.
+func (l *loader) checkOption(o option, r *Release) any {
 	series := etcdoption.Builtin
 	if r != nil {
 		if _, minor, ok := majorMinor(r.Version); ok {
@@ -200,8 +206,17 @@ func (l *loader) checkOption(o option, r *Release) {
 		l.fail(o.at, "Option is gone", fmt.Sprintf("etcd 3.%d does not know %q any more, and a member with it does not start as asked.", series, o.name), word)
 	case etcdoption.Misspelled:
 		l.fail(o.at, "Misspelled option", fmt.Sprintf("%q is not how etcd's configuration file spells it.", o.name), fmt.Sprintf("Write %q.", word))
+	case etcdoption.TooNew:
+		l.fail(o.at, "Option is too new", fmt.Sprintf("etcd 3.%d does not know %q yet; it ignores what it does not know.", series, o.name), word)
 	case etcdoption.Unknown:
-		l.warn(o.at, "Unknown option", fmt.Sprintf("etcd 3.%d has no option %q that we know of; it ignores what it does not know.%s", series, o.name, didYouMean(o.name, etcdoption.Names())),
-			"Check the spelling in etcd's configuration guide.")
+		l.fail(o.at, "Unknown option", fmt.Sprintf("etcd 3.%d has no option %q, and ignores what it does not know.%s", series, o.name, didYouMean(o.name, etcdoption.Names(series))),
+			"Check the spelling in etcd's configuration guide, or remove it.")
+	case etcdoption.Fine:
+		v, cause, wayOut := etcdoption.Value(o.name, series, o.value)
+		if cause != "" {
+			l.fail(o.at, "Bad value of an option", fmt.Sprintf("%q %s.", o.name, cause), wayOut)
+		}
+		return v
 	}
+	return o.value
 }

@@ -4,7 +4,10 @@
 package etcdoption
 
 import (
+	"fmt"
+	"slices"
 	"sort"
+	"strconv"
 	"strings"
 )
 
@@ -20,6 +23,7 @@ const (
 	Managed            // set by quorate; the spec's own words for it, or ""
 	Harmful            // would cost data or the cluster; how
 	Gone               // removed in or before this version; what to do
+	TooNew             // not yet there in this version; what to do
 	Misspelled         // the right spelling
 	Unknown
 )
@@ -38,23 +42,27 @@ func Judge(name string, minor int) (Verdict, string) {
 	if managedByPrefix(name) {
 		return Managed, ""
 	}
-	if strings.HasPrefix(name, "experimental-") {
-		if minor >= 7 {
-			return Gone, "etcd 3.7 has no experimental options; most have the same name without \"experimental-\", some became feature-gates."
+	if e, ok := find(name, minor); ok {
+		switch {
+		case e.kind == Block:
+			return Managed, ""
+		case minor >= 6 && gateOf[name] != "":
+			// etcd refuses the same check under both names, and quorate writes the gate.
+			return Gone, fmt.Sprintf("Write feature-gates = \"%s=true\" (or false).", gateOf[name])
 		}
 		return Fine, ""
 	}
-	if last, ok := lastMinor[name]; ok {
-		if minor > last {
-			return Gone, "Remove it."
+	if minors := minorsOf(name); minors != "" {
+		if minor < int(minors[0]-'0') {
+			return TooNew, fmt.Sprintf("It is there since etcd 3.%c. Remove it.", minors[0])
 		}
-		return Fine, ""
+		return Gone, replacement(name, minor)
 	}
-	if known[name] {
-		return Fine, ""
+	if strings.HasPrefix(name, "proxy") {
+		return Harmful, "it makes etcd a proxy, and is gone since etcd 3.6"
 	}
 	dashed := strings.ToLower(strings.Trim(strings.ReplaceAll(name, "_", "-"), "-"))
-	if _, ok := managed[dashed]; dashed != name && (ok || known[dashed] || managedByPrefix(dashed)) {
+	if _, ok := managed[dashed]; dashed != name && (ok || minorsOf(dashed) != "" || managedByPrefix(dashed)) {
 		return Misspelled, dashed
 	}
 	return Unknown, ""
@@ -70,14 +78,63 @@ func managedByPrefix(name string) bool {
 	return false
 }
 
-// Names lists the options that may be set, sorted.
-func Names() []string {
+// Names lists the options that may be set for etcd 3.minor, sorted.
+func Names(minor int) []string {
 	var names []string
-	for n := range known {
-		names = append(names, n)
+	for _, e := range entries {
+		if v, _ := Judge(e.name, minor); v == Fine {
+			names = append(names, e.name)
+		}
 	}
 	sort.Strings(names)
-	return names
+	return slices.Compact(names)
+}
+
+// find is the option as etcd 3.minor has it.
+func find(name string, minor int) (entry, bool) {
+	for _, e := range entries {
+		if e.name == name && has(e.minors, minor) {
+			return e, true
+		}
+	}
+	return entry{}, false
+}
+
+func has(minors string, minor int) bool { return strings.Contains(minors, strconv.Itoa(minor)) }
+
+// minorsOf is the 3.x that have the option, in order; "" if none has.
+func minorsOf(name string) string {
+	for _, e := range entries {
+		if e.name == name {
+			return e.minors
+		}
+	}
+	return ""
+}
+
+// gateOf are the experimental options that became feature gates in 3.6.
+var gateOf = map[string]string{
+	"experimental-initial-corrupt-check":             "InitialCorruptCheck",
+	"experimental-compact-hash-check-enabled":        "CompactHashCheck",
+	"experimental-enable-lease-checkpoint":           "LeaseCheckpoint",
+	"experimental-enable-lease-checkpoint-persist":   "LeaseCheckpointPersist",
+	"experimental-stop-grpc-service-on-defrag":       "StopGRPCServiceOnDefrag",
+	"experimental-txn-mode-write-with-shared-buffer": "TxnModeWriteWithSharedBuffer",
+}
+
+// replacement says what to write in place of an option that is gone.
+func replacement(name string, minor int) string {
+	if g := gateOf[name]; g != "" {
+		return fmt.Sprintf("Write feature-gates = \"%s=true\" (or false).", g)
+	}
+	now := strings.TrimPrefix(name, "experimental-")
+	if now == "snapshot-catch-up-entries" {
+		now = "snapshot-catchup-entries"
+	}
+	if _, ok := find(now, minor); ok && now != name {
+		return fmt.Sprintf("Write %q.", now)
+	}
+	return "Remove it."
 }
 
 // managed are the options that quorate sets, with the spec's words for them.
@@ -108,6 +165,9 @@ var managed = map[string]string{
 	"self-signed-cert-validity":      "the tls block",
 	"strict-reconfig-check":          "",
 	"log-outputs":                    "",
+	"log-output":                     "",
+	"enable-log-rotation":            "", // wants a log file, and members log to standard error
+	"log-rotation-config-json":       "",
 	"logger":                         "",
 	"config-file":                    "",
 	"cert-file":                      "the tls block",
@@ -125,44 +185,4 @@ var managed = map[string]string{
 	"peer-cert-allowed-cn":           "the tls block",
 	"peer-cert-allowed-hostname":     "the tls block",
 	"client-cert-allowed-hostname":   "the tls block",
-}
-
-// lastMinor are options that were removed, with the last 3.x that had them
-// (etcd's upgrade guides to 3.5, 3.6 and 3.7).
-var lastMinor = map[string]int{
-	"debug":                  4,
-	"log-package-levels":     4,
-	"enable-v2":              5,
-	"proxy":                  5,
-	"proxy-failure-wait":     5,
-	"proxy-refresh-interval": 5,
-	"proxy-dial-timeout":     5,
-	"proxy-write-timeout":    5,
-	"proxy-read-timeout":     5,
-}
-
-// known are the other names in etcd 3.7's configuration file; a test compares
-// them with its embed.Config.
-var known = set(
-	"snapshot-catchup-entries", "max-snapshots", "max-wals", "initial-election-tick-advance",
-	"backend-batch-interval", "backend-batch-limit", "backend-bbolt-freelist-type",
-	"max-txn-ops", "max-concurrent-streams", "cipher-suites", "tls-min-version", "tls-max-version",
-	"grpc-keepalive-min-time", "grpc-keepalive-interval", "grpc-keepalive-timeout", "socket-options", "pre-vote",
-	"auth-token", "bcrypt-cost", "auth-token-ttl", "corrupt-check-time", "compact-hash-check-time",
-	"compaction-batch-limit", "compaction-sleep-interval", "watch-progress-notify-interval",
-	"warning-apply-duration", "bootstrap-defrag-threshold-megabytes", "warning-unary-request-duration",
-	"max-learners", "enable-pprof", "metrics",
-	"enable-distributed-tracing", "distributed-tracing-address", "distributed-tracing-service-name",
-	"distributed-tracing-instance-id", "distributed-tracing-sampling-rate",
-	"log-format", "enable-log-rotation", "log-rotation-config-json",
-	"enable-grpc-gateway", "downgrade-check-time", "memory-mlock", "v2-deprecation",
-	"cors", "host-whitelist", "feature-gates",
-)
-
-func set(names ...string) map[string]bool {
-	m := map[string]bool{}
-	for _, n := range names {
-		m[n] = true
-	}
-	return m
 }

@@ -1,13 +1,18 @@
 package etcdoption
 
 import (
+	"crypto/tls"
 	"reflect"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/version"
+	"go.etcd.io/etcd/client/pkg/v3/tlsutil"
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/features"
 
 	"quorate/templates"
 )
@@ -18,35 +23,61 @@ func TestKnownIsWhatEtcdKnows(t *testing.T) {
 	if v := version.Version; !strings.HasPrefix(v, "3.7.") || Builtin != 7 {
 		t.Fatalf("the etcd inside is %s, and Builtin is %d", v, Builtin)
 	}
-	theirs := map[string]bool{}
+	theirs := map[string]Kind{}
 	typ := reflect.TypeFor[embed.Config]()
 	for i := range typ.NumField() {
-		name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
-		if name != "" && name != "-" {
-			theirs[name] = true
+		f := typ.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "" || name == "-" {
+			continue
+		}
+		switch k := f.Type.Kind(); {
+		case f.Type == reflect.TypeFor[time.Duration]():
+			theirs[name] = Duration
+		case k == reflect.String:
+			theirs[name] = Text
+		case k == reflect.Bool:
+			theirs[name] = Bool
+		case k >= reflect.Uint && k <= reflect.Uint64:
+			theirs[name] = Uint
+		case k >= reflect.Int && k <= reflect.Int64:
+			theirs[name] = Int
+		case f.Type == reflect.TypeFor[[]string]():
+			theirs[name] = List
+		default:
+			theirs[name] = Block
 		}
 	}
 	// Options that embed reads through an unexported struct.
 	for _, n := range []string{"listen-peer-urls", "listen-client-urls", "listen-client-http-urls", "initial-advertise-peer-urls",
-		"advertise-client-urls", "cors", "host-whitelist", "client-transport-security", "peer-transport-security", "feature-gates"} {
-		theirs[n] = true
+		"advertise-client-urls", "cors", "host-whitelist", "feature-gates"} {
+		theirs[n] = Text
 	}
-	for n := range theirs {
-		if v, _ := Judge(n, Builtin); v == Unknown || v == Misspelled || v == Gone {
-			t.Errorf("etcd knows %q, and we do not", n)
+	theirs["client-transport-security"], theirs["peer-transport-security"] = Block, Block
+	for n, kind := range theirs {
+		if e, ok := find(n, Builtin); !ok || e.kind != kind {
+			t.Errorf("etcd knows %q (kind %d), and we have %+v", n, kind, e)
 		}
 	}
-	for n := range known {
-		if !theirs[n] {
-			t.Errorf("we know %q, and etcd does not", n)
+	for _, e := range entries {
+		if _, ok := theirs[e.name]; has(e.minors, Builtin) && !ok {
+			t.Errorf("we know %q, and etcd does not", e.name)
 		}
+	}
+	for gate := range features.DefaultEtcdServerFeatureGates {
+		if !has(gateMinors[string(gate)], Builtin) {
+			t.Errorf("etcd knows the gate %q, and we do not", gate)
+		}
+	}
+	if got, want := len(Gates(Builtin)), len(features.DefaultEtcdServerFeatureGates); got != want {
+		t.Errorf("we know %d gates, and etcd %d", got, want)
 	}
 }
 
 // TestRefusesWhatTemplatesRefuse: a spec that loads can be rendered.
 func TestRefusesWhatTemplatesRefuse(t *testing.T) {
 	t.Parallel()
-	names := append(Names(), "unsafe-no-fsync", "force-new-cluster", "discovery", "discovery-srv", "discovery-endpoints")
+	names := append(Names(Builtin), "unsafe-no-fsync", "force-new-cluster", "discovery", "discovery-srv", "discovery-endpoints")
 	for n := range managed {
 		names = append(names, n)
 	}
@@ -75,6 +106,9 @@ func TestJudge(t *testing.T) {
 		{"name", 7, Managed}, {"initial-cluster", 7, Managed}, {"initial-anything", 7, Managed}, {"discovery-token", 7, Managed},
 		{"initial-election-tick-advance", 7, Fine}, {"max-txn-ops", 7, Fine},
 		{"experimental-warning-apply-duration", 6, Fine}, {"experimental-warning-apply-duration", 7, Gone},
+		{"experimental-initial-corrupt-check", 5, Fine}, {"experimental-initial-corrupt-check", 6, Gone},
+		{"feature-gates", 5, TooNew}, {"log-format", 5, TooNew}, {"proxy", 5, Harmful}, {"socket-options", 7, Managed},
+		{"experimental-anything", 6, Unknown},
 		{"unsafe-no-fsync", 7, Harmful}, {"force-new-cluster", 5, Harmful},
 		{"enable-v2", 5, Fine}, {"enable-v2", 6, Gone}, {"debug", 5, Gone},
 		{"max_txn_ops", 7, Misspelled}, {"--max-txn-ops", 7, Misspelled}, {"data_dir", 7, Misspelled},
@@ -84,7 +118,74 @@ func TestJudge(t *testing.T) {
 			t.Errorf("Judge(%q, %d) = %v, want %v", tt.name, tt.minor, got, tt.want)
 		}
 	}
-	if names := Names(); !sort.StringsAreSorted(names) || len(names) < 40 {
+	if names := Names(Builtin); !sort.StringsAreSorted(names) || len(names) < 30 {
 		t.Errorf("Names() = %v", names)
+	}
+}
+
+func TestValue(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		value any
+		want  any // nil: refused
+	}{
+		{"max-txn-ops", 512.0, 512.0}, {"max-txn-ops", "lots", nil}, {"max-txn-ops", -1.0, nil}, {"max-txn-ops", 1.5, nil},
+		{"pre-vote", true, true}, {"pre-vote", "true", nil},
+		{"metrics", "extensive", "extensive"}, {"metrics", "all", nil}, {"log-format", "yaml", nil}, {"log-format", "console", "console"},
+		{"cors", 1.0, nil}, {"max-concurrent-streams", 1e10, nil}, {"bcrypt-cost", 3.0, nil},
+		{"grpc-keepalive-interval", "10s", 1e10}, {"grpc-keepalive-interval", 1e10, 1e10}, {"grpc-keepalive-interval", 10.0, nil},
+		{"grpc-keepalive-interval", "10 s", nil}, {"grpc-keepalive-interval", true, nil}, {"compact-hash-check-time", "0s", nil},
+		{"auth-token", "simple", "simple"}, {"auth-token", "jwt", nil}, {"auth-token", "jwt,sign-method=RS256", nil}, {"auth-token", "paseto", nil},
+		{"auth-token", "jwt,priv-key=/k,sign-method=RS256,ttl=1h", "jwt,priv-key=/k,sign-method=RS256,ttl=1h"},
+		{"auth-token", "jwt,priv-key=/k,sign-method=RS256,ttl=long", nil},
+		{"feature-gates", "LeaseCheckpoint=true", "LeaseCheckpoint=true"}, {"feature-gates", "LeaseCheckpont=true", nil},
+		{"feature-gates", "LeaseCheckpoint", nil}, {"feature-gates", "LeaseCheckpointPersist=true", nil},
+		{"tls-min-version", "1.2", nil}, {"cipher-suites", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", nil},
+		{"cipher-suites", []any{"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"}, nil}, {"cipher-suites", []any{"AES"}, nil}, {"cipher-suites", []any{1.0}, nil},
+	} {
+		got, cause, wayOut := Value(tt.name, Builtin, tt.value)
+		switch {
+		case tt.want == nil && (cause == "" || wayOut == ""):
+			t.Errorf("%s = %v: %q, way out %q", tt.name, tt.value, cause, wayOut)
+		case tt.want != nil && (cause != "" || got != tt.want):
+			t.Errorf("%s = %v: %v, %s", tt.name, tt.value, got, cause)
+		}
+	}
+}
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	ecdsa, rsa := []any{"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"}, []any{"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"}
+	for i, tt := range []struct {
+		lowest, highest any
+		suites          []any
+		key, subject    string
+	}{
+		{nil, nil, nil, "ecdsa-p256", ""},
+		{"TLS1.3", "TLS1.2", nil, "ecdsa-p256", "tls-max-version"},
+		{"TLS1.3", nil, ecdsa, "ecdsa-p256", "cipher-suites"},
+		{nil, "TLS1.2", ecdsa, "ecdsa-p256", ""}, {nil, "TLS1.2", ecdsa, "ed25519", ""},
+		{nil, "TLS1.2", ecdsa, "rsa-2048", "cipher-suites"}, {nil, "TLS1.2", rsa, "ecdsa-p384", "cipher-suites"},
+		{nil, nil, rsa, "ecdsa-p256", ""},
+	} {
+		subject, cause, wayOut := TLS(map[string]any{"tls-min-version": tt.lowest, "tls-max-version": tt.highest, "cipher-suites": tt.suites}, tt.key)
+		if subject != tt.subject || (cause == "") != (subject == "") || (wayOut == "") != (subject == "") {
+			t.Errorf("%d: %q, %q, %q", i, subject, cause, wayOut)
+		}
+	}
+}
+
+func TestCipherSuites(t *testing.T) {
+	t.Parallel()
+	for _, c := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
+		if !slices.Contains(cipherSuites, c.Name) {
+			t.Errorf("crypto/tls knows %q, and we do not", c.Name)
+		}
+	}
+	for _, name := range cipherSuites {
+		if _, ok := tlsutil.GetCipherSuite(name); !ok {
+			t.Errorf("we know %q, and etcd does not", name)
+		}
 	}
 }

@@ -9,7 +9,7 @@ cluster "warned" {
     max_request_bytes   = "64MiB"
 
     extra_options = {
-      unheard-of = 1
+      pre-vote = true
     }
   }
 
