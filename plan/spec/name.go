@@ -49,7 +49,12 @@ func (l *loader) address(v value, whose string) string {
 	}
 	const example = `For example: address = "192.168.7.101" or address = "etcd1.example.com"`
 	if ip, err := netip.ParseAddr(s); err == nil {
+		ip = ip.Unmap()
 		switch {
+		case ip.Is4() && ip.IsLinkLocalUnicast():
+			return bad("169.254.0.0/16 is link-local: a host gives it to itself while it has no other, and it means something only on one link", "Use an address that all members share and that stays, or a host name.")
+		case ip.IsLinkLocalUnicast() && ip.Zone() == "":
+			return bad("fe80::/10 is link-local: without a zone etcd cannot listen on it, and with one it means something only on one machine", "Use an address that all members share, or a host name.")
 		case ip.Zone() != "":
 			return bad("an address with a zone means something only on one machine", "Use an address that all members share, or a host name.")
 		case ip.IsUnspecified():
@@ -57,7 +62,7 @@ func (l *loader) address(v value, whose string) string {
 		case ip.IsMulticast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 			return bad("it is an address of many machines", example)
 		}
-		return ip.Unmap().String()
+		return ip.String()
 	}
 	if rest, ok := strings.CutPrefix(s, "["); ok {
 		host, port, _ := strings.Cut(rest, "]")
