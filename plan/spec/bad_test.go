@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,8 +78,17 @@ func golden(t *testing.T, path, got string) {
 func TestBad(t *testing.T) {
 	t.Parallel()
 	paths, err := filepath.Glob("testdata/bad/*.hcl")
-	if err != nil || len(paths) < 70 {
+	if err != nil || len(paths) == 0 {
 		t.Fatalf("%d wrong specs, %v", len(paths), err)
+	}
+	goldens, err := filepath.Glob("testdata/bad/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range goldens {
+		if spec := strings.TrimSuffix(g, ".txt") + ".hcl"; !slices.Contains(paths, spec) {
+			t.Errorf("%s is of no spec", g)
+		}
 	}
 	for _, path := range paths {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".hcl"), func(t *testing.T) {

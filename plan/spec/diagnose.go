@@ -97,7 +97,8 @@ func (l *loader) finish() hcl.Diagnostics {
 }
 
 // explain says in our own words what hcl cannot know: that a missing
-// attribute is a variable or local, and what marks on a label are.
+// attribute is a variable or local, what marks on a label are, and what was
+// probably meant by a slip of grammar.
 func explain(d *hcl.Diagnostic) *hcl.Diagnostic {
 	if d.Summary == "Unsupported attribute" && d.Expression != nil && d.EvalContext != nil {
 		for _, t := range d.Expression.Variables() {
@@ -113,7 +114,23 @@ func explain(d *hcl.Diagnostic) *hcl.Diagnostic {
 		c.Detail = "A block's name is shown everywhere, and this value comes from env(), file() or a sensitive variable.\nIf it may be shown, say so: nonsensitive(…)."
 		return &c
 	}
+	if wayOut := grammar(d); wayOut != "" {
+		c := *d
+		c.Detail += "\n" + wayOut
+		return &c
+	}
 	return d
+}
+
+// grammar is the way out of slips that hcl only names; "" for others.
+func grammar(d *hcl.Diagnostic) string {
+	switch {
+	case d.Summary == "Invalid number literal":
+		return `An IP address is a string and stands in quotes, as in address = "192.168.7.101".`
+	case d.Summary == "Missing required argument" && strings.HasPrefix(d.Detail, `The argument "labels" is required`):
+		return "Say what to call each block: labels = [member.key], with the word after dynamic in place of member."
+	}
+	return ""
 }
 
 // missing explains a reference to a variable or local that there is not.

@@ -81,6 +81,9 @@ func (l *loader) address(v value, whose string) string {
 		return bad(fmt.Sprintf("it is a URL (%s)", scheme), fmt.Sprintf("Write address = %q; ports have attributes of their own.", host))
 	}
 	if host, port, ok := strings.Cut(s, ":"); ok && !strings.Contains(port, ":") {
+		if port == "22" {
+			return bad("it has a port, and 22 is SSH's", fmt.Sprintf("Write address = %q; another port for SSH is port in the connection block.", host))
+		}
 		return bad("it has a port", fmt.Sprintf("Write address = %q and client_port = %s.", host, port))
 	}
 	if _, err := netip.ParsePrefix(s); err == nil {

@@ -1,0 +1,3 @@
+cluster "lab" {
+  member "a" { address = 10.0.0.1 }
+}
