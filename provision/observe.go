@@ -46,11 +46,14 @@ func (s *Session) Observe(ctx context.Context) (*plan.Observed, error) {
 			return nil, fmt.Errorf("cannot look at the client certificate %q: %w", c.Name, err)
 		}
 	}
-	var admin Admin
-	if o.CA.Exists && o.CA.Problem == "" {
-		if admin, err = s.Admin(); err != nil {
-			return nil, err
-		}
+	admin, err := s.Admin()
+	if err != nil {
+		return nil, err
+	}
+	// A host that lends its certificate starts a process for it: not where nothing would answer.
+	lent := s.world.Client == "" && !s.world.Authority.Ready()
+	if lent && !o.CA.Exists {
+		defer s.forgetAdmin() // a CA that this run makes is asked with from then on
 	}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -61,11 +64,18 @@ func (s *Session) Observe(ctx context.Context) (*plan.Observed, error) {
 			if h.Unit.Active != "active" {
 				enough() // a member that is not ready answers nobody, or never: etcd opens its port before it has a leader
 			}
+			var a plan.Answer
+			if lent && h.Unit.Active == "active" {
+				a = s.ask(asking, admin, m.Name)
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			o.Hosts[m.Name] = h
+			if lent {
+				o.Cluster.Answers[m.Name] = a
+			}
 		})
-		if admin != nil {
+		if !lent {
 			wg.Go(func() {
 				a := s.ask(asking, admin, m.Name)
 				mu.Lock()
@@ -79,12 +89,10 @@ func (s *Session) Observe(ctx context.Context) (*plan.Observed, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if admin != nil {
-		if err := s.follow(ctx, o); err != nil {
-			return nil, err
-		}
-		s.askStrangers(ctx, o)
+	if err := s.follow(ctx, o); err != nil {
+		return nil, err
 	}
+	s.askStrangers(ctx, o)
 	for name, a := range o.Cluster.Answers {
 		// Not asked to the end, since its unit is not ready: that is known, not a failure to ask.
 		if h := o.Hosts[name]; h.Problem == "" && h.Unit.Active != "active" && a.Asked != plan.Answered && a.Status == nil {

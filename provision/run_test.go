@@ -351,3 +351,35 @@ func TestPeersThatDoNotReachEachOther(t *testing.T) {
 	must(t, r.apply())
 	r.settled(t)
 }
+
+// TestLookingNeedsNoCAKey: with a key that nobody can open, members are asked
+// with their hosts' own certificates, and a plan says what it says otherwise.
+func TestLookingNeedsNoCAKey(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, threeMembers)
+	must(t, r.apply())
+	r.ca.locked, r.ca.opened = true, 0
+	for _, m := range r.world.Machines() {
+		m.HandleStream("kvserver", func(m *hosttest.Machine, argv []string, _ io.ReadWriter) error {
+			if len(argv) != 10 || argv[1] != "relay" || argv[2] != "--address" || argv[5] == "" {
+				return hosttest.Exit(2, strings.Join(argv, " "))
+			}
+			c, err := r.etcd.dial(m.Name(), argv[3])
+			if err != nil {
+				return hosttest.Exit(1, err.Error())
+			}
+			return c.Close()
+		})
+	}
+	p, err := r.plan()
+	must(t, err)
+	if !p.Empty() || len(p.Held) > 0 || p.Before.Healthy != 3 {
+		t.Errorf("%v: %+v, held %+v", p.Before, p.Steps, p.Held)
+	}
+	r.world.Machine("etcd3").Crash("quorate-lab.service")
+	must(t, r.apply()) // nothing is to be signed
+	r.settled(t)
+	if r.ca.opened != 0 {
+		t.Errorf("the CA was opened %d times", r.ca.opened)
+	}
+}

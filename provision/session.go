@@ -84,20 +84,72 @@ func (s *Session) Reader(ctx context.Context, member string) (host.Reader, error
 	return s.Host(ctx, member)
 }
 
-// Admin is the client of the members' API, with a certificate made for this
-// session. It opens the CA's key.
+// Admin is the client of the members' API. Who asks, in this order: the
+// client certificate that was named; a certificate made for this session, where
+// the CA's key can be had without asking anybody; each host's own client
+// certificate, used on the host through kvserver relay. The last needs nothing
+// on this side, and costs a process on each host.
 func (s *Session) Admin() (Admin, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.admin != nil {
 		return s.admin, nil
 	}
-	t, err := s.world.Authority.Operator()
+	t, err := s.credentials()
 	if err != nil {
-		return nil, fmt.Errorf("cannot make a client certificate for this run: %w", err)
+		return nil, err
 	}
-	s.admin = s.world.Admin(s.endpoints(), t, s.Dial)
+	dial := s.Dial
+	if t == nil {
+		dial = s.relay
+	}
+	s.admin = s.world.Admin(s.endpoints(), t, dial)
 	return s.admin, nil
+}
+
+// AskAs has the members asked with the certificate of a client of the spec's;
+// "" leaves the choice as it is. To be called before anything is asked.
+func (s *Session) AskAs(client string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if client != "" {
+		s.world.Client = client
+	}
+}
+
+// forgetAdmin has the next question decide anew who asks.
+func (s *Session) forgetAdmin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.admin != nil {
+		_ = s.admin.Close() // nothing is on its way
+		s.admin = nil
+	}
+}
+
+// credentials to ask members with; nil is those of their hosts.
+func (s *Session) credentials() (*tls.Config, error) {
+	switch {
+	case s.world.Client != "":
+		return s.world.Authority.ClientTLS(s.world.Client)
+	case s.world.Authority.Ready():
+		t, err := s.world.Authority.Operator()
+		if err != nil {
+			return nil, fmt.Errorf("cannot make a client certificate for this run: %w", err)
+		}
+		return t, nil
+	}
+	return nil, nil
+}
+
+// relay is a connection with a member that its host has made, with its own certificate.
+func (s *Session) relay(ctx context.Context, member, _, address string) (net.Conn, error) {
+	h, err := s.Reader(ctx, member)
+	if err != nil {
+		return nil, err
+	}
+	l := s.layout[member]
+	return h.Relay(ctx, []string{l.KVServer, "relay", "--address", address, "--ca", l.CA, "--cert", l.Cert("client"), "--key", l.Key("client")})
 }
 
 // Endpoints are the members' client addresses in the spec's order: where they

@@ -106,9 +106,11 @@ func (s *Session) askStrangers(ctx context.Context, o *plan.Observed) {
 	if len(ends) == 0 || via == "" {
 		return
 	}
-	t, err := s.Operator()
-	if err != nil {
-		return // they stay not asked
+	s.mu.Lock()
+	t, err := s.credentials()
+	s.mu.Unlock()
+	if err != nil || t == nil {
+		return // a host lends its certificate for its own member only: they stay not asked
 	}
 	admin := s.strangers(ends, t, via)
 	defer admin.Close()

@@ -29,9 +29,13 @@ type World struct {
 	Authority Authority
 	// Binaries are the servers on the operator's side.
 	Binaries Binaries
-	// Admin is the client of the members' API; dial reaches a member through its host.
+	// Admin is the client of the members' API; dial reaches a member through its host. Without a TLS
+	// configuration, what dial gives speaks TLS with the member already.
 	Admin func(members []Endpoint, t *tls.Config, dial Dial) Admin
-	Clock func() time.Time
+	// Client names a client certificate of the spec's to ask the members with; "": none in particular.
+	// See [Session.AskAs].
+	Client string
+	Clock  func() time.Time
 	// Holder says who we are, for the lock; Since and Verb are filled in.
 	Holder host.Holder
 	// Runs is the folder of the journals on this side; "" keeps none.
@@ -76,6 +80,11 @@ type Authority interface {
 	Parse(pem []byte) (pki.Certificate, error)
 	// Operator gives a TLS configuration with a fresh short-lived client certificate. Opens the key, once.
 	Operator() (*tls.Config, error)
+	// Ready reports whether Operator would neither ask anybody nor decrypt anything: the key lies
+	// there plain, or has been opened already.
+	Ready() bool
+	// ClientTLS is the TLS configuration of a client certificate on this side. It does not touch the CA's key.
+	ClientTLS(name string) (*tls.Config, error)
 	// LookClient and IssueClient are about the client certificates on this side.
 	LookClient(c *spec.Client) (plan.ClientFiles, error)
 	IssueClient(a *plan.IssueClient) error

@@ -38,14 +38,21 @@ func (o *specOptions) addVariables(f *pflag.FlagSet) {
 type hostOptions struct {
 	Parallelism     int
 	SkipUnreachable bool
+	// Client is the client block whose certificate the members are asked with; "" chooses.
+	Client string
 	// Accept are reasons that may be passed over, see [plan.Acceptable].
 	Accept []string
 }
 
 func (o *hostOptions) AddFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.Parallelism, "parallelism", 10, "how many steps, and clusters looked at, at a time; 0 is no bound")
+	o.addClient(f)
 	f.StringArrayVar(&o.Accept, "accept", nil, "pass over a `REASON` that would be held: spec-behind")
 	f.BoolVar(&o.SkipUnreachable, "skip-unreachable", false, "go on with the hosts that answer and hold what belongs to the others")
+}
+
+func (o *hostOptions) addClient(f *pflag.FlagSet) {
+	f.StringVar(&o.Client, "client", "", "ask the members with the certificate of this client block; the CA's key is not touched")
 }
 
 // accepted are the reasons to pass over.

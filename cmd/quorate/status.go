@@ -34,6 +34,7 @@ The exit code is 1 if any member of the spec is not healthy.`,
 		},
 	}
 	o.specOptions.AddFlags(p, cmd)
+	o.addClient(cmd.Flags())
 	cmd.Flags().IntVar(&o.Parallelism, "parallelism", 10, "how many clusters are looked at at a time; 0 is no bound")
 	o.addJSON(cmd.Flags(), "print it as JSON, one document for each cluster")
 	return cmd

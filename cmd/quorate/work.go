@@ -71,6 +71,7 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 	if err := j.open(p); err != nil {
 		return err
 	}
+	j.session.AskAs(how.Client)
 	if how.lock != "" {
 		if err := j.session.Lock(ctx, how.lock, how.wait); err != nil {
 			return err

@@ -31,6 +31,9 @@ type Config struct {
 	Members []Endpoint
 	// TLS has the operator's certificate and the roots; ServerName and NextProtos are set here.
 	TLS *tls.Config
+	// Plain: what Dial gives speaks TLS with the member already (kvserver relay does, on the member's host,
+	// with a certificate of that host's); TLS does not count.
+	Plain bool
 	// Dial opens a connection to a member; nil dials directly.
 	Dial func(ctx context.Context, member, network, address string) (net.Conn, error)
 }
@@ -62,7 +65,7 @@ func New(c Config) *Client {
 			t.ServerName = host
 		}
 		client.order = append(client.order, m.Name)
-		client.conns[m.Name] = &conn{member: m.Name, address: m.Address, tls: t, dial: dial, turn: make(chan struct{}, 1)}
+		client.conns[m.Name] = &conn{member: m.Name, address: m.Address, tls: t, plain: c.Plain, dial: dial, turn: make(chan struct{}, 1)}
 		client.conns[m.Name].turn <- struct{}{}
 	}
 	return client

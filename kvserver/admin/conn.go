@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,7 @@ import (
 type conn struct {
 	member, address string
 	tls             *tls.Config
+	plain           bool // dial's connections are TLS on the other side
 	dial            func(ctx context.Context, member, network, address string) (net.Conn, error)
 
 	turn   chan struct{} // holds one token: who has it may look at and replace what follows
@@ -113,6 +115,9 @@ func (c *conn) handshake(ctx context.Context) (*ear, error) {
 	if err != nil {
 		return nil, &UnreachableError{Member: c.member, Address: c.address, Cause: err}
 	}
+	if c.plain {
+		return &ear{Conn: raw}, nil
+	}
 	t := tls.Client(raw, c.tls)
 	if err := t.HandshakeContext(ctx); err != nil {
 		raw.Close()
@@ -124,9 +129,9 @@ func (c *conn) handshake(ctx context.Context) (*ear, error) {
 	return &ear{Conn: t}, nil
 }
 
-// ear is a TLS connection that remembers whether anything was heard on it.
+// ear is a connection, TLS or plain, that remembers whether anything was heard on it.
 type ear struct {
-	*tls.Conn
+	net.Conn
 	heard atomic.Bool
 }
 
@@ -206,7 +211,10 @@ func (c *conn) broken(ctx context.Context, h *http.ClientConn, err error) error 
 	if isTLS(err) {
 		return &RejectedError{Member: c.member, Address: c.address, Cause: err}
 	}
-	if c.deaf(ctx, h) {
+	if c.plain && strings.Contains(err.Error(), "remote error: tls") { // in the relay's words
+		return &RejectedError{Member: c.member, Address: c.address, Cause: err}
+	}
+	if !c.plain && c.deaf(ctx, h) {
 		if err := c.listen(ctx); err != nil {
 			return err
 		}

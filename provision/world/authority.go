@@ -2,10 +2,12 @@ package world
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -118,6 +120,40 @@ func (o *operator) Operator() (*tls.Config, error) {
 		return nil, err
 	}
 	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
+}
+
+// Ready implements provision.Authority.
+func (o *operator) Ready() bool {
+	o.mu.Lock()
+	opened := o.open != nil
+	o.mu.Unlock()
+	if opened {
+		return true
+	}
+	st, err := o.store.Look(o.clock())
+	return err == nil && st.Exists && st.Problem == "" && !st.Encrypted
+}
+
+// ClientTLS implements provision.Authority.
+func (o *operator) ClientTLS(name string) (*tls.Config, error) {
+	i := slices.IndexFunc(o.cluster.Clients, func(c *spec.Client) bool { return c.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("cluster %q has no client %q in its spec", o.cluster.Name, name)
+	}
+	f := authority.ClientFiles(within(o.cluster, o.cluster.Clients[i].Dir), name)
+	pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use the client certificate %q: %w", name, err)
+	}
+	text, err := os.ReadFile(f.CA)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the CA certificate beside the client certificate %q: %w", name, err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s has no certificate", f.CA)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
 }
 
 // LookClient implements provision.Authority.
