@@ -46,9 +46,9 @@ func Judge(name string, minor int) (Verdict, string) {
 		switch {
 		case e.kind == Block:
 			return Managed, ""
-		case minor >= 6 && gateOf[name] != "":
-			// etcd refuses the same check under both names, and quorate writes the gate.
-			return Gone, fmt.Sprintf("Write feature-gates = \"%s=true\" (or false).", gateOf[name])
+		case minor == 6 && (gateOf[name] == "InitialCorruptCheck" || gateOf[name] == "CompactHashCheck"):
+			// quorate writes the gate, and etcd 3.6 does not start with both.
+			return Managed, fmt.Sprintf("feature-gates = \"%s=true\" (or false)", gateOf[name])
 		}
 		return Fine, ""
 	}

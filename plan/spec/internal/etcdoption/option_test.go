@@ -69,8 +69,8 @@ func TestKnownIsWhatEtcdKnows(t *testing.T) {
 			t.Errorf("etcd knows the gate %q, and we do not", gate)
 		}
 	}
-	if got, want := len(Gates(Builtin)), len(features.DefaultEtcdServerFeatureGates); got != want {
-		t.Errorf("we know %d gates, and etcd %d", got, want)
+	if got, want := len(Gates(Builtin)), len(features.DefaultEtcdServerFeatureGates)+2; got != want {
+		t.Errorf("we know %d gates, and etcd with AllAlpha and AllBeta %d", got, want)
 	}
 }
 
@@ -106,7 +106,8 @@ func TestJudge(t *testing.T) {
 		{"name", 7, Managed}, {"initial-cluster", 7, Managed}, {"initial-anything", 7, Managed}, {"discovery-token", 7, Managed},
 		{"initial-election-tick-advance", 7, Fine}, {"max-txn-ops", 7, Fine},
 		{"experimental-warning-apply-duration", 6, Fine}, {"experimental-warning-apply-duration", 7, Gone},
-		{"experimental-initial-corrupt-check", 5, Fine}, {"experimental-initial-corrupt-check", 6, Gone},
+		{"experimental-initial-corrupt-check", 5, Fine}, {"experimental-initial-corrupt-check", 6, Managed}, {"experimental-initial-corrupt-check", 7, Gone},
+		{"experimental-enable-lease-checkpoint", 6, Fine}, {"experimental-enable-lease-checkpoint", 7, Gone},
 		{"feature-gates", 5, TooNew}, {"log-format", 5, TooNew}, {"proxy", 5, Harmful}, {"socket-options", 7, Managed},
 		{"experimental-anything", 6, Unknown},
 		{"unsafe-no-fsync", 7, Harmful}, {"force-new-cluster", 5, Harmful},
@@ -141,6 +142,7 @@ func TestValue(t *testing.T) {
 		{"auth-token", "jwt,priv-key=/k,sign-method=RS256,ttl=long", nil},
 		{"feature-gates", "LeaseCheckpoint=true", "LeaseCheckpoint=true"}, {"feature-gates", "LeaseCheckpont=true", nil},
 		{"feature-gates", "LeaseCheckpoint", nil}, {"feature-gates", "LeaseCheckpointPersist=true", nil},
+		{"feature-gates", "AllAlpha=true", "AllAlpha=true"}, {"feature-gates", "AllAlpha=true,LeaseCheckpoint=false", nil},
 		{"tls-min-version", "1.2", nil}, {"cipher-suites", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", nil},
 		{"cipher-suites", []any{"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"}, nil}, {"cipher-suites", []any{"AES"}, nil}, {"cipher-suites", []any{1.0}, nil},
 	} {

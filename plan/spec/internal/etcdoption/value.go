@@ -10,8 +10,11 @@ import (
 )
 
 // gateMinors are the feature gates and the 3.x that have them (features/etcd_features.go
-// of 3.6.5 and 3.7.3). A gate that etcd does not know is an error at its start.
+// of 3.6.0 to 3.6.16 and 3.7.0 to 3.7.3). A gate that etcd does not know is an error at its start.
+// AllAlpha and AllBeta switch all of a stage (pkg/featuregate).
 var gateMinors = map[string]string{
+	"AllAlpha":                     "67",
+	"AllBeta":                      "67",
 	"StopGRPCServiceOnDefrag":      "67",
 	"TxnModeWriteWithSharedBuffer": "67",
 	"InitialCorruptCheck":          "67",
@@ -187,7 +190,13 @@ func gates(s string, minor int) (cause, wayOut string) {
 		}
 		on[name] = b
 	}
-	if on["LeaseCheckpointPersist"] && !on["LeaseCheckpoint"] {
+	alpha := func(name string) bool {
+		if b, said := on[name]; said {
+			return b
+		}
+		return on["AllAlpha"]
+	}
+	if alpha("LeaseCheckpointPersist") && !alpha("LeaseCheckpoint") {
 		return "switches LeaseCheckpointPersist on without LeaseCheckpoint; etcd does not start with it", `Write "LeaseCheckpoint=true,LeaseCheckpointPersist=true".`
 	}
 	return "", ""
