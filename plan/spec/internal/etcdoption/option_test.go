@@ -2,6 +2,9 @@ package etcdoption
 
 import (
 	"crypto/tls"
+	"encoding/json"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"sort"
@@ -188,6 +191,38 @@ func TestCipherSuites(t *testing.T) {
 	for _, name := range cipherSuites {
 		if _, ok := tlsutil.GetCipherSuite(name); !ok {
 			t.Errorf("we know %q, and etcd does not", name)
+		}
+	}
+}
+
+// TestEtcdJudgesAlike: what Value takes etcd's own reading of the file takes,
+// and what etcd refuses there Value refuses.
+func TestEtcdJudgesAlike(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		value any
+	}{
+		{"max-txn-ops", 512.0}, {"max-txn-ops", "lots"}, {"max-txn-ops", -1.0}, {"pre-vote", true}, {"pre-vote", "yes"},
+		{"grpc-keepalive-interval", "10s"}, {"compact-hash-check-time", "30s"}, {"compact-hash-check-time", 0.0},
+		{"feature-gates", "LeaseCheckpoint=true"}, {"feature-gates", "LeaseCheckpont=true"}, {"feature-gates", "LeaseCheckpointPersist=true"},
+		{"feature-gates", "AllAlpha=true"}, {"log-format", "console"}, {"log-format", "yaml"},
+		{"tls-min-version", "TLS1.3"}, {"tls-min-version", "1.3"}, {"cipher-suites", []any{"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"}},
+	} {
+		v, cause, _ := Value(tt.name, Builtin, tt.value)
+		if f, ok := v.(float64); ok {
+			v = int64(f)
+		}
+		text, err := json.Marshal(map[string]any{tt.name: v})
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "etcd.yaml")
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := embed.ConfigFromFile(path); (err == nil) != (cause == "") {
+			t.Errorf("%s: we say %q, and etcd %v", text, cause, err)
 		}
 	}
 }
