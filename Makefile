@@ -54,6 +54,10 @@ demo-clean: ## destroy what make demo made
 test: ## run every test this machine can run; lists what was skipped and why
 	@GO='$(GO)' sh test/run.sh
 
+.PHONY: soak
+soak: ## the tests with a larger budget: a kill after every host call, in the lab (Linux, root; an hour)
+	QUORATE_SOAK=1 QUORATE_LAB=required $(GO) test -v -timeout 120m -run 'Killed' ./test/stories
+
 .PHONY: bench
 bench: ## measure the budgets of docs/performance.md, as ratios, in the lab
 	$(GO) run ./test/bench

@@ -64,6 +64,7 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 		b.servable()
 		b.rollable()
 		b.createCA()
+		b.encryptCA()
 		for _, m := range b.members {
 			b.push(m)
 			b.files(m)

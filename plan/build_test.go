@@ -96,7 +96,7 @@ func TestRoundTrip(t *testing.T) {
 	for name, edit := range map[string][2]string{
 		"format":   {`"format": 1`, `"format": 2`},
 		"kind":     {`"kind": "push"`, `"kind": "shove"`},
-		"observed": {`"value": "none "`, `"value": "x"`},
+		"observed": {`"value": "none unsealed=false "`, `"value": "x"`},
 	} {
 		if _, err := plan.Decode(bytes.Replace(b, []byte(edit[0]), []byte(edit[1]), 1)); err == nil {
 			t.Errorf("a plan with another %s was taken", name)

@@ -102,6 +102,8 @@ func (w *world) do(s plan.Step) {
 		cert := w.issue(a.Certificate)
 		w.obs.Clients[a.Name] = plan.ClientFiles{Cert: &cert, Key: true, Bundle: w.obs.CA.Cert.Fingerprint}
 	case *plan.Reach:
+	case *plan.EncryptCA:
+		w.obs.CA.Unsealed, w.obs.CA.Encrypted = false, true
 	case *plan.Start:
 		for _, m := range a.Members {
 			w.run(m.Member)

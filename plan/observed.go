@@ -37,6 +37,7 @@ type CA struct {
 	PEM       string // the certificate
 	Cert      pki.Certificate
 	Encrypted bool
+	Unsealed  bool   // a plain key lies there, and the spec wants it encrypted
 	Own       bool   // brought by the operator
 	Problem   string // why it cannot be used, "" if it can
 }
@@ -144,7 +145,7 @@ func (a Answer) health() Health {
 func (o *Observed) Facts() []Fact {
 	var out []Fact
 	add := func(key, format string, args ...any) { out = append(out, Fact{key, fmt.Sprintf(format, args...)}) }
-	add("ca", "%s %s", or(o.CA.Cert.Fingerprint, "none"), o.CA.Problem)
+	add("ca", "%s unsealed=%t %s", or(o.CA.Cert.Fingerprint, "none"), o.CA.Unsealed, o.CA.Problem)
 	if o.Recorded != nil {
 		add("recorded", "cluster %s, %s", o.Recorded.ClusterID, o.Recorded.Names())
 	}

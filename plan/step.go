@@ -127,6 +127,7 @@ var kinds = map[Kind]func() Action{
 	KindPush:        func() Action { return new(Push) },
 	KindFiles:       func() Action { return new(Files) },
 	KindCertificate: func() Action { return new(Certificates) },
+	KindEncrypt:     func() Action { return new(EncryptCA) },
 	KindReach:       func() Action { return new(Reach) },
 	KindAside:       func() Action { return new(Aside) },
 	KindStart:       func() Action { return new(Start) },

@@ -317,6 +317,8 @@ func happen(t *testing.T, w *world, words []string) {
 		}
 	case "knows-removed":
 		host().Disk.Removed = append(host().Disk.Removed, arg(1))
+	case "ca-unsealed":
+		w.obs.CA.Unsealed = true
 	case "masked":
 		host().Unit.Masked = true
 	case "drop-in":

@@ -31,3 +31,8 @@ func (r *run) unrecord(_ context.Context, _ plan.Step, a *plan.Unrecord) (outcom
 	}
 	return outcome{changed: true}, r.session.world.Authority.Forget(&plan.Forget{Files: []string{a.Path}})
 }
+
+func (r *run) encryptCA(context.Context, plan.Step, *plan.EncryptCA) (outcome, error) {
+	changed, err := r.session.world.Authority.Encrypt()
+	return outcome{changed: changed}, err
+}

@@ -451,6 +451,8 @@ func (a *authority) Operator() (*tls.Config, error) {
 	return &tls.Config{}, nil
 }
 
+func (a *authority) Encrypt() (bool, error) { return false, nil }
+
 func (a *authority) Ready() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

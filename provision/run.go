@@ -202,6 +202,7 @@ var executors = map[plan.Kind]executor{
 	plan.KindFiles:       of((*run).files),
 	plan.KindCertificate: of((*run).certificates),
 	plan.KindClient:      of((*run).issueClient),
+	plan.KindEncrypt:     of((*run).encryptCA),
 	plan.KindReach:       of((*run).reach),
 	plan.KindAside:       of((*run).aside),
 	plan.KindStart:       of((*run).start),

@@ -74,6 +74,8 @@ type Authority interface {
 	Look() (plan.CA, error)
 	// Create makes the CA. One that is there already is left alone.
 	Create(a *plan.CreateCA) error
+	// Encrypt encrypts a plain CA key where the spec wants that, and says whether it had to.
+	Encrypt() (changed bool, err error)
 	// Sign signs the public key of a CSR as asked. Opens the key, once.
 	Sign(csr []byte, r pki.Request) (pem []byte, c pki.Certificate, err error)
 	// Parse says what a certificate says; its Issuer is set if this CA signed it.

@@ -48,6 +48,8 @@ type State struct {
 	Bundle []byte
 	// Encrypted: the key is encrypted with age.
 	Encrypted bool
+	// Unsealed: a plain key lies there although it is to be encrypted: [Store.Encrypt] ends that.
+	Unsealed bool
 	// Problem says why the CA cannot sign, or be made; "" if it can. It names the way out.
 	Problem string
 }
@@ -73,6 +75,11 @@ func (s Store) Look(now time.Time) (State, error) {
 	keyPath, haveKey, err := s.findKey()
 	if err != nil {
 		return st, fmt.Errorf("cannot look for the CA key: %w", err)
+	}
+	if s.Encryption.Wanted && !s.own() {
+		if st.Unsealed, err = exists(s.plain()); err != nil {
+			return st, fmt.Errorf("cannot look for the CA key: %w", err)
+		}
 	}
 	text, err := os.ReadFile(s.certPath())
 	switch {
@@ -112,9 +119,7 @@ func (s Store) Look(now time.Time) (State, error) {
 
 // Open gives the authority, and makes the CA if there is none (created). A key
 // without its certificate, as an interrupted making leaves it, is taken up again.
-// Where encryption is wanted and the key is not encrypted yet, it is encrypted
-// now, opened once to be sure, and the plain file is removed. Nothing existing
-// is ever replaced.
+// Nothing existing is ever replaced, and a CA that is there is only read.
 func (s Store) Open(now time.Time) (a *Authority, created bool, err error) {
 	st, err := s.Look(now)
 	if err != nil {
@@ -196,7 +201,7 @@ func (s Store) findKey() (string, bool, error) {
 	return first, false, nil
 }
 
-// key reads the key, and encrypts it at rest if that is wanted and not done yet.
+// key reads the key; it changes nothing.
 func (s Store) key() (crypto.Signer, error) {
 	path, there, err := s.findKey()
 	if err != nil {
@@ -218,25 +223,46 @@ func (s Store) key() (crypto.Signer, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		if path == s.sealed() && s.Encryption.Wanted && !s.own() {
-			if err := s.removePlain(plain); err != nil {
-				return nil, err
-			}
-		}
 		return decode(path, plain)
 	}
 	text, err := readPrivate(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	key, err := decode(path, text)
-	if err != nil || !s.Encryption.Wanted || s.own() {
-		return key, err
+	return decode(path, text)
+}
+
+// Encrypt encrypts a plain CA key where that is wanted, opens what came of it
+// once to be sure, and then removes the plain file. Interrupted, it is taken up
+// again; where nothing is to be done it does nothing (changed false).
+func (s Store) Encrypt() (changed bool, err error) {
+	if !s.Encryption.Wanted || s.own() {
+		return false, nil
 	}
-	if err := s.sealPlain(text); err != nil {
-		return nil, fmt.Errorf("%s is to be encrypted: %w", path, err)
+	plain, err := readPrivate(s.plain())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	return key, nil
+	if err != nil {
+		return false, fmt.Errorf("%s is to be encrypted: %w", s.plain(), err)
+	}
+	if _, err := decode(s.plain(), plain); err != nil {
+		return false, err
+	}
+	sealed, err := os.ReadFile(s.sealed())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = s.sealPlain(plain)
+	case err == nil: // an earlier run came this far
+		var same []byte
+		if same, err = s.Encryption.open(s.sealed(), sealed); err == nil {
+			err = s.removePlain(same)
+		}
+	}
+	if err != nil {
+		return false, fmt.Errorf("%s is to be encrypted: %w", s.plain(), err)
+	}
+	return true, nil
 }
 
 func decode(path string, text []byte) (crypto.Signer, error) {
@@ -308,6 +334,9 @@ func (s Store) create(now time.Time) (*Authority, error) {
 	}
 	var key crypto.Signer
 	if there {
+		if _, err := s.Encrypt(); err != nil {
+			return fail(err)
+		}
 		if key, err = s.key(); err != nil {
 			return fail(err)
 		}

@@ -308,18 +308,28 @@ func TestSealing(t *testing.T) {
 	theirs, _ := identity(t)
 
 	s.Encryption = Encryption{Wanted: true, Recipients: []string{theirs}, IdentityFile: file}
-	if _, _, err := s.Open(now); err == nil || !strings.Contains(err.Error(), "the plain key stays") || !strings.Contains(err.Error(), "no identity in "+file+" opens it") {
+	if st, err := s.Look(now); err != nil || !st.Unsealed || !st.Exists {
+		t.Errorf("looked %+v, %v", st, err)
+	}
+	if _, _, err := s.Open(now); err != nil { // opening only reads
+		t.Errorf("opened: %v", err)
+	}
+	same(t, names(t, s.Dir), []string{"ca-key.pem", "ca.pem"})
+	if _, err := s.Encrypt(); err == nil || !strings.Contains(err.Error(), "the plain key stays") || !strings.Contains(err.Error(), "no identity in "+file+" opens it") {
 		t.Errorf("sealed itself out: %v", err)
 	}
 	same(t, names(t, s.Dir), []string{"ca-key.pem", "ca.pem"})
 
 	s.Encryption.Recipients = []string{"age1nonsense"}
-	if _, _, err := s.Open(now); err == nil || !strings.Contains(err.Error(), `recipient "age1nonsense" is not an age recipient`) {
+	if _, err := s.Encrypt(); err == nil || !strings.Contains(err.Error(), `recipient "age1nonsense" is not an age recipient`) {
 		t.Errorf("nonsense: %v", err)
 	}
 
 	s.Encryption.Recipients = []string{theirs, mine}
-	for range 2 {
+	for i := range 2 {
+		if changed, err := s.Encrypt(); err != nil || changed != (i == 0) {
+			t.Fatalf("%v %v", changed, err)
+		}
 		b, created, err := s.Open(now)
 		if err != nil || created || b.CA().Fingerprint != a.CA().Fingerprint {
 			t.Fatalf("%v %v", created, err)
@@ -353,11 +363,14 @@ func TestSealingInterrupted(t *testing.T) {
 	mine, file := identity(t)
 	sealed := s
 	sealed.Encryption = Encryption{Wanted: true, Recipients: []string{mine}, IdentityFile: file}
-	if _, _, err := sealed.Open(now); err != nil {
+	if _, err := sealed.Encrypt(); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(s.plain(), plain, 0o600); err != nil {
 		t.Fatal(err)
+	}
+	if changed, err := sealed.Encrypt(); err != nil || !changed {
+		t.Errorf("taken up again: %v %v", changed, err)
 	}
 	if b, _, err := sealed.Open(now); err != nil || b.CA().Fingerprint != a.CA().Fingerprint {
 		t.Errorf("%v", err)
@@ -369,7 +382,7 @@ func TestSealingInterrupted(t *testing.T) {
 	if err := os.WriteFile(s.plain(), other, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := sealed.Open(now); err == nil || !strings.Contains(err.Error(), "hold different keys") {
+	if _, err := sealed.Encrypt(); err == nil || !strings.Contains(err.Error(), "hold different keys") {
 		t.Errorf("another key beside it: %v", err)
 	}
 	same(t, names(t, s.Dir), []string{"ca-key.pem", "ca-key.pem.age", "ca.pem"})

@@ -55,7 +55,7 @@ func (o *operator) Look() (plan.CA, error) {
 		return plan.CA{}, err
 	}
 	return plan.CA{
-		Exists: st.Exists, PEM: string(st.Bundle), Cert: st.Certificate, Encrypted: st.Encrypted,
+		Unsealed: st.Unsealed, Exists: st.Exists, PEM: string(st.Bundle), Cert: st.Certificate, Encrypted: st.Encrypted,
 		Own: o.store.Cert != "", Problem: st.Problem,
 	}, nil
 }
@@ -90,6 +90,9 @@ func (o *operator) authority() (*authority.Authority, error) {
 	o.open, _, err = o.store.Open(now)
 	return o.open, err
 }
+
+// Encrypt implements provision.Authority.
+func (o *operator) Encrypt() (bool, error) { return o.store.Encrypt() }
 
 // Sign implements provision.Authority.
 func (o *operator) Sign(csr []byte, r pki.Request) ([]byte, pki.Certificate, error) {

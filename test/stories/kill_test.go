@@ -88,6 +88,16 @@ func (s *stage) members() {
 	}
 }
 
+// stride is how many calls lie between two kills: all of them are tried by
+// `make soak`, every fifth by an ordinary run. (In memory, provision's
+// TestCutEverywhere always cuts each of them, in three ways.)
+func stride() int {
+	if os.Getenv("QUORATE_SOAK") != "" {
+		return 1
+	}
+	return 5
+}
+
 // The first apply is killed after its first, second, … host call, each time
 // on new hosts. The next one completes.
 func TestKilledAfterEveryCallOfABootstrap(t *testing.T) {
@@ -97,7 +107,7 @@ func TestKilledAfterEveryCallOfABootstrap(t *testing.T) {
 		t.Run(fmt.Sprintf("half %d", half+1), func(t *testing.T) {
 			t.Parallel()
 			s := open(t, lab.Options{})
-			for n := half; ; n += 2 {
+			for n := half; ; n += 2 * stride() {
 				s.dir = s.folder(fmt.Sprintf("spec%d", n))
 				s.spec("")
 				ended := s.killed(n)
@@ -105,7 +115,7 @@ func TestKilledAfterEveryCallOfABootstrap(t *testing.T) {
 				s.settled()
 				s.members()
 				if ended {
-					t.Logf("%d points", n/2)
+					t.Logf("%d calls, killed after every %d of them", n, 2*stride())
 					return
 				}
 				s.check(s.Reset(s.Context()))
@@ -121,7 +131,7 @@ func TestKilledAfterEveryCallOfARoll(t *testing.T) {
 	s := open(t, lab.Options{})
 	s.spec("")
 	s.must("apply", "-y")
-	for n := 0; ; n++ {
+	for n := 0; ; n += stride() {
 		value := fmt.Sprint(n)
 		s.must("ctl", "--", "put", "/kept", value)
 		s.spec(fmt.Sprintf("server { snapshot_count = %d }", 5000+n))
@@ -133,7 +143,7 @@ func TestKilledAfterEveryCallOfARoll(t *testing.T) {
 			t.Errorf("after a kill at call %d, /kept is %q, want %q", n, got, value)
 		}
 		if ended {
-			t.Logf("%d points", n)
+			t.Logf("%d calls, killed after every %d of them", n, stride())
 			return
 		}
 	}
