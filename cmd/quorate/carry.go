@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"quorate/cmd/quorate/internal/view"
 	"quorate/plan"
 	"quorate/provision"
+	"quorate/provision/world"
 )
 
 // carrying shows plans, asks once, and carries them out one cluster after another.
@@ -140,6 +143,13 @@ func (c *carrying) approve(ctx context.Context) error {
 
 // one carries out the plan of one cluster.
 func (c *carrying) one(ctx context.Context, j *job) error {
+	if err := os.MkdirAll(filepath.Join(j.dir, ".quorate"), 0o700); err != nil {
+		return err
+	}
+	// What lies in .quorate is this machine's alone: journals, and local members with their keys.
+	if err := world.Ignore(filepath.Join(j.dir, ".quorate"), "*\n"); err != nil {
+		return err
+	}
 	progress := c.progress(j)
 	c.p.flight.begin(progress)
 	report, err := j.session.Apply(ctx, c.p.abort, j.plan, provision.RunOptions{ID: j.run, Parallelism: c.parallel, Events: func(e provision.Event) {

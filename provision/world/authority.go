@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -67,8 +68,10 @@ func (o *operator) Create(a *plan.CreateCA) error {
 	s := o.store
 	s.Dir, s.Name, s.KeyAlgorithm, s.Lifetime = within(o.cluster, a.Dir), a.CommonName, a.Algorithm, a.Lifetime
 	var err error
-	o.open, _, err = s.Open(o.clock())
-	return err
+	if o.open, _, err = s.Open(o.clock()); err != nil {
+		return err
+	}
+	return Ignore(s.Dir, ignoreKeys)
 }
 
 // authority opens the CA with its key, once. One that is not there is an
@@ -195,8 +198,14 @@ func (o *operator) IssueClient(c *plan.IssueClient) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.IssueClient(within(o.cluster, c.Dir), c.Name, c.Certificate.Algorithm, c.Certificate.Request, o.clock())
-	return err
+	dir := within(o.cluster, c.Dir)
+	if _, err = a.IssueClient(dir, c.Name, c.Certificate.Algorithm, c.Certificate.Request, o.clock()); err != nil {
+		return err
+	}
+	if rel, err := filepath.Rel(o.store.Dir, dir); err == nil && filepath.IsLocal(rel) {
+		return nil // the CA's folder says so for all below it
+	}
+	return Ignore(dir, ignoreKeys)
 }
 
 // Forget implements provision.Authority.
@@ -216,6 +225,9 @@ func (o *operator) Forget(a *plan.Forget) error {
 		}
 	}
 	for _, d := range a.Dirs {
+		if err := unignore(within(o.cluster, d)); err != nil {
+			return fmt.Errorf("cannot tidy folder %s: %w", d, err)
+		}
 		err := os.Remove(within(o.cluster, d))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, syscall.EEXIST) {
 			return fmt.Errorf("cannot remove folder %s: %w", d, err)
