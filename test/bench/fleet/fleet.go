@@ -217,6 +217,8 @@ func chores(_ context.Context, m *hosttest.Machine, c host.Command) (host.Result
 	switch strings.Join(c.Argv[1:], " ") {
 	case "keys":
 		out, err = makeKeys(m, c.Stdin)
+	case "probe": // on one machine everybody reaches everybody
+		return host.Result{Stdout: []byte("{}")}, nil
 	case "certificates":
 		out, err = install(m, c.Stdin)
 	default:
