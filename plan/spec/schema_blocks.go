@@ -57,7 +57,7 @@ func memberBlock() *block {
 			{name: "client_port", kind: kindNumber, def: "2379", min: 1, max: 65535, doc: "port for clients; the n-th local member gets 2379, 2389, 2399, …"},
 			{name: "peer_port", kind: kindNumber, def: "2380", min: 1, max: 65535, doc: "port for the other members; the n-th local member gets 2380, 2390, 2400, …"},
 			{name: "metrics_port", kind: kindNumber, def: "0", max: 65535, example: "2381", doc: "port on 127.0.0.1 for /metrics and /health over plain HTTP; 0 is off"},
-			{name: "extra_sans", kind: kindStrings, def: "[]", example: `["etcd1.example.com"]`, doc: "further names and addresses for this member's server certificate"},
+			{name: "extra_sans", kind: kindStrings, def: "[]", example: `["etcd1.example.com"]`, doc: "further names and addresses for this member's server and peer certificates"},
 		},
 		blocks: []*block{connectionBlock("How this member's host is reached, where it differs from the cluster's connection.")},
 	}
