@@ -1,0 +1,109 @@
+package stories
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"quorate/test/lab"
+)
+
+// A disk that comes back blank does not start as new, by itself or by an apply:
+// the unit refuses and says why, the plan holds it, and with the disk back the
+// member serves again. Nothing that was acknowledged is lost meanwhile.
+func TestBlankDiskDoesNotStartAsNew(t *testing.T) {
+	t.Parallel()
+	s := open(t, lab.Options{})
+	s.spec(quick)
+	s.must("apply", "-y")
+	s.settled()
+	s.must("ctl", "--", "put", "/kept", "v")
+	const unit, member = "quorate-lab.service", "/var/lib/quorate/lab/member"
+	h := s.Host(2)
+	if left := s.shell(h, "ls /etc/quorate/lab"); strings.Contains(left, "bootstrap.yaml") || !strings.Contains(left, "formed.json") {
+		t.Fatalf("the host of a member that serves has %q", left)
+	}
+	s.shell(h, "systemctl stop "+unit+" && mv "+member+" /root/member && systemctl start --no-block "+unit)
+	s.shell(h, "timeout 30 sh -c 'until journalctl -u "+unit+" | grep -q \"has served\"; do sleep 0.2; done'")
+	p := s.plan(held)
+	if got := reasons(p); !slices.Contains(got, "data-lost etcd3") {
+		t.Errorf("held are %q", got)
+	}
+	if p.Before.Healthy != 2 || p.Before.Total != 3 {
+		t.Errorf("voters %v", p.Before)
+	}
+	s.refused(held, []string{"etcd3", "data-lost"}, "apply", "-y")
+	if got := s.must("ctl", "--", "get", "/kept", "--print-value-only").stdout; got != "v\n" {
+		t.Errorf("/kept is %q", got)
+	}
+	s.shell(h, "systemctl stop "+unit+" && rm -rf "+member+" && mv /root/member "+member)
+	s.must("apply", "-y")
+	s.settled()
+	s.members()
+}
+
+// Hosts that forbid forwarding, and a WAL in a folder of its own that is a mount
+// point: both work, and so does a unit that the administrator has changed or masked.
+func TestHardenedHosts(t *testing.T) {
+	t.Parallel()
+	s := open(t, lab.Options{})
+	const unit = "quorate-lab.service"
+	for _, h := range s.Hosts() {
+		s.shell(h, `echo 'AllowTcpForwarding no' >/etc/ssh/sshd_config.d/00-hard.conf
+			systemctl reload ssh
+			mkdir -p /srv/wal && mount -t tmpfs -o size=300m none /srv/wal`)
+	}
+	s.spec("server {\n  wal_dir = \"/srv/wal\"\n  quota_backend_bytes = \"64MiB\"\n}")
+	s.must("apply", "-y")
+	s.settled()
+	h := s.Host(1)
+	if got := s.shell(h, "ls /srv/wal"); strings.TrimSpace(got) != "wal" {
+		t.Errorf("/srv/wal holds %q", got)
+	}
+	s.shell(h, "mkdir -p /etc/systemd/system/"+unit+".d && printf '[Service]\\nNice=5\\n' >/etc/systemd/system/"+unit+".d/nice.conf && systemctl daemon-reload")
+	if p := s.plan(0); len(p.Notes) == 0 || !strings.Contains(strings.Join(p.Notes, "\n"), "nice.conf") {
+		t.Errorf("a drop-in is not shown: %q", p.Notes)
+	}
+}
+
+// A changed client port is a roll like any other; a process that keeps ending
+// is held with the cause; and other hosts under the name of a cluster that was
+// formed are not made a second one.
+func TestPortsLoopsAndExchangedHosts(t *testing.T) {
+	t.Parallel()
+	s := open(t, lab.Options{})
+	s.spec("")
+	s.must("apply", "-y")
+	s.settled()
+	s.spec("client_port = 12379")
+	p := s.plan(pending)
+	if p.Before.Healthy != 3 || p.After.Healthy != 3 {
+		t.Errorf("voters %v, afterwards %v", p.Before, p.After)
+	}
+	r := s.must("apply", "-y")
+	if !strings.Contains(r.stdout, ":12379") {
+		t.Errorf("it does not say where the cluster serves:\n%s", r.stdout)
+	}
+	s.settled()
+	s.must("ctl", "--", "put", "/new", "port")
+
+	const unit = "quorate-lab.service"
+	h := s.Host(2)
+	s.shell(h, "systemctl stop "+unit+" && chown -R root:root /var/lib/quorate/lab/member && systemctl start --no-block "+unit)
+	s.shell(h, "timeout 60 sh -c 'until [ $(systemctl show -P NRestarts "+unit+") -ge 3 ]; do sleep 0.2; done'")
+	s.refused(held, []string{"etcd3", "not-serving", "permission denied"}, "apply", "-y")
+	s.shell(h, "chown -R quorate:quorate /var/lib/quorate/lab/member")
+	s.healthy()
+	s.must("apply", "-y")
+	s.settled()
+
+	s.check(s.Reset(s.Context()))
+	if got := reasons(s.plan(held)); !slices.Contains(got, "cluster-gone lab") {
+		t.Errorf("held are %q", got)
+	}
+	s.refused(held, []string{"cluster-gone"}, "apply", "-y")
+	s.refused(held, []string{"cluster-gone"}, "destroy", "-y")
+	s.must("destroy", "-y", "--forget")
+	s.must("apply", "-y")
+	s.settled()
+}
