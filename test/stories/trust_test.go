@@ -75,7 +75,7 @@ func TestPortsLoopsAndExchangedHosts(t *testing.T) {
 	s.spec("")
 	s.must("apply", "-y")
 	s.settled()
-	s.spec("client_port = 12379")
+	s.write("main.hcl", strings.NewReplacer("{ address", "{\n    address", "\" }\n", "\"\n    client_port = 12379\n  }\n").Replace(cluster("lab", "", s.Hosts())))
 	p := s.plan(pending)
 	if p.Before.Healthy != 3 || p.After.Healthy != 3 {
 		t.Errorf("voters %v, afterwards %v", p.Before, p.After)
