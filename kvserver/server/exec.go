@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,13 @@ import (
 
 	"quorate/kvserver"
 )
+
+// The kernel keeps for each thread which signal it gets when its parent dies
+// (prctl(2), PR_SET_PDEATHSIG), and after an exec there is only the thread that
+// asked for it. A supervisor's child must therefore become the second stage on
+// its first thread, the one that the supervisor started; else it outlives a
+// supervisor that was killed. Only here can the main goroutine be kept there.
+func init() { runtime.LockOSThread() }
 
 // stageEnv tells the second stage of this process from a first one whose
 // parent happened to be a second stage: "PID:FD". Its settings come through
@@ -44,7 +52,7 @@ func second(environ []string, pid int) ([]byte, error) {
 // the upstream etcd at path etcd, in either case with the digest in its
 // environment, so that /proc/PID/environ tells what runs. notify (lines of
 // sd_notify) is told as well, for where there is no /proc. It returns only on
-// failure.
+// failure, and it belongs into the main goroutine.
 func become(l Loaded, argv, environ []string, etcd string, notify func(string)) error {
 	env := without(environ, kvserver.ConfigDigestEnv, stageEnv)
 	if l.Digest != "" {
