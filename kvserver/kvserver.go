@@ -37,6 +37,16 @@ type Status struct {
 	Errors           []string `json:"errors,omitempty"`
 }
 
+// Hash is a member's hash of its keys and values up to a revision
+// (Maintenance.HashKV). What lies below the compact revision counts only as far
+// as it is still there, so two hashes can be compared only if both revisions
+// are the same; members that hold the same then have the same hash.
+type Hash struct {
+	Hash            uint32
+	Revision        int64 // up to which
+	CompactRevision int64 // up to which the member had compacted, -1: never
+}
+
 // ConfigDigestEnv is the environment variable that carries the [ConfigDigest]
 // a member was started with. kvserver sets it itself, from the bytes it read,
 // before the member starts; so /proc/PID/environ tells what runs, not what

@@ -57,7 +57,7 @@ func newRig(t testing.TB, hcl string) *rig {
 		t.Fatal(diags)
 	}
 	r := &rig{t: t, cluster: s.Clusters[0], world: hosttest.NewWorld(), ca: &authority{}, binary: "kvserver binary 1"}
-	r.etcd = &etcd{members: map[string]*node{}, violations: map[string]bool{}}
+	r.etcd = &etcd{members: map[string]*node{}, violations: map[string]bool{}, revision: 1}
 	for i, m := range r.cluster.Members {
 		machine := hosttest.NewMachine(m.Name)
 		machine.SetPatience(30 * time.Second) // only a start that never comes true waits that long, and fails its test
@@ -183,6 +183,9 @@ type etcd struct {
 	least      int // fewest healthy voters seen since watch
 	watching   bool
 	violations map[string]bool
+	revision   int64 // of the newest write
+	// hashing is told of each question for a hash, before it is answered.
+	hashing func(member string, revision int64)
 }
 
 type node struct {
@@ -191,8 +194,11 @@ type node struct {
 	machine *hosttest.Machine
 	addr    string
 	up      bool
-	deaf    bool // runs and answers nobody
-	joined  bool // has been started: an empty disk would be a loss
+	deaf    bool           // runs and answers nobody
+	hash    kvserver.Hash  // of its keys; the revision is the one that is asked for
+	memory  *kvserver.Hash // of the moment at which it compacted at that revision, if it remembers
+	lag     int64          // its newest revision is so much smaller
+	joined  bool           // has been started: an empty disk would be a loss
 }
 
 func (e *etcd) start(name string, p *hosttest.Process) error {
@@ -362,11 +368,36 @@ func (a *admin) Status(ctx context.Context, name string) (kvserver.Status, error
 	if m.deaf {
 		return kvserver.Status{}, context.DeadlineExceeded
 	}
-	st := kvserver.Status{ClusterID: 7, MemberID: m.id, Version: "3.7.3", Revision: 1, RaftAppliedIndex: 5}
+	st := kvserver.Status{ClusterID: 7, MemberID: m.id, Version: "3.7.3", Revision: a.etcd.revision - m.lag, RaftAppliedIndex: 5}
 	if l := a.etcd.members[a.etcd.leader]; l != nil {
 		st.Leader = l.id
 	}
 	return st, nil
+}
+
+func (a *admin) HashKV(ctx context.Context, name string, revision int64) (kvserver.Hash, error) {
+	if err := a.reach(ctx, name); err != nil {
+		return kvserver.Hash{}, err
+	}
+	if f := a.etcd.hashing; f != nil {
+		f(name, revision)
+	}
+	a.etcd.mu.Lock()
+	defer a.etcd.mu.Unlock()
+	m := a.etcd.members[name]
+	h := m.hash
+	switch {
+	case revision == 0:
+		revision = a.etcd.revision - m.lag
+	case m.memory != nil && revision == m.memory.Revision:
+		return *m.memory, nil
+	case revision < h.CompactRevision:
+		return kvserver.Hash{}, kvserver.ErrCompacted
+	case revision > a.etcd.revision-m.lag:
+		return kvserver.Hash{}, errors.New("etcdserver: mvcc: required revision is a future revision")
+	}
+	h.Revision = revision
+	return h, nil
 }
 
 func (a *admin) MoveLeader(ctx context.Context, leader string, to uint64) error {

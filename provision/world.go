@@ -62,6 +62,9 @@ type Admin interface {
 	Members(ctx context.Context, via string) ([]kvserver.Member, error)
 	// Status is the member's own word; it answers without a quorum too.
 	Status(ctx context.Context, name string) (kvserver.Status, error)
+	// HashKV is the hash of a member's keys up to a revision, 0 for its newest; see kvserver.Hash. It reads the
+	// whole database of that member, which applies no writes meanwhile.
+	HashKV(ctx context.Context, name string, revision int64) (kvserver.Hash, error)
 	// MoveLeader asks the leader to hand over to the member with that id.
 	MoveLeader(ctx context.Context, leader string, to uint64) error
 	Close() error

@@ -2,11 +2,8 @@ package main
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-
-	bolt "go.etcd.io/bbolt"
 
 	"quorate/kvserver/servertest"
 )
@@ -74,25 +71,7 @@ func TestInitialCorruptCheck(t *testing.T) {
 	if err := m3.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	db, err := bolt.Open(filepath.Join(m3.DataDir, "member", "snap", "db"), 0o600, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	changed := false
-	err = db.Update(func(tx *bolt.Tx) error {
-		b := tx.Bucket([]byte("key"))
-		return b.ForEach(func(k, v []byte) error {
-			if text := string(v); strings.Contains(text, "MARKER") {
-				changed = true
-				return b.Put(k, []byte(strings.ReplaceAll(text, "MARKER", "marker")))
-			}
-			return nil
-		})
-	})
-	if err != nil || !changed {
-		t.Fatal(err, changed)
-	}
-	if err := db.Close(); err != nil {
+	if err := servertest.Corrupt(m3.DataDir, "MARKER", "marker"); err != nil {
 		t.Fatal(err)
 	}
 	start(m3)

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"quorate/kvserver/servertest"
 )
 
 // TestMain lets this binary be quorate as well, when it is called so.
@@ -62,6 +64,8 @@ func TestScript(t *testing.T) {
 			"replace": cmdReplace,
 			"mode":    cmdMode,
 			"code":    cmdCode,
+			"crash":   cmdCrash,
+			"corrupt": cmdCorrupt,
 		},
 	})
 }
@@ -120,8 +124,11 @@ func freePorts(n int) ([]int, error) {
 
 // killLeft ends the processes of clusters that a failed story left behind, by
 // the pids in their own state files.
-func killLeft(t *testing.T, dir string) {
-	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+func killLeft(t *testing.T, dir string) { _ = killAll(dir, t.Logf) }
+
+// killAll kills the members whose state files lie below dir, and their supervisors first.
+func killAll(dir string, log func(format string, args ...any)) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.Name() != "state.json" {
 			return nil
 		}
@@ -132,7 +139,7 @@ func killLeft(t *testing.T, dir string) {
 		if b, err := os.ReadFile(path); err == nil && json.Unmarshal(b, &state) == nil {
 			for _, pid := range []int{state.SupervisorPID, state.PID} {
 				if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); pid > 1 && err == nil && strings.Contains(exe, "kvserver") {
-					t.Logf("killing %d", pid)
+					log("killing %d", pid)
 					_ = syscall.Kill(pid, syscall.SIGKILL)
 				}
 			}
@@ -156,6 +163,26 @@ func cmdLock(ts *testscript.TestScript, _ bool, args []string) {
 	_, err = f.Write(append(b, '\n'))
 	ts.Check(err)
 	ts.Defer(func() { f.Close() })
+}
+
+// cmdCrash kills the local members below a folder, as a power cut would: crash DIR.
+func cmdCrash(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: crash DIR")
+	}
+	killed := 0
+	ts.Check(killAll(ts.MkAbs(args[0]), func(string, ...any) { killed++ }))
+	if killed == 0 {
+		ts.Fatalf("nothing runs below %s", args[0])
+	}
+}
+
+// cmdCorrupt changes a value in the data of a member that does not run: corrupt DATADIR OLD NEW.
+func cmdCorrupt(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: corrupt DATADIR OLD NEW")
+	}
+	ts.Check(servertest.Corrupt(ts.MkAbs(args[0]), args[1], args[2]))
 }
 
 // cmdReplace edits a file: replace FILE OLD NEW.

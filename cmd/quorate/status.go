@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quorate/cmd/quorate/internal/view"
+	"quorate/plan"
 )
 
 // StatusOptions of the verb status.
@@ -14,6 +15,7 @@ type StatusOptions struct {
 	specOptions
 	hostOptions
 	outputOptions
+	Hash bool
 }
 
 func newStatusCommand(p *process) *cobra.Command {
@@ -25,9 +27,18 @@ func newStatusCommand(p *process) *cobra.Command {
 etcdctl endpoint health), the member list, each endpoint's status, the units, and
 when certificates expire. Nothing is changed and no lock is taken.
 
-The exit code is 1 if any member of the spec is not healthy.`,
+With --hash every member is asked for the hash of its keys at one revision, the
+smallest that all of them have: members that hold the same give the same. Those
+that differ from more than half of the voters are named. It reads the whole
+database of one member after another, and a member applies no writes meanwhile.
+With etcd's authentication on only a user with the role root may ask: name such
+a client with --client.
+
+The exit code is 1 if any member of the spec is not healthy, and with --hash also
+if it was not seen that all members hold the same.`,
 		Example: `  quorate status
-  quorate status --cluster lab --json | jq .healthy`,
+  quorate status --cluster lab --json | jq .healthy
+  quorate status --hash                    # does every member hold the same?`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runStatus(cmd.Context(), p, o, viewOptions(p, cmd, o.outputOptions))
@@ -36,6 +47,7 @@ The exit code is 1 if any member of the spec is not healthy.`,
 	o.specOptions.AddFlags(p, cmd)
 	o.addClient(cmd.Flags())
 	cmd.Flags().IntVar(&o.Parallelism, "parallelism", 10, "how many clusters are looked at at a time; 0 is no bound")
+	cmd.Flags().BoolVar(&o.Hash, "hash", false, "compare the data of all members at one revision")
 	o.addJSON(cmd.Flags(), "print it as JSON, one document for each cluster")
 	return cmd
 }
@@ -60,7 +72,14 @@ func runStatus(ctx context.Context, p *process, o StatusOptions, v view.Options)
 			continue
 		}
 		s := view.StatusOf(j.cluster, j.observed, p.now())
-		if !s.Healthy {
+		if o.Hash {
+			h, err := j.session.Hashes(ctx, j.observed)
+			if err != nil {
+				return fmt.Errorf("cannot compare the data of cluster %q: %w", j.cluster.Name, err)
+			}
+			s.Compare(h)
+		}
+		if !s.Healthy || s.Data != nil && s.Data.Same != plan.Same {
 			worst = worse(worst, said(exitFailed))
 		}
 		if o.JSON {

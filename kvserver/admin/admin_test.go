@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"quorate/kvserver"
 	"quorate/kvserver/admin"
 	"quorate/kvserver/servertest"
 )
@@ -88,6 +91,18 @@ func TestCluster(t *testing.T) {
 			t.Errorf("%+v %v", h, err)
 		}
 		hashes[h.Hash] = true
+	}
+	if h, err := a.HashKV(ctx, "m1", 0); err != nil || h.Revision != revision {
+		t.Errorf("of the newest revision: %+v %v", h, err)
+	}
+	if _, err := a.HashKV(ctx, "m1", revision+1); err == nil || errors.Is(err, kvserver.ErrCompacted) {
+		t.Errorf("of a revision to come: %v", err)
+	}
+	if err := compact(ctx, c, revision); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.HashKV(ctx, "m1", revision-1); !errors.Is(err, kvserver.ErrCompacted) {
+		t.Errorf("of a revision that was compacted: %v", err)
 	}
 	if len(hashes) != 1 {
 		t.Errorf("the members have different hashes: %v", hashes)
@@ -277,4 +292,15 @@ func TestFailures(t *testing.T) {
 	if _, err := admin.New(admin.Config{}).Status(ctx, "m9"); err == nil || !strings.Contains(err.Error(), `"m9": it is not among the endpoints`) {
 		t.Errorf("%v", err)
 	}
+}
+
+// compact has etcd's own client compact the keys.
+func compact(ctx context.Context, c *servertest.Cluster, revision int64) error {
+	v3, err := clientv3.New(clientv3.Config{Endpoints: []string{"https://" + c.Members[0].Endpoint().Address}, TLS: c.TLS()})
+	if err != nil {
+		return err
+	}
+	defer v3.Close()
+	_, err = v3.Compact(ctx, revision)
+	return err
 }

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,23 +51,20 @@ func (c *Client) Remove(ctx context.Context, via string, id uint64) ([]kvserver.
 	return memberList(r.Members), nil
 }
 
-// Hash is a member's hash of its keys and values up to a revision.
-type Hash struct {
-	Hash            uint32
-	Revision        int64 // up to which
-	CompactRevision int64
-}
-
-// HashKV asks one member for the hash up to a revision; 0 is its newest one.
-// Two members agree if revision and compact revision are equal and the hashes are.
-func (c *Client) HashKV(ctx context.Context, name string, revision int64) (Hash, error) {
+// HashKV asks one member for the hash up to a revision; 0 is its newest one. It
+// reads all keys of the member's database, and that member applies no writes
+// meanwhile. A revision that the member has compacted is [kvserver.ErrCompacted].
+// One at which it has compacted may be answered from memory, with the hash and the
+// compact revision of that moment (storage/mvcc/hash.go, since 3.5.5); 0 never is.
+func (c *Client) HashKV(ctx context.Context, name string, revision int64) (kvserver.Hash, error) {
 	r, err := call(ctx, c, name, "hash the keys", maintenance, func(ctx context.Context, s pb.MaintenanceClient) (*pb.HashKVResponse, error) {
 		return s.HashKV(ctx, &pb.HashKVRequest{Revision: revision})
 	})
 	if err != nil {
-		return Hash{}, err
+		return kvserver.Hash{}, err
 	}
-	return Hash{Hash: r.Hash, Revision: r.HashRevision, CompactRevision: r.CompactRevision}, nil
+	// Before 3.6 the answer does not say up to which revision; the header has the newest one.
+	return kvserver.Hash{Hash: r.Hash, Revision: cmp.Or(r.HashRevision, revision, r.GetHeader().GetRevision()), CompactRevision: r.CompactRevision}, nil
 }
 
 // Alarm is raised by one member and stops writes until it is disarmed.

@@ -108,9 +108,10 @@ var words = []struct {
 	{rpctypes.ErrGRPCMemberNotEnoughStarted, ErrUnhealthy},
 	{rpctypes.ErrGRPCTooManyLearners, ErrTooManyLearners},
 	{rpctypes.ErrGRPCNotSupportedForLearner, ErrIsLearner},
+	{rpctypes.ErrGRPCCompacted, kvserver.ErrCompacted},
 }
 
-// Is matches the sentinels above by etcd's own words.
+// Is matches the sentinels of the table by etcd's own words.
 func (e *AnswerError) Is(target error) bool {
 	// etcd bounds a request by itself (5 s and two election timeouts) and then
 	// answers with its own context's error: it found no quorum meanwhile.

@@ -17,7 +17,8 @@ import (
 // of `status --json`: names there do not change their meaning.
 type Status struct {
 	Cluster string `json:"cluster"`
-	// Healthy: every member of the spec answers a linearizable read, votes, and has no alarm.
+	// Healthy: every member of the spec answers a linearizable read, votes, and has no alarm; and no
+	// member's data was seen to differ.
 	Healthy bool `json:"healthy"`
 	// Voters as far as they can be told: without a member list, the spec's.
 	Voters   int `json:"voters"`
@@ -30,9 +31,11 @@ type Status struct {
 	Members []MemberStatus `json:"members"`
 	// Unexpected are members that the cluster lists and the spec does not.
 	Unexpected []kvserver.Member `json:"unexpected_members,omitempty"`
-	CA         *Expiry           `json:"ca,omitempty"`
-	Clients    []Expiry          `json:"clients,omitempty"`
-	Problems   []string          `json:"problems,omitempty"`
+	// Data is the comparison of the members' data, nil if it was not asked for.
+	Data     *DataStatus `json:"data,omitempty"`
+	CA       *Expiry     `json:"ca,omitempty"`
+	Clients  []Expiry    `json:"clients,omitempty"`
+	Problems []string    `json:"problems,omitempty"`
 }
 
 // MemberStatus is one member of the spec.

@@ -54,6 +54,20 @@ func relist(o *plan.Observed, change func([]kvserver.Member) []kvserver.Member) 
 	}
 }
 
+// compared is what the members said of their data in a story about that.
+var compared = map[string]plan.Hashes{
+	"status-differ.txt": {Revision: 700, Voters: 3, Answers: map[string]plan.HashAnswer{
+		"etcd1": {Hash: &kvserver.Hash{Hash: 4010, Revision: 700, CompactRevision: 600}},
+		"etcd2": {Hash: &kvserver.Hash{Hash: 17, Revision: 700, CompactRevision: 600}},
+		"etcd3": {Hash: &kvserver.Hash{Hash: 4010, Revision: 700, CompactRevision: 600}},
+	}},
+	"status-apart.txt": {Revision: 700, Voters: 3, Answers: map[string]plan.HashAnswer{
+		"etcd1": {Hash: &kvserver.Hash{Hash: 4010, Revision: 700, CompactRevision: 600}},
+		"etcd2": {Hash: &kvserver.Hash{Hash: 17, Revision: 700, CompactRevision: 650}},
+		"etcd3": {Problem: "cannot hash the keys: member \"etcd3\": etcdserver: permission denied"},
+	}},
+}
+
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*spec.Cluster, *plan.Observed){
@@ -89,6 +103,8 @@ func TestStatus(t *testing.T) {
 			relist(o, func(l []kvserver.Member) []kvserver.Member { return l[:2] })
 			o.Cluster.Answers["etcd3"] = plan.Answer{Asked: plan.Dead, Problem: "connection refused"}
 		},
+		"status-differ.txt": func(*spec.Cluster, *plan.Observed) {},
+		"status-apart.txt":  func(*spec.Cluster, *plan.Observed) {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -96,6 +112,9 @@ func TestStatus(t *testing.T) {
 			o := observed(c)
 			change(c, o)
 			s := StatusOf(c, o, now)
+			if h, ok := compared[name]; ok {
+				s.Compare(h)
+			}
 			var b bytes.Buffer
 			if err := StatusText(&b, s, Options{Now: now}); err != nil {
 				t.Fatal(err)

@@ -40,6 +40,9 @@ func StatusText(w io.Writer, s Status, o Options) error {
 		d.line("")
 		d.table([]string{"Endpoint", "ID", "Version", "DB size", "In use", "Is leader", "Is learner", "Raft term", "Raft index", "Raft applied index", "Errors"}, rows)
 	}
+	if s.Data != nil {
+		d.data(s.Data)
+	}
 	d.line("")
 	d.table([]string{"Certificate of", "Profile", "Expires", "Left", "State"}, expiries(s, o.Now))
 	return d.err
