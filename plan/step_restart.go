@@ -90,9 +90,14 @@ func (b *builder) rollable() {
 }
 
 // restarts rolls what runs with something else than it should through the
-// members: one at a time, followers first, the leader last.
+// members: one at a time, followers first, the leader last. But whose host
+// holds what is new already, since an earlier run was cut before its restart,
+// goes before all others, the leader too: until it serves with that, nobody
+// knows whether it can, and no second host may get it (see canary).
 func (b *builder) restarts() {
-	for _, m := range b.leaderLast(b.members) {
+	order := b.leaderLast(b.members)
+	slices.SortStableFunc(order, func(x, y *member) int { return b.awaited(y) - b.awaited(x) })
+	for _, m := range order {
 		if !m.rolls {
 			continue
 		}
@@ -102,6 +107,14 @@ func (b *builder) restarts() {
 			Action: &Restart{Unit: m.layout.Unit, ExeDigest: m.want.exe, ConfigDigest: m.want.config, Voters: b.now.Voters().Total, Wait: startWait},
 		}})
 	}
+}
+
+// awaited is 1 for a member that is to be restarted with what lies on its host already, 0 for everybody else.
+func (b *builder) awaited(m *member) int {
+	if m.rolls && !b.restages(m) {
+		return 1
+	}
+	return 0
 }
 
 // leaderLast gives the members in their order, but the leader, if it is known and among them, at the end.
@@ -158,6 +171,11 @@ func (b *builder) renews(m *member) bool {
 	if m.host.Unit.PID != 0 && !m.host.Unit.Looping() {
 		return len(m.stale) > 0
 	}
+	return b.restages(m)
+}
+
+// restages reports whether what a member starts from is put on its host by this plan: a binary, its configuration, its unit.
+func (b *builder) restages(m *member) bool {
 	files, _ := b.unwritten(m)
 	return len(b.lacking(m)) > 0 || files != nil && slices.ContainsFunc(files.Files, func(f WriteFile) bool {
 		return f.Path == m.layout.EtcdYAML || f.Path == m.layout.UnitFile
