@@ -9,11 +9,13 @@ import (
 	"strings"
 
 	"filippo.io/age"
+	"filippo.io/age/agessh"
 	"filippo.io/age/armor"
+	"golang.org/x/crypto/ssh"
 )
 
 // Encryption of the CA key at rest with age: with a passphrase, or to
-// recipients (age1…) with the identity file that opens it again. The zero
+// recipients (age1…, or SSH public keys) with the identity file that opens it again. The zero
 // value is none.
 type Encryption struct {
 	// Wanted says that the key is to be encrypted.
@@ -50,16 +52,40 @@ func (e Encryption) passphrase(path string, fresh bool) (string, error) {
 	return p, err
 }
 
+// sealed encrypts a key, and gives what came of it only once that has been
+// opened here: a recipient whose identity is not at hand would lock the operator out.
+func (e Encryption) sealed(path string, plain []byte) ([]byte, error) {
+	if len(e.Recipients) == 0 && e.Passphrase == "" {
+		p, err := e.passphrase(path, true) // asked once, for both ways
+		if err != nil {
+			return nil, err
+		}
+		e.Passphrase = p
+	}
+	sealed, err := e.seal(path, plain)
+	if err != nil {
+		return nil, err
+	}
+	back, err := e.open(path, sealed)
+	if err != nil {
+		return nil, fmt.Errorf("what was encrypted cannot be opened here: %w", err)
+	}
+	if !bytes.Equal(back, plain) {
+		return nil, errors.New("what was encrypted opens to something else")
+	}
+	return sealed, nil
+}
+
 // seal encrypts a key; the armored form, so that it can live in a repository.
 // open gives it back, if this operator can.
 func (e Encryption) seal(path string, plain []byte) (sealed []byte, err error) {
 	var recipients []age.Recipient
 	for _, r := range e.Recipients {
-		parsed, err := age.ParseRecipients(strings.NewReader(r))
-		if err != nil || len(parsed) != 1 {
-			return nil, fmt.Errorf("recipient %q is not an age recipient (age1…)", r)
+		parsed, err := recipient(r)
+		if err != nil {
+			return nil, err
 		}
-		recipients = append(recipients, parsed...)
+		recipients = append(recipients, parsed)
 	}
 	if len(recipients) == 0 {
 		p, err := e.passphrase(path, true)
@@ -93,23 +119,70 @@ func (e Encryption) seal(path string, plain []byte) (sealed []byte, err error) {
 	return b.Bytes(), nil
 }
 
+// recipient is a public key that the CA's key is encrypted for: age's own, or an SSH one.
+func recipient(text string) (age.Recipient, error) {
+	if strings.HasPrefix(text, "ssh-") {
+		r, err := agessh.ParseRecipient(text)
+		if err != nil {
+			return nil, fmt.Errorf("recipient %q is not an SSH public key of a kind that age encrypts for (ssh-ed25519, ssh-rsa): %w", text, err)
+		}
+		return r, nil
+	}
+	parsed, err := age.ParseRecipients(strings.NewReader(text))
+	if err != nil || len(parsed) != 1 {
+		return nil, fmt.Errorf("recipient %q is not an age recipient (age1…)", text)
+	}
+	return parsed[0], nil
+}
+
+// identities are the private keys in the identity file: age's own, one a line,
+// or one SSH key, of which the passphrase is asked only if it turns out to be the right one.
+func (e Encryption) identities() ([]age.Identity, error) {
+	if e.IdentityFile == "" {
+		return nil, nil
+	}
+	content, err := os.ReadFile(e.IdentityFile)
+	if err != nil {
+		return nil, fmt.Errorf("identity file: %w", err)
+	}
+	// What the libraries say is left out: they quote what they could not read, and that may be a secret.
+	bad := fmt.Errorf("identity file %s: it does not hold age identities (AGE-SECRET-KEY-1…), one a line, or an SSH private key (ed25519, rsa)", e.IdentityFile)
+	if !bytes.Contains(content, []byte("PRIVATE KEY-----")) {
+		ids, err := age.ParseIdentities(bytes.NewReader(content))
+		if err != nil {
+			return nil, bad
+		}
+		return ids, nil
+	}
+	id, err := agessh.ParseIdentity(content)
+	var locked *ssh.PassphraseMissingError
+	if errors.As(err, &locked) && locked.PublicKey != nil {
+		id, err = agessh.NewEncryptedSSHIdentity(locked.PublicKey, content, func() ([]byte, error) {
+			if e.Prompt == nil {
+				return nil, refusal{fmt.Errorf("identity file %s wants a passphrase and nobody is there to ask", e.IdentityFile)}
+			}
+			p, err := e.Prompt("Passphrase for the SSH key "+e.IdentityFile, false)
+			if err != nil {
+				return nil, refusal{err}
+			}
+			return []byte(p), nil
+		})
+	}
+	if err != nil {
+		return nil, bad
+	}
+	return []age.Identity{id}, nil
+}
+
 // open decrypts what seal (or the age command, armored or not) encrypted.
 func (e Encryption) open(path string, sealed []byte) ([]byte, error) {
 	var in io.Reader = bytes.NewReader(sealed)
 	if bytes.HasPrefix(bytes.TrimSpace(sealed), []byte(armor.Header)) {
 		in = armor.NewReader(bytes.NewReader(bytes.TrimSpace(sealed)))
 	}
-	var ids []age.Identity
-	if e.IdentityFile != "" {
-		f, err := os.Open(e.IdentityFile)
-		if err != nil {
-			return nil, fmt.Errorf("identity file: %w", err)
-		}
-		defer f.Close()
-		if ids, err = age.ParseIdentities(f); err != nil {
-			// age quotes the line that it could not read; that line may be a secret.
-			return nil, fmt.Errorf("identity file %s: it does not hold age identities (AGE-SECRET-KEY-1…), one a line", e.IdentityFile)
-		}
+	ids, err := e.identities()
+	if err != nil {
+		return nil, err
 	}
 	ids = append(ids, &asking{e: e, path: path})
 	r, err := age.Decrypt(in, ids...)
