@@ -42,7 +42,7 @@ func ansible(ctx context.Context, b *bench) ([]Result, error) {
 		return nil, err
 	}
 	r := against(p.ours, p.theirs) // the play's time over quorate's
-	r.Work, r.Limit, r.AtLeast = "the same: Ansible play with kubeasz's task list ÷ quorate apply", 12, true
+	r.Work, r.Limit, r.AtLeast = "the same: Ansible play with kubeasz's task list ÷ quorate apply", 6, true
 	version, err := exec.CommandContext(ctx, "ansible-playbook", "--version").Output()
 	if err != nil {
 		return nil, err

@@ -44,7 +44,7 @@ func fresh(ctx context.Context, b *bench) ([]Result, error) {
 		return nil, err
 	}
 	r := against(p.ours, p.theirs)
-	r.Work, r.Limit = "fresh 3-member TLS cluster, 3 hosts, cold: quorate apply ÷ hand-tuned parallel shell script", 1.5
+	r.Work, r.Limit = "fresh 3-member TLS cluster, 3 hosts, cold: quorate apply ÷ hand-tuned parallel shell script", 1.2
 	w := against(warm.ours, warm.theirs)
 	r.Notes = []string{
 		spread("quorate", p.ours, "s"), spread("script", p.theirs, "s"),

@@ -87,10 +87,11 @@ func run(ctx context.Context, args []string, out, errs io.Writer) (int, error) {
 	}
 	defer b.close()
 	rep := Report{Machine: machine(), Began: time.Now().UTC().Truncate(time.Second)}
-	for _, r := range rows() {
-		if len(o.only) > 0 && !slices.Contains(o.only, r.name) {
-			continue
-		}
+	measured := rows()
+	if len(o.only) > 0 {
+		measured = slices.DeleteFunc(slices.Concat(rows(), onRequest()), func(r row) bool { return !slices.Contains(o.only, r.name) })
+	}
+	for _, r := range measured {
 		b.logf("== %s: %s", r.name, r.about)
 		began := time.Now()
 		results, err := r.measure(ctx, b)
@@ -139,15 +140,23 @@ func rows() []row {
 		{"ansible", "a fresh cluster beside an Ansible play", ansible},
 		{"plan", "a plan with nothing to change beside three ssh HOST true", emptyPlan},
 		{"rounds", "round trips, counted and confirmed", rounds},
-		{"fleet", "planning 300 hosts", fleetPlan},
+		{"fleet", "planning 300 and 3,000 hosts", fleetPlan},
 		{"writes", "kvserver's writes beside upstream etcd's", writes},
 		{"memory", "quorate's memory", memory},
+		{"corruption", "a start with the corruption check beside one without", corruption(1 << 30)},
+	}
+}
+
+// onRequest are rows that are measured only if they are named: they take long, or much disk.
+func onRequest() []row {
+	return []row{
+		{"corruption8", "the same with 7 GiB of data: three members take 45 GB of disk", corruption(7 << 30)},
 	}
 }
 
 func rowNames() []string {
 	var names []string
-	for _, r := range rows() {
+	for _, r := range slices.Concat(rows(), onRequest()) {
 		names = append(names, r.name)
 	}
 	return names

@@ -43,7 +43,7 @@ func emptyPlan(ctx context.Context, b *bench) ([]Result, error) {
 		return nil, err
 	}
 	r := against(p.ours, p.theirs)
-	r.Work, r.Limit = "plan with nothing to change, 3 hosts: quorate plan ÷ three parallel ssh HOST true", 2.5
+	r.Work, r.Limit = "plan with nothing to change, 3 hosts: quorate plan ÷ three parallel ssh HOST true", 0.9
 	r.Notes = []string{spread("quorate plan", p.ours, "s"), spread("ssh HOST true", p.theirs, "s")}
 	w := Result{Work: "the same plan: files changed on the hosts", Unit: "files", Measured: float64(len(changed)), Rounds: 1,
 		Notes: append([]string{"compared before and after: name, type, mode, owner, size, mtime, ctime and content below " + watchedTrees}, changed...)}

@@ -41,7 +41,7 @@ func rounds(ctx context.Context, b *bench) ([]Result, error) {
 		limit float64
 		what  string
 		turns int
-	}{{true, 15, "fresh apply", b.turns(3)}, {false, 4, "plan with nothing to change", b.turns(3)}} {
+	}{{true, 11, "fresh apply", b.turns(3)}, {false, 4, "plan with nothing to change", b.turns(3)}} {
 		r, err := s.countTrips(ctx, w.apply, w.turns, rtt)
 		if err != nil {
 			return results, err

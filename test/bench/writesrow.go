@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/version"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -56,21 +57,21 @@ func writes(ctx context.Context, b *bench) ([]Result, error) {
 	r := against(p.ours, p.theirs)
 	r.Work, r.Limit, r.AtLeast = "writes, 3 members, TLS, loopback: kvserver ÷ upstream etcd of the same version", 1, true
 	r.Slack = 2 * standardError(ratios(p.ours, p.theirs))
-	version, err := exec.CommandContext(ctx, b.bin("etcd"), "--version").Output()
+	said, err := exec.CommandContext(ctx, b.bin("etcd"), "--version").Output()
 	if err != nil {
 		return nil, err
 	}
 	r.Notes = []string{
 		spread("kvserver", p.ours, "writes/s"), spread("etcd", p.theirs, "writes/s"),
 		fmt.Sprintf("%s; %d clients, %d puts of %d bytes each round, everything on one machine; ± is twice the standard error of the rounds' ratios, and parity within it meets the budget",
-			strings.SplitN(string(version), "\n", 2)[0], loadClients, loadClients*loadPuts, valueBytes),
+			strings.SplitN(string(said), "\n", 2)[0], loadClients, loadClients*loadPuts, valueBytes),
 	}
 	return []Result{r}, nil
 }
 
 // rate starts three members, loads them, and returns their writes a second. Nothing remains.
 func (b *bench) rate(ctx context.Context, name, binary string, args ...string) (rate float64, err error) {
-	c, err := newMembers(filepath.Join(b.dir, name))
+	c, err := newMembers(filepath.Join(b.dir, name), 0)
 	if err != nil {
 		return 0, err
 	}
@@ -124,8 +125,9 @@ type members struct {
 }
 
 // newMembers makes the files of a cluster as quorate would, with the settings
-// for the start in the same file, which both servers read.
-func newMembers(dir string) (*members, error) {
+// for the start in the same file, which both servers read. snapshotCount is
+// etcd's own if 0.
+func newMembers(dir string, snapshotCount int64) (*members, error) {
 	ca, _, err := authority.Store{Dir: filepath.Join(dir, "pki"), Name: "bench", KeyAlgorithm: "ecdsa-p256", Lifetime: 24 * time.Hour}.Open(time.Now())
 	if err != nil {
 		return nil, err
@@ -154,9 +156,10 @@ func newMembers(dir string) (*members, error) {
 			}
 		}
 		running, err := templates.Config(templates.ConfigParams{
-			Cluster: "bench", Name: peer.Name, Address: "127.0.0.1", ClientPort: ports[2*i], PeerPort: peer.Port, DataDir: at("data"),
+			Cluster: "bench", Version: version.Version, Name: peer.Name, Address: "127.0.0.1", ClientPort: ports[2*i], PeerPort: peer.Port, DataDir: at("data"),
 			ServerCert: at("server.pem"), ServerKey: at("server-key.pem"), PeerCert: at("peer.pem"), PeerKey: at("peer-key.pem"), TrustedCA: at("ca.pem"),
 			HeartbeatInterval: 100, ElectionTimeout: 1000, LogLevel: "warn",
+			QuotaBackendBytes: 8 << 30, SnapshotCount: snapshotCount,
 		})
 		if err != nil {
 			return nil, err
