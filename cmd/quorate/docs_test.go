@@ -3,12 +3,15 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"quorate/cmd/quorate/internal/view"
 )
 
 // mention is quorate in code, with what follows on the line.
@@ -105,6 +108,46 @@ func TestDocumentsLink(t *testing.T) {
 		for _, m := range link.FindAllStringSubmatch(string(b), -1) {
 			if _, err := os.Stat(filepath.Join("../..", filepath.Dir(doc), m[1])); err != nil {
 				t.Errorf("%s links to %s, which is not there", doc, m[1])
+			}
+		}
+	}
+}
+
+// Every field of the JSON of status is in the manual.
+func TestDocumentsNameFieldsOfStatus(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, manual, ok := strings.Cut(string(b), "## The JSON of `status`")
+	if !ok {
+		t.Fatal("the manual has no section on it")
+	}
+	names := map[string]bool{}
+	fields(reflect.TypeFor[view.Status](), names)
+	for _, n := range []string{"voters_unknown", "raft_term", "not_after", "minority", "client_urls"} { // one of each type
+		if !names[n] {
+			t.Errorf("%q was not found", n)
+		}
+	}
+	for n := range names {
+		if !strings.Contains(manual, "`"+n+"`") {
+			t.Errorf("the field %q is not in the manual", n)
+		}
+	}
+}
+
+// fields collects the JSON names of a type and of those inside it.
+func fields(t reflect.Type, into map[string]bool) {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice:
+		fields(t.Elem(), into)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" {
+				into[name] = true
+				fields(t.Field(i).Type, into)
 			}
 		}
 	}

@@ -66,6 +66,8 @@ func TestScript(t *testing.T) {
 			"code":    cmdCode,
 			"crash":   cmdCrash,
 			"corrupt": cmdCorrupt,
+			"copy":    cmdCopy,
+			"until":   cmdUntil,
 		},
 	})
 }
@@ -183,6 +185,34 @@ func cmdCorrupt(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("usage: corrupt DATADIR OLD NEW")
 	}
 	ts.Check(servertest.Corrupt(ts.MkAbs(args[0]), args[1], args[2]))
+}
+
+// cmdCopy copies the only folder below one to a name: copy DIR NAME.
+func cmdCopy(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: copy DIR NAME")
+	}
+	below, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(below) != 1 {
+		ts.Fatalf("%s has %d entries", args[0], len(below))
+	}
+	ts.Check(os.CopyFS(ts.MkAbs(args[1]), os.DirFS(filepath.Join(ts.MkAbs(args[0]), below[0].Name()))))
+}
+
+// cmdUntil runs a command until it works: until COMMAND….
+func cmdUntil(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 1 {
+		ts.Fatalf("usage: until COMMAND…")
+	}
+	var err error
+	for range 20 { // each of etcdctl's own tries takes up to five seconds
+		if err = ts.Exec(args[0], args[1:]...); err == nil {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Check(err)
 }
 
 // cmdReplace edits a file: replace FILE OLD NEW.

@@ -24,8 +24,9 @@ func newStatusCommand(p *process) *cobra.Command {
 		Use:   "status",
 		Short: "Show health, members, endpoints and certificates",
 		Long: `Look at the hosts and ask every member: health (a linearizable read, as
-etcdctl endpoint health), the member list, each endpoint's status, the units, and
-when certificates expire. Nothing is changed and no lock is taken.
+etcdctl endpoint health), the member list, each endpoint's status, the units,
+when certificates expire, and what data is kept aside on the hosts. Nothing is
+changed and no lock is taken.
 
 With --hash every member is asked for the hash of its keys at one revision, the
 smallest that all of them have: members that hold the same give the same. Those

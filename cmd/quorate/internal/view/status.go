@@ -57,6 +57,8 @@ type MemberStatus struct {
 	// Status is the member's own word, nil if it gave none.
 	Status       *kvserver.Status `json:"status,omitempty"`
 	Certificates []Expiry         `json:"certificates"`
+	// Aside are the folders on its host with data that was moved aside and is kept: absolute paths, sorted.
+	Aside []string `json:"aside,omitempty"`
 	// HostProblem says why the host could not be seen; Problem why the member is not healthy.
 	HostProblem string `json:"host_problem,omitempty"`
 	Problem     string `json:"problem,omitempty"`
@@ -145,6 +147,7 @@ func member(c *spec.Cluster, m *spec.Member, o *plan.Observed, now time.Time) Me
 		return ms
 	}
 	ms.Enabled, ms.Manager = h.Unit.Enabled, h.Manager
+	ms.Aside = slices.Sorted(slices.Values(slices.Concat(h.Data.Aside, h.WAL.Aside, h.Base.Aside)))
 	if ms.Unit = h.Unit.Active; !h.Unit.Loaded {
 		ms.Unit = "absent"
 	}

@@ -103,6 +103,11 @@ func TestStatus(t *testing.T) {
 			relist(o, func(l []kvserver.Member) []kvserver.Member { return l[:2] })
 			o.Cluster.Answers["etcd3"] = plan.Answer{Asked: plan.Dead, Problem: "connection refused"}
 		},
+		"status-aside.txt": func(c *spec.Cluster, o *plan.Observed) { // data of earlier lives is kept
+			o.Hosts["etcd3"].Data.Aside = []string{"/var/lib/quorate/lab/.aside/20261101T120000Z", "/var/lib/quorate/lab/.aside/20261103T120000Z"}
+			o.Hosts["etcd3"].WAL.Aside = []string{"/ssd/wal/.aside/20261101T120000Z"}
+			o.Hosts["etcd1"].Base.Aside = []string{"/home/ana/root/.aside/20261101T120000Z"}
+		},
 		"status-differ.txt": func(*spec.Cluster, *plan.Observed) {},
 		"status-apart.txt":  func(*spec.Cluster, *plan.Observed) {},
 	} {

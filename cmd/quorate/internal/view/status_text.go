@@ -45,7 +45,23 @@ func StatusText(w io.Writer, s Status, o Options) error {
 	}
 	d.line("")
 	d.table([]string{"Certificate of", "Profile", "Expires", "Left", "State"}, expiries(s, o.Now))
+	d.kept(s)
 	return d.err
+}
+
+// kept lists the data that was moved aside, if there is any.
+func (d *paper) kept(s Status) {
+	var rows [][]string
+	for _, m := range s.Members {
+		for _, path := range m.Aside {
+			rows = append(rows, []string{m.Name, path})
+		}
+	}
+	if len(rows) > 0 {
+		d.line("")
+		d.line("data that was moved aside and is kept; quorate never deletes it:")
+		d.columns("  ", []string{"ON THE HOST OF", "FOLDER"}, rows)
+	}
 }
 
 func members(s Status) [][]string {
