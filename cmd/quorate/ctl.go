@@ -59,7 +59,7 @@ func runCtl(ctx context.Context, p *process, o CtlOptions, args []string) error 
 		return err
 	}
 	j := &job{cluster: cluster, dir: l.dir}
-	if err := j.open(p); err != nil {
+	if err := j.open(p, true); err != nil {
 		return err
 	}
 	defer closeAll([]*job{j})

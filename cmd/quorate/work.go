@@ -68,7 +68,7 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := j.open(p); err != nil {
+	if err := j.open(p, how.lock == ""); err != nil {
 		return err
 	}
 	j.session.AskAs(how.Client)
@@ -95,8 +95,8 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 	return nil
 }
 
-// open connects nothing yet.
-func (j *job) open(p *process) error {
+// open connects nothing yet. reads: hosts are only looked at.
+func (j *job) open(p *process, reads bool) error {
 	var err error
 	if j.run, err = p.runID(); err != nil {
 		return err
@@ -105,6 +105,7 @@ func (j *job) open(p *process) error {
 	if err != nil {
 		return err
 	}
+	e.Reads = reads
 	e.Runs = filepath.Join(j.dir, ".quorate", j.cluster.Name, "runs")
 	if j.world, err = world.New(j.cluster, e); err != nil {
 		return err

@@ -35,7 +35,8 @@ func sshConfig(c *spec.Cluster, m *spec.Member, e Environment) ssh.Config {
 		HostKeys: s.HostKeys, StrictHostKeyChecking: s.StrictHostKeyChecking,
 		Sudo: s.Sudo, SudoPassword: s.SudoPassword.Reveal(),
 		ConnectTimeout: s.ConnectTimeout, WaitForHost: s.WaitForHost, KeepAlive: s.KeepAlive,
-		Home: e.Home, LocalUser: e.User, AuthSock: e.AuthSock, Now: e.Clock,
+		Reads: e.Reads,
+		Home:  e.Home, LocalUser: e.User, AuthSock: e.AuthSock, Now: e.Clock,
 	}
 	if out.Host == "" {
 		out.Host = m.Address

@@ -30,6 +30,8 @@ type Environment struct {
 	Run string
 	// Runs is the folder of the journals; "" keeps none.
 	Runs string
+	// Reads says that hosts are only looked at: connections prepare for less.
+	Reads bool
 	// Prompt asks the operator for a secret; fresh asks for a new one, twice.
 	// Nil when nobody is there.
 	Prompt func(question string, fresh bool) (string, error)

@@ -74,7 +74,7 @@ func (d *drive) run(ctx context.Context, s *stage, dir string) error {
 	w.Connect = func(ctx context.Context, m *spec.Member) (host.Host, error) {
 		conn, err := ssh.Dial(ctx, ssh.Config{
 			Name: m.Name, Host: m.Address, User: "root", SSHConfig: "none", Home: s.op.Home(),
-			IdentityFile: []string{s.op.Key()}, KnownHostsFile: s.op.KnownHosts(),
+			IdentityFile: []string{s.op.Key()}, KnownHostsFile: s.op.KnownHosts(), Reads: !d.apply,
 			Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
 				if p := proxies[m.Name]; p != nil {
 					address = p.addr()

@@ -56,6 +56,11 @@ type Config struct {
 	// three in a row go unanswered. 0 sends none.
 	KeepAlive time.Duration
 
+	// Reads says that few commands follow, as when hosts are only looked at: one
+	// session is kept ahead for the first of them, and none is opened after that.
+	// Each costs the host a shell.
+	Reads bool
+
 	// Home is the operator's home folder, LocalUser their login name, AuthSock the agent's socket (SSH_AUTH_SOCK).
 	Home, LocalUser, AuthSock string
 	// Prompt asks for the passphrase of a key file that the host accepts and

@@ -47,7 +47,11 @@ func newConn(c Config, h hop, clients []*ssh.Client) *Conn {
 	if c.KeepAlive > 0 {
 		go k.keepAlive()
 	}
-	k.reserve()
+	if c.Reads {
+		k.reserve(1)
+	} else {
+		k.reserve(reserved)
+	}
 	return k
 }
 

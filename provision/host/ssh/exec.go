@@ -47,7 +47,9 @@ func (k *Conn) exec(ctx context.Context, line string, stdin io.Reader, stdout, s
 	if err != nil {
 		return -1, err
 	}
-	k.reserve()
+	if !k.c.Reads {
+		k.reserve(reserved)
+	}
 	channel := session.channel
 	p := &process{channel: channel, exit: -1, done: make(chan struct{}), heard: make(chan struct{}), answered: make(chan struct{})}
 	defer channel.Close()

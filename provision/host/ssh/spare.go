@@ -45,11 +45,11 @@ type session struct {
 	ready bool
 }
 
-// reserve opens sessions in the background until there are enough.
-func (k *Conn) reserve() {
+// reserve opens sessions in the background until there are n.
+func (k *Conn) reserve(n int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for len(k.spares) < reserved {
+	for len(k.spares) < n {
 		k.spares = append(k.spares, k.open(false))
 	}
 }

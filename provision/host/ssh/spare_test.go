@@ -62,3 +62,21 @@ func TestSparesThatEnded(t *testing.T) {
 		t.Errorf("%q, %v", r.Stdout, err)
 	}
 }
+
+// Who only looks at a host keeps one session ahead, for the first command, and opens none after it.
+func TestSparesOfAReader(t *testing.T) {
+	t.Parallel()
+	s := hosttest.NewServer(t, hosttest.ServerOptions{Users: users()})
+	b := newBox(t, s, "root")
+	b.c.Reads = true
+	c := b.mustDial(t)
+	for left := range 2 {
+		if n := len(c.spares); n != 1-left {
+			t.Errorf("%d sessions are kept ahead after %d commands", n, left)
+		}
+		r, err := New(c).Run(t.Context(), host.Command{Argv: []string{"cat"}, Stdin: []byte("in")})
+		if err != nil || string(r.Stdout) != "in" {
+			t.Errorf("%q, %v", r.Stdout, err)
+		}
+	}
+}

@@ -27,7 +27,22 @@ for r do
   *) die "unknown request: $r" ;;
   esac
 done
-uid=$(id -u)
+# Each program that is run costs a host more than all of what the shell does
+# itself, so the effective user comes from /proc where there is one.
+uid=''
+if [ -r /proc/self/status ]; then
+  while read -r line; do
+    case $line in
+    Uid:"$tab"*)
+      uid=${line#*$tab}
+      uid=${uid#*$tab}
+      uid=${uid%%$tab*}
+      break
+      ;;
+    esac
+  done </proc/self/status
+fi
+[ -n "$uid" ] || uid=$(id -u)
 
 # gone reports whether $1 is really not there: not root and a folder on the way
 # that cannot be searched means that we do not know.
@@ -65,7 +80,7 @@ else
 fi
 
 # Files and folders: one stat for all, then one digest for those that are not known.
-hash='' raw='' seen=$nl
+hash='' raw='' seen=$nl owners=$nl
 if [ -n "$files$dots" ]; then
   out=$(stat_n "$full" $files $dots)
   for line in $out; do
@@ -78,8 +93,11 @@ if [ -n "$files$dots" ]; then
     case $line in 8*) ;; *) continue ;; esac
     path=${line##*$tab} rest=${line%$tab*}
     s=${rest##*$tab} rest=${rest%$tab*}
-    size=${rest##*$tab}
+    size=${rest##*$tab} rest=${rest%$tab*}
     seen=$seen$s$nl
+    owner=${rest%$tab*}
+    owner=${owner##*$tab}
+    case $owners in *"$nl$owner$nl"*) ;; *) owners=$owners$owner$nl ;; esac
     case $known in *"$nl$s$tab$path$nl"*) ;; *) hash=$hash$path$nl ;; esac
     case $contents in *"$nl$path$nl"*) [ "$size" -gt 1048576 ] || raw=$raw$path$nl ;; esac
   done
@@ -239,6 +257,8 @@ if [ -n "$ports" ]; then
 fi
 
 for a in $accounts; do
+  # Whose name a file's owner has is known to the host.
+  case $owners in *"$nl$a$nl"*) echo "account${tab}yes$tab$a"; continue ;; esac
   if id -u "$a" >/dev/null 2>&1; then echo "account${tab}yes$tab$a"; else echo "account${tab}no$tab$a"; fi
 done
 if [ -n "$spaces" ]; then
