@@ -137,7 +137,7 @@ func TestValue(t *testing.T) {
 		{"max-txn-ops", 512.0, 512.0}, {"max-txn-ops", "lots", nil}, {"max-txn-ops", -1.0, nil}, {"max-txn-ops", 1.5, nil},
 		{"pre-vote", true, true}, {"pre-vote", "true", nil},
 		{"metrics", "extensive", "extensive"}, {"metrics", "all", nil}, {"log-format", "yaml", nil}, {"log-format", "console", "console"},
-		{"cors", 1.0, nil}, {"max-concurrent-streams", 1e10, nil}, {"bcrypt-cost", 3.0, nil},
+		{"cors", 1.0, nil}, {"cors", "https://example.com", nil}, {"cors", "https://example.com:443,*", "https://example.com:443,*"}, {"cors", "example.com:1", nil}, {"max-concurrent-streams", 1e10, nil}, {"bcrypt-cost", 3.0, nil},
 		{"grpc-keepalive-interval", "10s", 1e10}, {"grpc-keepalive-interval", 1e10, 1e10}, {"grpc-keepalive-interval", 10.0, nil},
 		{"grpc-keepalive-interval", "10 s", nil}, {"grpc-keepalive-interval", true, nil}, {"compact-hash-check-time", "0s", nil},
 		{"auth-token", "simple", "simple"}, {"auth-token", "jwt", nil}, {"auth-token", "jwt,sign-method=RS256", nil}, {"auth-token", "paseto", nil},

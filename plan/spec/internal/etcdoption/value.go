@@ -3,6 +3,7 @@ package etcdoption
 import (
 	"fmt"
 	"math"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -140,6 +141,24 @@ func text(name string, minor int, s string) (cause, wayOut string) {
 		return authToken(s)
 	case "feature-gates":
 		return gates(s, minor)
+	case "cors":
+		return origins(s)
+	}
+	return "", ""
+}
+
+// origins are "*" or URLs as etcd reads all of its URLs (client/pkg/types,
+// NewURLs); the port that browsers leave out has to be there, or etcd panics.
+func origins(s string) (cause, wayOut string) {
+	const way = `For example: cors = "https://dashboard.example.com:443", or "*"`
+	for one := range strings.SplitSeq(s, ",") {
+		if one = strings.TrimSpace(one); one == "*" || one == "" {
+			continue
+		}
+		u, err := url.Parse(one)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" || u.Hostname() == "" || u.Port() == "" {
+			return fmt.Sprintf("has %q, where etcd wants http(s)://HOST:PORT", one), way
+		}
 	}
 	return "", ""
 }
