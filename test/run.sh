@@ -29,5 +29,5 @@ fi
 
 # The summary knows whether all is well; the exit code of go test says no more.
 # shellcheck disable=SC2086 # an empty $race is no argument
-{ "$go" test -json $race -timeout 28m "$@" 2>&1 || true; } |
+{ "$go" test -json $race -timeout 60m "$@" 2>&1 || true; } |
 	"$go" run ./test/summary -note "$race_note" -note "$lab_note"

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -40,32 +41,40 @@ func (s *stage) journals() map[string]bool {
 	return known
 }
 
-// killed runs apply and kills it (-9) once n host calls have been made. It
-// says whether the run ended before that, which it must do well.
-func (s *stage) killed(n int) (ended bool) {
+// during runs apply, and does something once n host calls of it have been
+// made. It says whether the run ended before that, and what came of it.
+func (s *stage) during(n int, do func(run *exec.Cmd)) (ended bool, r result) {
 	s.Helper()
 	known := s.journals()
 	cmd, out, errs := s.prepared(s.Context(), "apply", "-y")
 	s.check(cmd.Start())
 	exit := make(chan error, 1)
 	go func() { exit <- cmd.Wait() }()
+	came := func(err error) result { return result{cmd.Args[1:], s.exitCode(err), out.String(), errs.String()} }
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
 		select {
 		case err := <-exit:
-			if code := s.exitCode(err); code != done {
-				s.Fatalf("the run that was to be killed after %d calls ended with %d:\n%s%s", n, code, out, errs)
-			}
-			return true
+			return true, came(err)
 		case <-tick.C:
 			if s.calls(known) >= n {
-				s.check(cmd.Process.Kill())
-				<-exit
-				return false
+				do(cmd)
+				return false, came(<-exit)
 			}
 		}
 	}
+}
+
+// killed runs apply and kills it (-9) once n host calls have been made. It
+// says whether the run ended before that, which it must do well.
+func (s *stage) killed(n int) (ended bool) {
+	s.Helper()
+	ended, r := s.during(n, func(run *exec.Cmd) { s.check(run.Process.Kill()) })
+	if ended && r.code != done {
+		s.Fatalf("the run that was to be killed after %d calls did not end well\n%s", n, r)
+	}
+	return ended
 }
 
 // members checks that the cluster has three members, each with its name.
@@ -89,13 +98,13 @@ func (s *stage) members() {
 }
 
 // stride is how many calls lie between two kills: all of them are tried by
-// `make soak`, every fifth by an ordinary run. (In memory, provision's
+// `make soak`, every tenth by an ordinary run. (In memory, provision's
 // TestCutEverywhere always cuts each of them, in three ways.)
 func stride() int {
 	if os.Getenv("QUORATE_SOAK") != "" {
 		return 1
 	}
-	return 5
+	return 10
 }
 
 // The first apply is killed after its first, second, … host call, each time

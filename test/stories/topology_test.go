@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,6 +69,19 @@ func TestUpstreamEtcd(t *testing.T) {
 		}
 	}
 	s.must("ctl", "--", "put", "/name", "xin")
+
+	// A blank disk does not start as new under it either.
+	c := s.Host(2)
+	s.blank(c)
+	s.wake(c)
+	s.noMember(c)
+	if got := reasons(s.plan(held)); !slices.Contains(got, "data-lost etcd3") {
+		t.Errorf("held are %q", got)
+	}
+	s.restore(c)
+	s.wake(c)
+	s.healthy()
+	s.settled()
 
 	// And back: kvserver on the same data, one member at a time.
 	s.spec("")

@@ -8,40 +8,6 @@ import (
 	"quorate/test/lab"
 )
 
-// A disk that comes back blank does not start as new, by itself or by an apply:
-// the unit refuses and says why, the plan holds it, and with the disk back the
-// member serves again. Nothing that was acknowledged is lost meanwhile.
-func TestBlankDiskDoesNotStartAsNew(t *testing.T) {
-	t.Parallel()
-	s := open(t, lab.Options{})
-	s.spec(quick)
-	s.must("apply", "-y")
-	s.settled()
-	s.must("ctl", "--", "put", "/kept", "v")
-	const unit, member = "quorate-lab.service", "/var/lib/quorate/lab/member"
-	h := s.Host(2)
-	if left := s.shell(h, "ls /etc/quorate/lab"); strings.Contains(left, "bootstrap.yaml") || !strings.Contains(left, "formed.json") {
-		t.Fatalf("the host of a member that serves has %q", left)
-	}
-	s.shell(h, "systemctl stop "+unit+" && mv "+member+" /root/member && systemctl start --no-block "+unit)
-	s.shell(h, "timeout 30 sh -c 'until journalctl -u "+unit+" | grep -q \"has served\"; do sleep 0.2; done'")
-	p := s.plan(held)
-	if got := reasons(p); !slices.Contains(got, "data-lost etcd3") {
-		t.Errorf("held are %q", got)
-	}
-	if p.Before.Healthy != 2 || p.Before.Total != 3 {
-		t.Errorf("voters %v", p.Before)
-	}
-	s.refused(held, []string{"etcd3", "data-lost"}, "apply", "-y")
-	if got := s.must("ctl", "--", "get", "/kept", "--print-value-only").stdout; got != "v\n" {
-		t.Errorf("/kept is %q", got)
-	}
-	s.shell(h, "systemctl stop "+unit+" && rm -rf "+member+" && mv /root/member "+member)
-	s.must("apply", "-y")
-	s.settled()
-	s.members()
-}
-
 // Hosts that forbid forwarding, and a WAL in a folder of its own that is a mount
 // point: both work, and so does a unit that the administrator has changed or masked.
 func TestHardenedHosts(t *testing.T) {
