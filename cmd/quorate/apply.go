@@ -101,6 +101,9 @@ func runApply(ctx context.Context, p *process, o ApplyOptions, planFile string, 
 
 // readPlan reads a saved plan and finds its cluster in the spec.
 func readPlan(l *loaded, file, cluster string) (*plan.Plan, []*spec.Cluster, error) {
+	if looksLikeSpec(file) {
+		return nil, nil, badUsage("%q is a spec and not a saved plan: name it with -f %s", file, shellQuote(file))
+	}
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return nil, nil, badUsage("cannot read plan %q: %w", file, plain(err))

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"quorate/plan/spec"
+	"quorate/provision/world"
 )
 
 // InitOptions of the verb init.
@@ -25,7 +27,8 @@ func newInitCommand(p *process) *cobra.Command {
 		Use:   "init {--host ADDRESS … | --local}",
 		Short: "Write a starter spec",
 		Long: `Write a starter spec: one member for each host, and every other setting as a
-comment with its default. An existing file is never overwritten.`,
+comment with its default. An existing file is never overwritten. Beside the spec
+.gitignore is told to leave out keys, which apply will make in pki/.`,
 		Example: `  quorate init --host 192.168.7.101 --host 192.168.7.102 --host 192.168.7.103
   quorate init --local --name play        # three members on this machine
   quorate init --host node1 -o -          # print it`,
@@ -63,6 +66,10 @@ func runInit(p *process, o InitOptions) error {
 	if err := f.Close(); err != nil {
 		return fmt.Errorf("cannot write %q: %w", o.Out, plain(err))
 	}
-	fmt.Fprintf(p.out, "wrote %s\n  see what it would do:  quorate plan\n  do it:                 quorate apply\n", o.Out)
+	dir := filepath.Dir(o.Out)
+	if err := world.Ignore(dir, world.IgnoreKeys); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "wrote %s; %s leaves keys out\n  see what it would do:  quorate plan\n  do it:                 quorate apply\n", o.Out, filepath.Join(dir, ".gitignore"))
 	return nil
 }

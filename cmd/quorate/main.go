@@ -31,7 +31,10 @@ func run(ctx context.Context, p *process) int {
 	root.SetErr(p.err)
 	ctx, stop := p.interruptible(ctx)
 	defer stop()
-	cmd, err := root.ExecuteContextC(ctx)
+	cmd, err := oneDash(root, p.args[1:])
+	if err == nil {
+		cmd, err = root.ExecuteContextC(ctx)
+	}
 	if err == nil {
 		return exitDone
 	}

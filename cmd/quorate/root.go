@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -23,6 +25,7 @@ Two commands to begin with:
 
 // newRootCommand joins the verbs.
 func newRootCommand(p *process) *cobra.Command {
+	var version bool
 	root := &cobra.Command{
 		Use:           "quorate",
 		Short:         "Provision and keep etcd clusters",
@@ -35,8 +38,14 @@ func newRootCommand(p *process) *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if version {
+				return runVersion(p, VersionOptions{})
+			}
+			return cmd.Help()
+		},
 	}
+	root.Flags().BoolVarP(&version, "version", "v", false, "print the version, as the verb version does")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return badFlags(err) })
 	root.PersistentFlags().Bool("no-color", false, "no colours, as with NO_COLOR in the environment")
 	root.AddCommand(
@@ -82,5 +91,56 @@ func atMost(n int, cmd *cobra.Command, args []string) error {
 	if len(args) <= n {
 		return nil
 	}
-	return badFlags(fmt.Errorf("%s does not know what to do with %q", cmd.CommandPath(), args[n]))
+	return badFlags(fmt.Errorf("%s does not know what to do with %q%s", cmd.CommandPath(), args[n], placeOf(cmd, args[n])))
+}
+
+// placeOf says where a word belongs that stands where the verb takes none; "" if nobody knows.
+func placeOf(cmd *cobra.Command, word string) string {
+	switch {
+	case cmd.Flags().Lookup("file") == nil:
+		return ""
+	case looksLikeSpec(word):
+		return "; name a spec with -f " + shellQuote(word)
+	case cmd.Flags().Lookup("cluster") != nil:
+		return "; name a cluster with --cluster " + shellQuote(word)
+	}
+	return ""
+}
+
+// looksLikeSpec reports whether a word names an HCL file, or a folder that is there.
+func looksLikeSpec(word string) bool {
+	st, err := os.Stat(word)
+	return strings.HasSuffix(word, ".hcl") || err == nil && st.IsDir()
+}
+
+// oneDash finds a long flag of the verb's that is written with one dash, as
+// Terraform's are: -out=FILE would silently be -o with the value ut=FILE. What
+// follows --, or the first word of ctl's, is not ours.
+func oneDash(root *cobra.Command, args []string) (*cobra.Command, error) {
+	cmd, rest, err := root.Find(args)
+	if err != nil {
+		return root, nil // Execute says what is wrong
+	}
+	mine := len(rest) - len(foreign(cmd, rest))
+	for _, a := range rest[:mine] {
+		name, _, _ := strings.Cut(strings.TrimPrefix(a, "-"), "=")
+		if !strings.HasPrefix(a, "-") || len(name) < 2 {
+			continue
+		}
+		if cmd.Flags().Lookup(name) != nil || cmd.InheritedFlags().Lookup(name) != nil {
+			return cmd, badFlags(fmt.Errorf("-%s is written with two dashes: --%s", name, name))
+		}
+	}
+	return cmd, nil
+}
+
+// foreign are the arguments that the verb does not read as its own flags.
+func foreign(cmd *cobra.Command, args []string) []string {
+	for i, a := range args {
+		value := i > 0 && strings.HasPrefix(args[i-1], "-") && !strings.Contains(args[i-1], "=")
+		if a == "--" || cmd.Name() == "ctl" && !strings.HasPrefix(a, "-") && !value {
+			return args[i:]
+		}
+	}
+	return nil
 }

@@ -71,7 +71,7 @@ func (o *operator) Create(a *plan.CreateCA) error {
 	if o.open, _, err = s.Open(o.clock()); err != nil {
 		return err
 	}
-	return Ignore(s.Dir, ignoreKeys)
+	return Ignore(s.Dir, IgnoreKeys)
 }
 
 // authority opens the CA with its key, once. One that is not there is an
@@ -205,7 +205,7 @@ func (o *operator) IssueClient(c *plan.IssueClient) error {
 	if rel, err := filepath.Rel(o.store.Dir, dir); err == nil && filepath.IsLocal(rel) {
 		return nil // the CA's folder says so for all below it
 	}
-	return Ignore(dir, ignoreKeys)
+	return Ignore(dir, IgnoreKeys)
 }
 
 // Forget implements provision.Authority.

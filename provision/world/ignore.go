@@ -12,9 +12,9 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// What version control is told to leave out: keys only, of what is beside the
-// CA. ca.pem, certificates and cluster.json are for committing.
-const ignoreKeys = "# Keys stay out of version control; ca.pem and cluster.json are for committing.\n*-key.pem\n*-key.pem.*\n!*-key.pem.age\n"
+// IgnoreKeys are the lines by which version control leaves keys out, and only
+// them: ca.pem, certificates and cluster.json are for committing, and so is a key that is encrypted.
+const IgnoreKeys = "# Keys stay out of version control; ca.pem and cluster.json are for committing.\n*-key.pem\n*-key.pem.*\n!*-key.pem.age\n"
 
 // Ignore sees that a folder's .gitignore has these lines: it is made if there
 // is none, and lines that are missing are added to one that is somebody's own.
@@ -47,7 +47,7 @@ func Ignore(dir, lines string) error {
 // unignore takes a .gitignore away that has nothing but our lines.
 func unignore(dir string) error {
 	path := filepath.Join(dir, ".gitignore")
-	if have, err := os.ReadFile(path); err != nil || string(have) != ignoreKeys {
+	if have, err := os.ReadFile(path); err != nil || string(have) != IgnoreKeys {
 		return nil // none, or somebody's own
 	}
 	return os.Remove(path)

@@ -19,10 +19,10 @@ func TestIgnore(t *testing.T) {
 		return string(b)
 	}
 	for range 2 {
-		if err := Ignore(dir, ignoreKeys); err != nil {
+		if err := Ignore(dir, IgnoreKeys); err != nil {
 			t.Fatal(err)
 		}
-		if read() != ignoreKeys {
+		if read() != IgnoreKeys {
 			t.Fatalf("%q", read())
 		}
 	}
