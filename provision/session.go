@@ -189,8 +189,16 @@ func (s *Session) relocate(member, address string) {
 	}
 }
 
-// Operator gives the TLS configuration of a short-lived client certificate.
-func (s *Session) Operator() (*tls.Config, error) { return s.world.Authority.Operator() }
+// Operator gives the TLS configuration of the client that was named, see
+// [Session.AskAs]; else of a short-lived client certificate, for which the CA's key is opened.
+func (s *Session) Operator() (*tls.Config, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.world.Client != "" {
+		return s.world.Authority.ClientTLS(s.world.Client)
+	}
+	return s.world.Authority.Operator()
+}
 
 // Dial opens a connection from a member's host: the tunnel.
 func (s *Session) Dial(ctx context.Context, member, network, address string) (net.Conn, error) {

@@ -56,7 +56,7 @@ line: the plan, the events of the run, the report.`,
 	}
 	f := cmd.Flags()
 	o.specOptions.AddFlags(p, cmd)
-	o.hostOptions.AddFlags(f)
+	o.hostOptions.AddFlags(p, cmd, &o.specOptions)
 	o.runOptions.AddFlags(f)
 	o.addJSON(f, "print the plan, events and report as JSON, one a line")
 	o.addDiff(cmd)

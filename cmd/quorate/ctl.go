@@ -18,6 +18,8 @@ import (
 // CtlOptions of the verb ctl.
 type CtlOptions struct {
 	specOptions
+	// Client is the client block whose certificate is used; "" makes one for the run.
+	Client string
 }
 
 func newCtlCommand(p *process) *cobra.Command {
@@ -27,13 +29,15 @@ func newCtlCommand(p *process) *cobra.Command {
 		Short: "etcdctl itself, through the tunnel, with this run's certificate",
 		Long: `Run etcdctl's own commands against a cluster of the spec. Members are reached
 through the connections to their hosts, so neither open ports nor bastions are in
-the way, with a short-lived certificate made for this run. Everything from the
-first word, or from --, belongs to etcdctl; its exit code is passed on.
+the way, with a short-lived certificate made for this run, or with that of a client
+block: --client; the CA's key is not opened then. Everything from the first word, or
+from --, belongs to etcdctl; its exit code is passed on.
 
 ETCDCTL_* variables are not read: endpoints and certificates are the spec's.`,
 		Example: `  quorate ctl put /name xin
   quorate ctl -- get / --prefix --keys-only
   quorate ctl --cluster lab endpoint status --cluster -w table
+  quorate ctl --client root user list
   quorate ctl snapshot save backup.db
   quorate ctl watch /name`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -45,6 +49,7 @@ ETCDCTL_* variables are not read: endpoints and certificates are the spec's.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	o.specOptions.AddFlags(p, cmd)
+	addClient(p, cmd, &o.Client, &o.specOptions, "use the certificate of this client block; the CA's key is not touched")
 	cmd.Flags().SetInterspersed(false)
 	return cmd
 }
@@ -58,6 +63,12 @@ func runCtl(ctx context.Context, p *process, o CtlOptions, args []string) error 
 	if err != nil {
 		return err
 	}
+	var client *spec.Client // nil: a certificate is made for this run
+	if o.Client != "" {
+		if client, err = oneClient(cluster, o.Client); err != nil {
+			return err
+		}
+	}
 	j := &job{cluster: cluster, dir: l.dir}
 	if err := j.open(p, true); err != nil {
 		return err
@@ -66,9 +77,10 @@ func runCtl(ctx context.Context, p *process, o CtlOptions, args []string) error 
 	// Hosts that are still being connected when etcdctl ends are given up.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	j.session.AskAs(o.Client)
 	t, err := j.session.Operator()
 	if err != nil {
-		return fmt.Errorf("cannot talk to cluster %q: %w", cluster.Name, err)
+		return fmt.Errorf("cannot talk to cluster %q: %w%s", cluster.Name, err, otherClient(cluster, client))
 	}
 	dir, err := os.MkdirTemp(p.env("XDG_RUNTIME_DIR"), "quorate-ctl-") // mode 0700
 	if err != nil {
@@ -97,14 +109,32 @@ func runCtl(ctx context.Context, p *process, o CtlOptions, args []string) error 
 	if err != nil {
 		return err
 	}
-	ca, err := j.world.Authority.Look()
+	bundle, err := bundleFor(l, j, client)
 	if err != nil {
 		return err
 	}
-	if err := writeCtlFiles(dir, t.Certificates[0], []byte(ca.PEM), tunnel.proxyURL(), endpoints); err != nil {
+	if err := writeCtlFiles(dir, t.Certificates[0], bundle, tunnel.proxyURL(), endpoints); err != nil {
 		return err
 	}
 	return p.spawn(dir, args)
+}
+
+// bundleFor are the CA certificates that the members are held against: those
+// beside the client's certificate, or those of the CA.
+func bundleFor(l *loaded, j *job, client *spec.Client) ([]byte, error) {
+	if client == nil {
+		ca, err := j.world.Authority.Look()
+		return []byte(ca.PEM), err
+	}
+	return os.ReadFile(clientFiles(l, client).CA)
+}
+
+// otherClient is the way out where no certificate could be made for this run; "" if there is none.
+func otherClient(c *spec.Cluster, used *spec.Client) string {
+	if used != nil || len(c.Clients) == 0 {
+		return ""
+	}
+	return "\n  with the certificate of a client: --client " + c.Clients[0].Name
 }
 
 // spawn runs etcdctl as a child with our standard streams and passes its exit code on.

@@ -45,7 +45,7 @@ noted down of it aside, and a later apply makes a new cluster.`,
 	}
 	f := cmd.Flags()
 	o.specOptions.AddFlags(p, cmd)
-	o.hostOptions.AddFlags(f)
+	o.hostOptions.AddFlags(p, cmd, &o.specOptions)
 	o.runOptions.AddFlags(f)
 	o.addJSON(f, "print the plan, events and report as JSON, one a line")
 	f.BoolVar(&o.KeepData, "keep-data", false, "move data aside and keep it")

@@ -37,10 +37,7 @@ is issued by quorate apply. For use without one, see quorate ctl.`,
 	}
 	o.specOptions.AddFlags(p, cmd)
 	o.addJSON(cmd.Flags(), "print it as JSON")
-	cmd.Flags().StringVar(&o.Client, "client", "", "name of the client block, where the cluster has several")
-	_ = cmd.RegisterFlagCompletionFunc("client", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return clientNames(p, o.specOptions), cobra.ShellCompDirectiveNoFileComp
-	})
+	addClient(p, cmd, &o.Client, &o.specOptions, "name of the client block, where the cluster has several")
 	return cmd
 }
 
@@ -57,11 +54,7 @@ func runEnv(p *process, o EnvOptions) error {
 	if err != nil {
 		return err
 	}
-	dir := client.Dir
-	if !filepath.IsAbs(dir) {
-		dir = filepath.Join(l.dir, filepath.FromSlash(dir))
-	}
-	f := authority.ClientFiles(dir, client.Name)
+	f := clientFiles(l, client)
 	for _, path := range []string{f.Cert, f.Key, f.CA} {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("cannot use client %q: %s is not there\n  quorate apply issues it", client.Name, path)
@@ -107,6 +100,15 @@ func oneClient(c *spec.Cluster, name string) (*spec.Client, error) {
 		return nil, badUsage("cluster %q has several clients (%s): say which with --client", c.Name, strings.Join(names, ", "))
 	}
 	return nil, badUsage("cluster %q has no client %q; it has %s", c.Name, name, strings.Join(names, ", "))
+}
+
+// clientFiles is where the certificate of a client block lies.
+func clientFiles(l *loaded, c *spec.Client) authority.Files {
+	dir := filepath.FromSlash(c.Dir)
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(l.dir, dir)
+	}
+	return authority.ClientFiles(dir, c.Name)
 }
 
 func clientNames(p *process, o specOptions) []string {

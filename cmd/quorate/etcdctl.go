@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -29,11 +28,7 @@ type ctlFile struct {
 
 // writeCtlFiles puts what the child needs into its private folder, each file 0600.
 func writeCtlFiles(dir string, cert tls.Certificate, bundle []byte, proxy string, endpoints []string) error {
-	key, ok := cert.PrivateKey.(*ecdsa.PrivateKey)
-	if !ok {
-		return fmt.Errorf("cannot keep the certificate of this run: its key is a %T", cert.PrivateKey)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	der, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
 	if err != nil {
 		return fmt.Errorf("cannot keep the certificate of this run: %w", err)
 	}

@@ -44,15 +44,24 @@ type hostOptions struct {
 	Accept []string
 }
 
-func (o *hostOptions) AddFlags(f *pflag.FlagSet) {
+func (o *hostOptions) AddFlags(p *process, cmd *cobra.Command, s *specOptions) {
+	f := cmd.Flags()
 	f.IntVar(&o.Parallelism, "parallelism", 10, "how many steps, and clusters looked at, at a time; 0 is no bound")
-	o.addClient(f)
+	o.addClient(p, cmd, s)
 	f.StringArrayVar(&o.Accept, "accept", nil, "pass over a `REASON` that would be held: spec-behind")
 	f.BoolVar(&o.SkipUnreachable, "skip-unreachable", false, "go on with the hosts that answer and hold what belongs to the others")
 }
 
-func (o *hostOptions) addClient(f *pflag.FlagSet) {
-	f.StringVar(&o.Client, "client", "", "ask the members with the certificate of this client block; the CA's key is not touched")
+func (o *hostOptions) addClient(p *process, cmd *cobra.Command, s *specOptions) {
+	addClient(p, cmd, &o.Client, s, "ask the members with the certificate of this client block; the CA's key is not touched")
+}
+
+// addClient adds the flag that names a client block of the spec.
+func addClient(p *process, cmd *cobra.Command, into *string, s *specOptions, text string) {
+	cmd.Flags().StringVar(into, "client", "", text)
+	_ = cmd.RegisterFlagCompletionFunc("client", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return clientNames(p, *s), cobra.ShellCompDirectiveNoFileComp
+	})
 }
 
 // accepted are the reasons to pass over.

@@ -46,7 +46,7 @@ if it was not seen that all members hold the same.`,
 		},
 	}
 	o.specOptions.AddFlags(p, cmd)
-	o.addClient(cmd.Flags())
+	o.addClient(p, cmd, &o.specOptions)
 	cmd.Flags().IntVar(&o.Parallelism, "parallelism", 10, "how many clusters are looked at at a time; 0 is no bound")
 	cmd.Flags().BoolVar(&o.Hash, "hash", false, "compare the data of all members at one revision")
 	o.addJSON(cmd.Flags(), "print it as JSON, one document for each cluster")
