@@ -55,8 +55,8 @@ test: ## run every test this machine can run; lists what was skipped and why
 	@GO='$(GO)' sh test/run.sh
 
 .PHONY: soak
-soak: ## the tests with a larger budget: a kill after every host call, in the lab (Linux, root; an hour)
-	QUORATE_SOAK=1 QUORATE_LAB=required $(GO) test -v -timeout 120m -run 'Killed' ./test/stories
+soak: ## the tests with a larger budget: every kill and power cut in the lab, every scenario of the judge (Linux, root; hours)
+	QUORATE_SOAK=1 QUORATE_LAB=required $(GO) test -v -timeout 300m -run 'Killed|PowerCut|Judge' ./test/stories ./plan
 
 .PHONY: bench
 bench: ## measure the budgets of docs/performance.md, as ratios, in the lab

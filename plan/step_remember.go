@@ -34,13 +34,14 @@ func (a *Remember) Describe() Description {
 // RecordedFile is where the operator's side keeps what is recorded of the cluster.
 func (b *builder) recordedFile() string { return b.spec.TLS.Dir + "/cluster.json" }
 
-// remember notes the cluster down once it has formed, and again when its members are others.
+// remember notes the cluster down once it has formed, and again when its members
+// are others. What no run has noted yet is noted as soon as somebody can say it.
 func (b *builder) remember() {
+	have := b.obs.Recorded
 	forms := slices.ContainsFunc(b.steps, func(s draft) bool {
 		a, ok := s.Action.(*Start)
-		return ok && a.Bootstrap
+		return ok && (a.Bootstrap || have == nil && !b.census.Known)
 	})
-	have := b.obs.Recorded
 	if !forms && (!b.census.Known || have != nil && have.says(b.census.ClusterID, b.census.Membership)) {
 		return
 	}

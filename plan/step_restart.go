@@ -142,7 +142,9 @@ func (b *builder) canary() {
 	first, bird := "", ""
 	for _, s := range b.steps {
 		for _, m := range b.members {
-			if first == "" && s.Action.Exclusive() && slices.Contains(s.hosts(), m.Name) && b.renews(m) {
+			// Whoever is started or restarted first serves with what is new, also one
+			// whose host holds that already.
+			if first == "" && s.Action.Exclusive() && slices.Contains(s.hosts(), m.Name) {
 				first, bird = s.ID, m.Name
 			}
 		}

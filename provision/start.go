@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,18 +16,23 @@ import (
 
 // start starts the units together, waits until each says that it serves, and
 // then asks every member: one cluster, all voters listed, each of them healthy.
+// Processes that have to go first are stopped before anybody is started: with
+// the first that comes up they might serve, and be voters that nobody may take away.
 func (r *run) start(ctx context.Context, s plan.Step, a *plan.Start) (outcome, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, a.Wait, fmt.Errorf("the members did not serve within %s", a.Wait))
 	defer cancel()
 	if err := r.spared(ctx, a); err != nil {
 		return outcome{}, err
 	}
+	stale := slices.DeleteFunc(slices.Clone(a.Members), func(m plan.StartMember) bool { return !m.Restart })
+	if err := r.each(ctx, stale, func(ctx context.Context, h host.Host, m plan.StartMember) error {
+		_, err := h.Service(ctx, host.ServiceRequest{Unit: m.Unit, Verb: "stop", Wait: a.Wait})
+		return err
+	}); err != nil {
+		return outcome{}, err
+	}
 	if err := r.each(ctx, a.Members, func(ctx context.Context, h host.Host, m plan.StartMember) error {
-		verb := "start"
-		if m.Restart {
-			verb = "restart"
-		}
-		_, err := h.Service(ctx, host.ServiceRequest{Unit: m.Unit, Verb: verb, Wait: a.Wait, Progress: r.waits(s, m.Member)})
+		_, err := h.Service(ctx, host.ServiceRequest{Unit: m.Unit, Verb: "start", Wait: a.Wait, Progress: r.waits(s, m.Member)})
 		return err
 	}); err != nil {
 		return outcome{}, err
