@@ -23,6 +23,7 @@ type reality struct {
 	rules
 	lag    map[string]int  // members with data: 0 has everything that was acknowledged, 1 lacks some of it, 2 never had a leader
 	acked  bool            // something has been acknowledged
+	proven bool            // somebody has served with what is new
 	leader string          // "" while there is none
 	down   map[string]bool // by a fault; they may boot again
 
@@ -89,8 +90,8 @@ func (r *reality) clone(what string) *reality {
 // key tells states apart. What a look sees is in it, so states with one key are planned alike.
 func (r *reality) key(runs map[*plan.Plan]int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s %v %t %v %d %x %v %v %t %t %d%d%d", plan.FactsDigest(r.obs.Facts()), r.leader, r.lag, r.acked, r.down,
-		runs[r.run], r.done, r.quiet, r.loud, r.clean, r.ran, r.cuts, r.deaths, r.losses)
+	fmt.Fprintf(&b, "%s %s %v %t %v %d %x %v %v %t %t %t %d%d%d", plan.FactsDigest(r.obs.Facts()), r.leader, r.lag, r.acked, r.down,
+		runs[r.run], r.done, r.quiet, r.loud, r.clean, r.ran, r.proven, r.cuts, r.deaths, r.losses)
 	for _, n := range slices.Sorted(maps.Keys(r.obs.Hosts)) {
 		h := r.obs.Hosts[n]
 		fmt.Fprintf(&b, " %s%d", h.Unit.Sub, len(h.Certificates))
@@ -276,7 +277,10 @@ func (r *reality) actions(s plan.Step) []func(*reality) bool {
 			})
 		}
 		out = append(out, func(r *reality) bool {
-			return !slices.ContainsFunc(a.Members, func(m plan.StartMember) bool { return !r.serves(m.Member) })
+			return !slices.ContainsFunc(a.Members, func(m plan.StartMember) bool {
+				u := r.obs.Hosts[m.Member].Unit
+				return !r.serves(m.Member) || m.ExeDigest != "" && u.ExeDigest != m.ExeDigest || m.ConfigDigest != "" && u.ConfigDigest != m.ConfigDigest
+			})
 		})
 	case *plan.Restart:
 		out = append(out,
@@ -338,8 +342,11 @@ func (r *reality) away(m string, roll bool) bool {
 }
 
 // novel lists the members that have on disk what is not what they had at
-// first, as long as nobody serves with such a thing.
+// first, as long as nobody has served with such a thing.
 func (c *court) novel(r *reality) []string {
+	if r.proven {
+		return nil
+	}
 	var holds []string
 	for _, m := range r.spec.Members {
 		h, l := r.obs.Hosts[m.Name], plan.LayoutOf(r.spec, m)
@@ -348,6 +355,7 @@ func (c *court) novel(r *reality) []string {
 			continue
 		}
 		if r.serves(m.Name) && h.Unit.ExeDigest == h.Files[l.KVServer].Digest && h.Unit.ConfigDigest == onDisk {
+			r.proven = true
 			return nil
 		}
 		holds = append(holds, m.Name)
@@ -484,7 +492,7 @@ func (c *court) plan(r *reality) {
 		panic(broken{"I6", fmt.Sprintf("a run without a fault left %s to do", p.Steps[0].ID)})
 	}
 	if !p.Blocked() && !p.Empty() {
-		r.run, r.clean, r.ran = p, true, r.leader != ""
+		r.run, r.clean, r.ran = p, len(p.Held) == 0, r.leader != ""
 	}
 }
 
@@ -696,7 +704,7 @@ func TestJudgeCatches(t *testing.T) {
 		"a host that forgets that its member has served": {rules{noMark: true}, "cold start", 3, "I3", 1},
 		"a restart that does not look at the others":     {rules{noGate: true}, "roll", 3, "I1", 0},
 		"a scheduler that waits for no step":             {rules{noNeeds: true}, "roll", 2, "I9", 1},
-		"an executor that does not look what came of it": {rules{noLook: true}, "roll of a bad setting", 2, "I6", 1},
+		"an executor that does not look what came of it": {rules{noLook: true}, "roll of a bad setting", 3, "I9", 0},
 		"a look that takes a process for a member":       {rules{noAsk: true}, "roll of a bad setting", 1, "I10", 1},
 		"a run that notes nothing down":                  {rules{noRecord: true}, "roll", 1, "I6", 1},
 	} {

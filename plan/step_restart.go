@@ -84,9 +84,43 @@ func (b *builder) rollable() {
 		})
 		return
 	}
-	for _, m := range stale {
-		m.rolls = true
+	if b.oneAtATime(stale) {
+		for _, m := range stale {
+			m.rolls = true
+		}
+		return
 	}
+	refuse(Held{Reason: Quorum,
+		Detail: "a restart is due, and a member that is down comes back first, with what lies on its host: what is new is on another host already, and nobody has served with it yet",
+		WayOut: "apply again once it serves"})
+}
+
+// oneAtATime reports whether what is new stays with one host until its member
+// serves with it, see canary. It does not where one has it already, and its
+// member cannot be restarted before another one is started that has it not: that
+// one then starts with what it has, and the roll waits for the next plan.
+func (b *builder) oneAtATime(stale []*member) bool {
+	if !b.plan.Before.Writable() || !slices.ContainsFunc(stale, func(m *member) bool { return m.healthy() && !b.restages(m) }) {
+		return true
+	}
+	alone := true
+	for _, m := range b.members {
+		if m.ails == nil || !m.may.start || m.host.Unit.Running() || !b.restages(m) || !m.equipped() {
+			continue
+		}
+		m.may.push, m.may.stage, alone = false, false, false
+	}
+	return alone
+}
+
+// equipped reports whether its host has all that a member starts from, be it old.
+func (m *member) equipped() bool {
+	for _, p := range []string{m.layout.EtcdYAML, m.layout.UnitFile, m.layout.KVServer} {
+		if !m.host.Files[p].Exists {
+			return false
+		}
+	}
+	return true
 }
 
 // restarts rolls what runs with something else than it should through the

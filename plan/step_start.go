@@ -32,6 +32,10 @@ type StartMember struct {
 	PeerURL string `json:"peer_url,omitempty"`
 	// Restart a process that is there and does not serve, since what it was started with has changed.
 	Restart bool `json:"restart,omitempty"`
+	// ExeDigest and ConfigDigest are what it has to run with afterwards: a host that booted
+	// meanwhile may have started it with what lay there before. Empty: it starts with what it has.
+	ExeDigest    string `json:"exe_digest,omitempty"`
+	ConfigDigest string `json:"config_digest,omitempty"`
 }
 
 // Kind of the step.
@@ -124,6 +128,9 @@ func (b *builder) startTogether(verb string, bootstrap bool, members ...*member)
 		s := StartMember{Member: m.Name, Unit: m.layout.Unit, Restart: m.ails.restart}
 		if m.listed.ID == 0 {
 			s.PeerURL = URL("https", m.Address, m.PeerPort)
+		}
+		if m.may.push && m.may.stage {
+			s.ExeDigest, s.ConfigDigest = m.want.exe, m.want.config
 		}
 		a.Members = append(a.Members, s)
 		why = append(why, m.ails.why)

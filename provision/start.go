@@ -32,7 +32,10 @@ func (r *run) start(ctx context.Context, s plan.Step, a *plan.Start) (outcome, e
 		return outcome{}, err
 	}
 	if err := r.each(ctx, a.Members, func(ctx context.Context, h host.Host, m plan.StartMember) error {
-		_, err := h.Service(ctx, host.ServiceRequest{Unit: m.Unit, Verb: "start", Wait: a.Wait, Progress: r.waits(s, m.Member)})
+		u, err := h.Service(ctx, host.ServiceRequest{Unit: m.Unit, Verb: "start", Wait: a.Wait, Progress: r.waits(s, m.Member)})
+		if err == nil && (differs(u.ExeDigest, m.ExeDigest) || differs(u.ConfigDigest, m.ConfigDigest)) {
+			err = fmt.Errorf("%s runs with what lay on its host before: it was started by somebody else while this plan was applied; apply again", m.Member)
+		}
 		return err
 	}); err != nil {
 		return outcome{}, err
@@ -48,6 +51,9 @@ func (r *run) start(ctx context.Context, s plan.Step, a *plan.Start) (outcome, e
 	}
 	return outcome{changed: true, detail: fmt.Sprintf("cluster %x, %d voters", id, a.Voters)}, nil
 }
+
+// differs reports whether a digest is known and another one than wanted; "" is unknown, or not asked for.
+func differs(is, want string) bool { return is != "" && want != "" && is != want }
 
 // patience is how long a unit may take before anybody is told of it.
 const patience = 2 * time.Second
