@@ -145,14 +145,36 @@ func (b *builder) mismatch(have pki.Certificate, want Certificate) []string {
 // checkCertSAN), and on a host with several addresses that is any of them.
 func (b *builder) memberCertificates(m *member) []Certificate {
 	l, t := m.layout, b.spec.TLS
-	names := slices.Concat([]string{"127.0.0.1", "::1", "localhost", m.Address, m.host.Hostname}, t.ExtraSANs, m.ExtraSANs)
 	var out []Certificate
+	for _, r := range memberRequests(m.Member, t, m.host.Hostname) {
+		p := string(r.Profile)
+		out = append(out, Certificate{Path: l.Cert(p), Key: l.Key(p), Algorithm: t.KeyAlgorithm, Request: r})
+	}
+	return out
+}
+
+func memberRequests(m *spec.Member, t spec.TLS, hostname string) []pki.Request {
+	names := slices.Concat([]string{"127.0.0.1", "::1", "localhost", m.Address, hostname}, t.ExtraSANs, m.ExtraSANs)
+	var out []pki.Request
 	for _, p := range []pki.Profile{pki.Server, pki.Peer, pki.Client} {
 		r := pki.Request{Profile: p, CommonName: m.Name, Lifetime: t.LeafLifetime}
 		if p != pki.Client {
 			r.SANs = pki.CanonicalSANs(names)
 		}
-		out = append(out, Certificate{Path: l.Cert(string(p)), Key: l.Key(string(p)), Algorithm: t.KeyAlgorithm, Request: r})
+		out = append(out, r)
+	}
+	return out
+}
+
+// Requests are what a cluster's CA has to sign, as far as the spec says: what
+// the hosts call themselves is known only once they have been seen.
+func Requests(c *spec.Cluster) []pki.Request {
+	var out []pki.Request
+	for _, m := range c.Members {
+		out = append(out, memberRequests(m, c.TLS, "")...)
+	}
+	for _, cl := range c.Clients {
+		out = append(out, clientRequest(cl, c.TLS))
 	}
 	return out
 }

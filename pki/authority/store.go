@@ -36,6 +36,8 @@ type Store struct {
 	// Cert and Key, both or neither, name the operator's own CA: PEM files,
 	// the key may be encrypted with age. Dir is then not used.
 	Cert, Key string
+	// Signs is what the CA is to sign: one that is there is tried with it, see [Store.Look].
+	Signs []pki.Request
 }
 
 // State is what a look at the store found.
@@ -65,7 +67,8 @@ func (s Store) certPath() string {
 }
 
 // Look says what is there without opening the key, so that a plan never needs
-// its passphrase. Neither CA nor problem means that the next [Store.Open] makes one.
+// its passphrase; what the certificate says, a substitute with the same constraints
+// tries. Neither CA nor problem means that the next [Store.Open] makes one.
 // The error is about looking itself.
 func (s Store) Look(now time.Time) (State, error) {
 	var st State
@@ -109,7 +112,11 @@ func (s Store) Look(now time.Time) (State, error) {
 	if st.Encrypted, st.Problem, err = lookKey(keyPath); err != nil || st.Problem != "" {
 		return st, err
 	}
-	if err := usable(ca, now); err != nil {
+	err = usable(ca, now)
+	if err == nil {
+		err = trial(ca, s.Signs, now)
+	}
+	if err != nil {
 		st.Problem = fmt.Sprintf("CA certificate %s: %v", s.certPath(), err)
 		return st, nil
 	}

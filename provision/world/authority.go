@@ -39,6 +39,7 @@ func newAuthority(c *spec.Cluster, e Environment) *operator {
 		Dir: within(c, t.Dir), KeyAlgorithm: t.KeyAlgorithm, Lifetime: t.CALifetime,
 		Cert: within(c, t.CACert), Key: within(c, t.CAKey),
 		Encryption: authority.Encryption{Prompt: e.Prompt},
+		Signs:      plan.Requests(c),
 	}
 	if enc := t.Encryption; enc != nil {
 		s.Encryption = authority.Encryption{
