@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"quorate/kvserver"
+	"quorate/kvserver/node"
 	"quorate/pki"
 )
 
@@ -123,23 +124,27 @@ func (b *builder) outward(h *Host) []string {
 	return out
 }
 
-// taken holds what somebody else listens on: an address and a port of the member's.
+// taken holds what somebody else listens on where the member is to.
 func (b *builder) taken(m *member) []Held {
 	var out []Held
-	for _, port := range []int{m.ClientPort, m.PeerPort, m.MetricsPort} {
-		p, ok := m.host.Ports[port]
+	for _, l := range node.Listeners(m.Address, m.ClientPort, m.PeerPort, m.MetricsPort) {
+		p, ok := m.host.Ports[l.Port]
 		if !ok || !p.Known {
 			continue
 		}
-		for _, by := range p.InTheWay(m.Address) {
-			who := "another process"
-			if by.Process != "" {
-				who = fmt.Sprintf("%s (pid %d)", by.Process, by.PID)
-			}
-			out = append(out, Held{Reason: PortTaken, Detail: fmt.Sprintf("%s listens on %s", who, HostPort(by.Address, port)),
-				WayOut: "stop that service, or give the member other ports (client_port, peer_port, metrics_port)"})
-			break
+		var in []node.PortListener
+		for _, h := range l.Hosts {
+			in = append(in, p.InTheWay(h)...)
 		}
+		if len(in) == 0 {
+			continue
+		}
+		who := "another process"
+		if in[0].Process != "" {
+			who = fmt.Sprintf("%s (pid %d)", in[0].Process, in[0].PID)
+		}
+		out = append(out, Held{Reason: PortTaken, Detail: fmt.Sprintf("%s listens on %s", who, HostPort(in[0].Address, l.Port)),
+			WayOut: "stop that service, or give the member other ports (client_port, peer_port, metrics_port)"})
 	}
 	return out
 }

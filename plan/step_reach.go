@@ -1,9 +1,10 @@
 package plan
 
 import (
-	"net/netip"
 	"strings"
 	"time"
+
+	"quorate/kvserver/node"
 )
 
 // KindReach finds out whether the hosts reach each other.
@@ -59,12 +60,9 @@ func (b *builder) reach() {
 		if m.host.Unit.Running() || m.ails == nil {
 			return // its port is its own, or it is not to be started
 		}
-		listen := "0.0.0.0"
-		if ip, err := netip.ParseAddr(m.Address); err == nil {
-			listen = ip.String()
-		}
+		peer := node.Listeners(m.Address, 0, m.PeerPort, 0)[0]
 		a.Members = append(a.Members, ReachMember{Member: m.Name, Helper: m.layout.KVServer,
-			Listen: HostPort(listen, m.PeerPort), Address: HostPort(m.Address, m.PeerPort)})
+			Listen: HostPort(peer.Hosts[0], m.PeerPort), Address: HostPort(m.Address, m.PeerPort)})
 	}
 	who := strings.Join(a.Hosts(), ", ")
 	b.add(draft{subject: strings.Join(a.Hosts(), ","), Step: Step{Title: "see that " + who + " reach each other", Action: a}})

@@ -356,7 +356,11 @@ func happen(t *testing.T, w *world, words []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		host().Ports[n] = node.PortState{Known: true, Listeners: []node.PortListener{{Address: "0.0.0.0", PID: 4711, Process: arg(2)}}}
+		address := "0.0.0.0"
+		if len(args) > 3 {
+			address = arg(3)
+		}
+		host().Ports[n] = node.PortState{Known: true, Listeners: []node.PortListener{{Address: address, PID: 4711, Process: arg(2)}}}
 	case "no-binary":
 		w.obs.Binaries = map[string]map[string]plan.Binary{}
 		w.obs.BinaryProblems = map[string]string{"linux/amd64": "no kvserver for linux/amd64 beside quorate"}

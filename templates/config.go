@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"quorate/kvserver/node"
 )
 
 // ConfigParams is what one member runs with. Zero numbers and empty strings
@@ -100,8 +102,8 @@ func Config(p ConfigParams) ([]byte, error) {
 	s := map[string]any{
 		"name":                        p.Name,
 		"data-dir":                    p.DataDir,
-		"listen-peer-urls":            listen(p.Address, p.PeerPort, false),
-		"listen-client-urls":          listen(p.Address, p.ClientPort, true),
+		"listen-peer-urls":            listen(p, "peer"),
+		"listen-client-urls":          listen(p, "client"),
 		"initial-advertise-peer-urls": httpsURL(p.Address, p.PeerPort),
 		"advertise-client-urls":       httpsURL(p.Address, p.ClientPort),
 		"client-transport-security":   security(p.ServerCert, p.ServerKey),
@@ -202,11 +204,14 @@ func (p ConfigParams) check() error {
 }
 
 // listen is etcd's comma-separated list of URLs.
-func listen(address string, port int, loopback bool) string {
-	hosts := binds(address, loopback)
-	urls := make([]string, len(hosts))
-	for i, h := range hosts {
-		urls[i] = httpsURL(h, port)
+func listen(p ConfigParams, what string) string {
+	var urls []string
+	for _, l := range node.Listeners(p.Address, p.ClientPort, p.PeerPort, p.MetricsPort) {
+		for _, h := range l.Hosts {
+			if l.What == what {
+				urls = append(urls, httpsURL(h, l.Port))
+			}
+		}
 	}
 	return strings.Join(urls, ",")
 }

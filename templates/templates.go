@@ -14,7 +14,6 @@ import (
 	"bytes"
 	"fmt"
 	"math"
-	"net/netip"
 	"strconv"
 	"strings"
 
@@ -96,21 +95,4 @@ func absolute(what, p string) error {
 		}
 	}
 	return nil
-}
-
-// binds returns the hosts to listen on for an address. An IP address listens
-// on itself and, for clients, on 127.0.0.1, so that tools on the host need no
-// name. A loopback address listens alone: several members of one machine may
-// have 127.0.0.2, 127.0.0.3 … and must not meet on 127.0.0.1. A host name
-// listens on 0.0.0.0, since etcd binds to IP addresses only ("expected IP in
-// URL for binding") and what the name means is known to the host alone.
-func binds(address string, loopback bool) []string {
-	ip, err := netip.ParseAddr(address)
-	switch {
-	case err != nil:
-		return []string{"0.0.0.0"}
-	case ip.IsUnspecified(), ip.IsLoopback(), !loopback:
-		return []string{address}
-	}
-	return []string{address, "127.0.0.1"}
 }

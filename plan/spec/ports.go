@@ -2,9 +2,10 @@ package spec
 
 import (
 	"fmt"
-	"net/netip"
 
 	"github.com/hashicorp/hcl/v2"
+
+	hosts "quorate/kvserver/node" // a node is one of the spec's text here
 )
 
 // machine names the machine that m runs on, as far as the spec tells.
@@ -17,52 +18,24 @@ func machine(m *Member) string {
 
 // listener is one port that a member would open.
 type listener struct {
+	hosts.Listener
 	machine string
-	port    int
-	hosts   []string // addresses to listen on; "*" is every one
 	what    string
 	at      hcl.Range
 }
 
-// listeners of m, with the addresses that package templates makes it listen
-// on: an IP address on itself, for clients also on 127.0.0.1 unless it is a
-// loopback address; a host name on every address; metrics on 127.0.0.1.
+// listeners of m, with what the spec calls their ports and where it does.
 func (l *loader) listeners(c *Cluster, m *Member) []listener {
-	peer := []string{"*"}
-	client := peer
-	if ip, err := netip.ParseAddr(m.Address); err == nil {
-		peer = []string{m.Address}
-		client = peer
-		if !ip.IsLoopback() {
-			client = []string{m.Address, "127.0.0.1"}
+	var all []listener
+	for _, n := range hosts.Listeners(m.Address, m.ClientPort, m.PeerPort, m.MetricsPort) {
+		one := listener{Listener: n, machine: machine(m), what: n.What + "_port"}
+		if one.at = l.places[place{m, one.what}]; one.at == m.Range {
+			one.what = "by default " + one.what
 		}
-	}
-	all := []listener{
-		{port: m.ClientPort, hosts: client, what: "client_port"},
-		{port: m.PeerPort, hosts: peer, what: "peer_port"},
-		{port: m.MetricsPort, hosts: []string{"127.0.0.1"}, what: "metrics_port"},
-	}
-	for i := range all {
-		all[i].machine, all[i].at = machine(m), l.places[place{m, all[i].what}]
-		if all[i].at == m.Range {
-			all[i].what = "by default " + all[i].what
-		}
-		all[i].what += fmt.Sprintf(" of member %q in cluster %q", m.Name, c.Name)
+		one.what += fmt.Sprintf(" of member %q in cluster %q", m.Name, c.Name)
+		all = append(all, one)
 	}
 	return all
-}
-
-// meets reports whether a and b cannot both be had. Two ports of one member
-// are told apart even where their addresses would allow it.
-func (a listener) meets(b listener, sameMember bool) bool {
-	for _, x := range a.hosts {
-		for _, y := range b.hosts {
-			if sameMember || x == y || x == "*" || y == "*" {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // checkPorts: no two listeners of one machine on one port.
@@ -84,13 +57,11 @@ func (l *loader) checkPorts(clusters []*Cluster) {
 			}
 			seen[m.Name] = true
 			for _, p := range l.listeners(c, m) {
-				if p.port == 0 {
-					continue
-				}
-				k := key{p.machine, p.port}
+				k := key{p.machine, p.Port}
 				for _, had := range used[k] {
-					if p.meets(had.listener, had.member == m) {
-						l.fail(p.at, "Port clash", fmt.Sprintf("Port %d of %s would be %s, and is %s, at %s.", p.port, p.machine, p.what, had.what, had.at),
+					// Two ports of one member are told apart even where their addresses would allow it.
+					if had.member == m || p.Meets(had.Listener) {
+						l.fail(p.at, "Port clash", fmt.Sprintf("Port %d of %s would be %s, and is %s, at %s.", p.Port, p.machine, p.what, had.what, had.at),
 							"Write another port for one of them.")
 						break
 					}
