@@ -51,7 +51,7 @@ func TestPowerCutDuringABootstrap(t *testing.T) {
 	t.Parallel()
 	s := open(t, lab.Options{})
 	for hosts := 1; hosts <= 3; hosts++ {
-		few := [][]int{{18}, {9}, {14}}[hosts-1]
+		few := [][]int{{}, {}, {12}}[hosts-1]
 		for _, n := range cuts(few...) {
 			s.dir = s.folder(fmt.Sprintf("spec-%d-%d", hosts, n))
 			s.spec(impatient)
@@ -79,7 +79,7 @@ func TestPowerCutDuringARoll(t *testing.T) {
 	l := s.startLoad(c)
 	count := 5000
 	for hosts := 1; hosts <= 3; hosts++ {
-		few := [][]int{{8}, {5}, {11}}[hosts-1]
+		few := [][]int{{8}, {}, {11}}[hosts-1]
 		for _, n := range cuts(few...) {
 			count++
 			s.spec(impatient + fmt.Sprintf("client \"app\" {}\nserver { snapshot_count = %d }", count))
