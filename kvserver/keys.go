@@ -1,7 +1,10 @@
 package kvserver
 
 // KeyRequest asks a host for a key and a CSR for it. `kvserver keys` reads a
-// list of these as JSON on its standard input.
+// list of these as JSON on its standard input. A key that is to be made is made
+// at Path.new, from where `kvserver certificates` puts it in place together with
+// its certificate: a member never sees a key that its certificate does not fit.
+// One that is there already at Path.new is used: an earlier run has not come to its end.
 type KeyRequest struct {
 	// Path of the private key (PEM, PKCS#8, mode 0600).
 	Path      string `json:"path"`
@@ -10,14 +13,6 @@ type KeyRequest struct {
 	CommonName string `json:"common_name"`
 	// Owner of the key file, empty for the caller.
 	Owner string `json:"owner,omitempty"`
-	// Beside has a key that is to be made made at Path.new, from where
-	// `kvserver certificates` puts it in place together with its certificate: a
-	// member never sees a key that its certificate does not fit. A key that is
-	// there already at Path.new is used: an earlier run has not come to its end.
-	// Without it the key is made at Path.
-	Beside bool `json:"beside,omitempty"`
-	// Replace wants a new key although the present one would do; with Beside only.
-	Replace bool `json:"replace,omitempty"`
 }
 
 // KeyAnswer is the answer to one KeyRequest: `kvserver keys` writes a list of these as JSON.

@@ -59,7 +59,7 @@ func (r *run) installed(member string, keys map[string]string) {
 func keys(ctx context.Context, h host.Host, a *plan.Certificates) (map[string][]byte, error) {
 	var ask []kvserver.KeyRequest
 	for _, c := range a.Issue {
-		ask = append(ask, kvserver.KeyRequest{Path: c.Key, Algorithm: c.Algorithm, CommonName: c.Request.CommonName, Owner: a.Owner, Beside: true})
+		ask = append(ask, kvserver.KeyRequest{Path: c.Key, Algorithm: c.Algorithm, CommonName: c.Request.CommonName, Owner: a.Owner})
 	}
 	var answers []kvserver.KeyAnswer
 	if err := helper(ctx, h, a.Helper, "keys", ask, &answers); err != nil {

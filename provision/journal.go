@@ -138,7 +138,7 @@ func (j *journaled) Aside(ctx context.Context, r host.AsideRequest) (host.Aside,
 func (j *journaled) Remove(ctx context.Context, r host.RemoveRequest) ([]string, error) {
 	t := j.now()
 	out, err := j.Host.Remove(ctx, r)
-	what := append([]string(nil), r.Trees...)
+	var what []string
 	for _, e := range r.Entries {
 		for _, n := range e.Names {
 			what = append(what, e.Dir+"/"+n)

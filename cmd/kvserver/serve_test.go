@@ -424,9 +424,9 @@ func TestCommands(t *testing.T) {
 	}{
 		{"", []string{"version"}, "kvserver dev (etcd 3.7.", false},
 		{"", []string{"version", "--json"}, `"etcd":"3.7.`, false},
-		{`[{"path":"` + dir + `/k.pem","algorithm":"ecdsa-p256","common_name":"x"}]`, []string{"keys"}, `"created":true,"csr":"-----BEGIN CERTIFICATE REQUEST`, false},
+		{`[{"path":"` + dir + `/k.pem","algorithm":"ecdsa-p256","common_name":"x"}]`, []string{"keys"}, `"created":true,"new":true,"csr":"-----BEGIN CERTIFICATE REQUEST`, false},
 		{`["` + dir + `/none.pem"]`, []string{"keys", "--look"}, `[{"path":"` + dir + `/none.pem","exists":false}]`, false},
-		{"", []string{"keys", "--look", dir + "/k.pem"}, `"exists":true,"public_key":"`, false},
+		{"", []string{"keys", "--look", dir + "/k.pem"}, `"exists":false,"new":true,"new_public_key":"`, false},
 		{"", []string{"keys", dir + "/k.pem"}, "with --look only", true},
 		{`{"pairs":[{"key":"` + dir + `/k.pem","certificate":{"path":"` + dir + `/c.pem","pem":"x"}}]}`, []string{"certificates"}, `cannot install certificate "` + dir + `/c.pem"`, true},
 		{"nonsense", []string{"certificates"}, "kvserver: cannot read the certificates", true},

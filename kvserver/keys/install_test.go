@@ -68,12 +68,12 @@ func (r *rig) at(name string) string { return filepath.Join(r.dir, name) }
 var profiles = []string{"server", "peer"}
 
 // ask is one `kvserver keys`, signed.
-func (r *rig) ask(algorithm string, replace bool) kvserver.Certificates {
+func (r *rig) ask(algorithm string) kvserver.Certificates {
 	r.t.Helper()
 	c := kvserver.Certificates{CA: &kvserver.CertificateFile{Path: r.at("ca.pem"), PEM: r.ca.pem}}
 	for _, p := range profiles {
 		key := r.at(p + "-key.pem")
-		a, err := Make(kvserver.KeyRequest{Path: key, Algorithm: algorithm, CommonName: p, Beside: true, Replace: replace}, owners())
+		a, err := Make(kvserver.KeyRequest{Path: key, Algorithm: algorithm, CommonName: p}, owners())
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -142,7 +142,7 @@ func (r *rig) wantNames(when string) {
 func TestInstall(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	first := r.ask("ecdsa-p256", false)
+	first := r.ask("ecdsa-p256")
 	if d := cmp.Diff([]string{"peer-key.pem.new", "server-key.pem.new"}, r.names()); d != "" {
 		t.Errorf("keys without certificates: %s", d)
 	}
@@ -159,35 +159,27 @@ func TestInstall(t *testing.T) {
 	}
 
 	// Renewal: the key stays.
-	if d := cmp.Diff([]string{"server.pem", "peer.pem"}, r.install(r.ask("ecdsa-p256", false))); d != "" {
+	if d := cmp.Diff([]string{"server.pem", "peer.pem"}, r.install(r.ask("ecdsa-p256"))); d != "" {
 		t.Error(d)
 	}
 	if is, _ := read(t, r.at("server-key.pem")); is != was {
 		t.Error("another key")
 	}
-	// A new key because it is asked for, and because of its algorithm.
-	for algorithm, replace := range map[string]bool{"ecdsa-p256": true, "ed25519": false} {
-		c := r.ask(algorithm, replace)
-		if is, _ := read(t, r.at("server-key.pem")); is != was || r.fits("server") != nil {
-			t.Error("the old pair is gone before the new one is there")
-		}
-		r.install(c)
-		r.wantNames(algorithm)
-		is, a := read(t, r.at("server-key.pem"))
-		if is == was || a != algorithm {
-			t.Errorf("%s: the key is still the old one", algorithm)
-		}
-		was = is
+	// Another algorithm: a new key. One that waits is used.
+	c := r.ask("ed25519")
+	if is, _ := read(t, r.at("server-key.pem")); is != was || r.fits("server") != nil {
+		t.Error("the old pair is gone before the new one is there")
 	}
-	// A key that waits is used, unless it is of another algorithm.
-	r.ask("ed25519", true)
 	waiting, _ := read(t, r.at("server-key.pem.new"))
-	r.install(r.ask("ed25519", false))
-	if is, _ := read(t, r.at("server-key.pem")); is != waiting {
-		t.Error("the key that waited was not used")
+	c = r.ask("ed25519")
+	r.install(c)
+	r.wantNames("another algorithm")
+	if is, a := read(t, r.at("server-key.pem")); is != waiting || a != "ed25519" {
+		t.Errorf("%s: the key that waited was not used", a)
 	}
-	r.ask("ed25519", true)
-	r.install(r.ask("ecdsa-p384", false))
+	// One that waits with another algorithm is not.
+	r.ask("ecdsa-p256")
+	r.install(r.ask("ecdsa-p384"))
 	r.wantNames("a key that waited with another algorithm")
 	if _, a := read(t, r.at("server-key.pem")); a != "ecdsa-p384" {
 		t.Error(a)
@@ -200,19 +192,18 @@ func TestInstallCutAnywhere(t *testing.T) {
 	t.Parallel()
 	for _, story := range []struct {
 		name, algorithm string
-		replace         bool
-	}{{"fresh", "", false}, {"renewal", "ecdsa-p256", false}, {"replacement", "ecdsa-p256", true}, {"another algorithm", "ed25519", false}} {
+	}{{"fresh", ""}, {"renewal", "ecdsa-p256"}, {"another algorithm", "ed25519"}} {
 		for _, again := range []string{"same", "new"} {
 			for n := 0; ; n++ {
 				r := newRig(t)
 				if story.algorithm != "" {
-					r.install(r.ask("ecdsa-p256", false))
+					r.install(r.ask("ecdsa-p256"))
 				}
 				algorithm := story.algorithm
 				if algorithm == "" {
 					algorithm = "ecdsa-p256"
 				}
-				c := r.ask(algorithm, story.replace)
+				c := r.ask(algorithm)
 				actions, err := prepare(c, owners())
 				if err != nil {
 					t.Fatal(err)
@@ -239,7 +230,7 @@ func TestInstallCutAnywhere(t *testing.T) {
 					t.Errorf("%s: %d pairs do not fit", when, unfit)
 				}
 				if again == "new" {
-					c = r.ask(algorithm, false)
+					c = r.ask(algorithm)
 				}
 				r.install(c)
 				r.wantNames(when)
@@ -289,8 +280,8 @@ func TestInstallRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			r.install(r.ask("ecdsa-p256", false))
-			c := r.ask("ecdsa-p256", true)
+			r.install(r.ask("ecdsa-p256"))
+			c := r.ask("ed25519")
 			tc.spoil(r, &c)
 			before := r.all()
 			_, err := Install(c, owners())
@@ -325,7 +316,7 @@ func TestInstallOwner(t *testing.T) {
 		t.Skip("giving a file away wants root")
 	}
 	r := newRig(t)
-	c := r.ask("ecdsa-p256", false)
+	c := r.ask("ecdsa-p256")
 	c.CA.Owner, c.CA.Mode = "4711:4712", 0o640
 	for i := range c.Pairs {
 		c.Pairs[i].Certificate.Owner = "4711:4712"
@@ -356,8 +347,8 @@ func TestInstallOwner(t *testing.T) {
 func TestLook(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.install(r.ask("ecdsa-p256", false))
-	r.ask("ed25519", false)
+	r.install(r.ask("ecdsa-p256"))
+	r.ask("ed25519")
 	os.Remove(r.at("peer-key.pem"))
 	os.WriteFile(r.at("odd.pem"), []byte("a secret"), 0o600)
 	os.WriteFile(r.at("half.pem.new"), []byte("a secret"), 0o600)

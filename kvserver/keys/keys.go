@@ -38,23 +38,19 @@ func Run(in io.Reader, out io.Writer, owners Owners) error {
 	return json.NewEncoder(out).Encode(answers)
 }
 
-// Make makes the key if there is none, and a signing request for it. Afterwards
-// the key is at its path (or waits beside it, see [kvserver.KeyRequest.Beside]) with
-// mode 0600 and owned as asked; a file that was laxer is tightened. The folder must be there.
+// Make makes the key if there is none, beside its place as [kvserver.KeyRequest]
+// says, and a signing request for it. It has mode 0600 and is owned as asked; a file
+// that was laxer is tightened. The folder must be there.
 //
-// A key of another algorithm than asked for is not used any more: a new one is made.
-// Beside, the old one stays where it is until the new one has its certificate;
-// otherwise it moves aside to PATH.old (replacing an older one there). One
-// that cannot be read as a key is an error, since it may be somebody's.
+// A key of another algorithm than asked for is not used any more, and stays where it
+// is until the new one has its certificate. One that cannot be read as a key is an
+// error, since it may be somebody's.
 func Make(r kvserver.KeyRequest, owners Owners) (kvserver.KeyAnswer, error) {
 	fail := func(err error) (kvserver.KeyAnswer, error) {
 		return kvserver.KeyAnswer{}, fmt.Errorf("cannot make key %q: %w", r.Path, err)
 	}
 	if !filepath.IsAbs(r.Path) {
 		return fail(errors.New("its path is not absolute"))
-	}
-	if r.Replace && !r.Beside {
-		return fail(errors.New("a key is replaced beside its place only"))
 	}
 	uid, gid, err := owners.Lookup(r.Owner)
 	if err != nil {
@@ -64,30 +60,25 @@ func Make(r kvserver.KeyRequest, owners Owners) (kvserver.KeyAnswer, error) {
 	if err != nil {
 		return fail(err)
 	}
-	a := kvserver.KeyAnswer{Path: r.Path}
-	fits := key != nil && keypair.Algorithm(key.Public()) == r.Algorithm
-	path := r.Path
-	if r.Beside {
-		waiting, err := existing(path + kvserver.NewSuffix)
-		if err != nil {
-			return fail(err)
-		}
-		if waiting != nil || !fits || r.Replace {
-			a.New, path = true, path+kvserver.NewSuffix
-			key, fits = waiting, waiting != nil && keypair.Algorithm(waiting.Public()) == r.Algorithm
-		}
+	path := r.Path + kvserver.NewSuffix
+	waiting, err := existing(path)
+	if err != nil {
+		return fail(err)
 	}
-	if key != nil && !fits {
-		// Beside: one that never had a certificate of its own.
-		if a.New {
-			err = os.Remove(path)
-		} else {
-			err = os.Rename(path, path+".old")
-		}
-		if err != nil {
-			return fail(err)
-		}
+	fits := func(k crypto.Signer) bool { return k != nil && keypair.Algorithm(k.Public()) == r.Algorithm }
+	a := kvserver.KeyAnswer{Path: r.Path, New: waiting != nil || !fits(key)}
+	switch {
+	case !a.New:
+		path = r.Path
+	case fits(waiting):
+		key = waiting
+	default:
 		key = nil
+		if waiting != nil { // it never had a certificate
+			if err := os.Remove(path); err != nil {
+				return fail(err)
+			}
+		}
 	}
 	if key == nil {
 		if key, err = create(path, r.Algorithm, uid, gid); err != nil {

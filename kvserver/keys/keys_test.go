@@ -99,10 +99,10 @@ func TestRun(t *testing.T) {
 			t.Fatalf("%d answers", len(answers))
 		}
 		for i, a := range answers {
-			if a.Path != in[i].Path || a.Created != (round == 0) {
-				t.Errorf("round %d: %s, created %v", round, a.Path, a.Created)
+			if a.Path != in[i].Path || !a.New || a.Created != (round == 0) {
+				t.Errorf("round %d: %s, new %v, created %v", round, a.Path, a.New, a.Created)
 			}
-			f, algorithm := read(t, a.Path)
+			f, algorithm := read(t, a.Path+kvserver.NewSuffix)
 			if algorithm != in[i].Algorithm || round == 1 && before[a.Path] != f {
 				t.Errorf("%s: %s %s", a.Path, algorithm, f)
 			}
@@ -126,37 +126,21 @@ func TestLaxModeIsTightened(t *testing.T) {
 	if _, err := Make(r, owners()); err != nil {
 		t.Fatal(err)
 	}
-	was, _ := read(t, path)
-	if err := os.Chmod(path, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	a, err := Make(r, owners())
-	if err != nil || a.Created {
-		t.Fatalf("%+v %v", a, err)
-	}
-	if is, _ := read(t, path); is != was {
-		t.Error("another key")
-	}
-}
-
-func TestAnotherAlgorithm(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "key.pem")
-	r := kvserver.KeyRequest{Path: path, Algorithm: "ecdsa-p256", CommonName: "x"}
-	if _, err := Make(r, owners()); err != nil {
-		t.Fatal(err)
-	}
-	was, _ := read(t, path)
-	r.Algorithm = "ed25519"
-	a, err := Make(r, owners())
-	if err != nil || !a.Created {
-		t.Fatalf("%+v %v", a, err)
-	}
-	if _, algorithm := read(t, path); algorithm != "ed25519" {
-		t.Error(algorithm)
-	}
-	if old, _ := read(t, path+".old"); old != was {
-		t.Error("the old key is not kept")
+	was, _ := read(t, path+kvserver.NewSuffix)
+	for _, at := range []string{path + kvserver.NewSuffix, path} { // while it waits, and in its place
+		if err := os.Rename(path+kvserver.NewSuffix, at); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(at, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		a, err := Make(r, owners())
+		if err != nil || a.Created || a.New != (at != path) {
+			t.Fatalf("%+v %v", a, err)
+		}
+		if is, _ := read(t, at); is != was {
+			t.Error("another key")
+		}
 	}
 }
 
@@ -170,7 +154,7 @@ func TestOwner(t *testing.T) {
 		if _, err := Make(kvserver.KeyRequest{Path: path, Algorithm: "ecdsa-p256", Owner: owner}, owners()); err != nil {
 			t.Fatal(err)
 		}
-		info, _ := os.Stat(path)
+		info, _ := os.Stat(path + kvserver.NewSuffix)
 		if uid, gid := ownerOf(info); uid != 4711 || gid != map[string]int{"4711:4712": 4712, "4711:4713": 4713}[owner] {
 			t.Errorf("%s: owned by %d:%d", owner, uid, gid)
 		}
@@ -193,7 +177,6 @@ func TestRefusals(t *testing.T) {
 		want string
 	}{
 		{kvserver.KeyRequest{Path: "k.pem", Algorithm: "ed25519"}, "not absolute"},
-		{kvserver.KeyRequest{Path: good, Algorithm: "ed25519", Replace: true}, "beside its place only"},
 		{kvserver.KeyRequest{Path: good, Algorithm: "dsa"}, `unknown algorithm "dsa"`},
 		{kvserver.KeyRequest{Path: filepath.Join(dir, "no", "k.pem"), Algorithm: "ed25519"}, "no such file"},
 		{kvserver.KeyRequest{Path: garbage, Algorithm: "ed25519"}, "move it away"},

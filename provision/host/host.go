@@ -296,10 +296,6 @@ type Aside struct {
 
 // RemoveRequest lists what to delete. It is done in the order of the fields.
 type RemoveRequest struct {
-	// Trees are whole trees: only for folders to which nobody but this tool writes. Where a user's
-	// things may lie, as in a data directory, name the Entries.
-	Trees []string
-	// Entries of folders that are a user's.
 	Entries []Entries
 	Files   []string // files, links, or empty folders (a folder that is not empty stays, without error)
 }

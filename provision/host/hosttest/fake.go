@@ -406,7 +406,6 @@ func (m *Machine) move(from, to string) error {
 func (h *Fake) Remove(ctx context.Context, r host.RemoveRequest) ([]string, error) {
 	var out []string
 	var trees, files []string
-	trees = append(trees, r.Trees...)
 	for _, e := range r.Entries {
 		if err := e.Check(); err != nil {
 			return nil, fmt.Errorf("cannot remove on host %q: %w", h.m.name, err)

@@ -365,8 +365,8 @@ func testRemove(t *testing.T, s *suite) {
 	s.write(t, host.File{Path: s.path("f"), Mode: 0o644}, host.File{Path: s.path("full", "x"), Mode: 0o644},
 		host.File{Path: s.path("empty"), Dir: true, Mode: 0o755}, host.File{Path: s.path("tree", "a", "b"), Mode: 0o444})
 	got, err := s.h.Remove(t.Context(), host.RemoveRequest{
-		Files: []string{s.path("f"), s.path("none"), s.path("full"), s.path("empty"), s.path("f", "below")},
-		Trees: []string{s.path("tree"), s.path("no tree")},
+		Files:   []string{s.path("f"), s.path("none"), s.path("full"), s.path("empty"), s.path("f", "below")},
+		Entries: []host.Entries{{Dir: s.path(), Names: []string{"tree", "no tree"}}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -106,15 +106,6 @@ func (h *Host) remove(ctx context.Context, r host.RemoveRequest) ([]string, erro
 		return nil, err
 	}
 	var request []string
-	for _, p := range r.Trees {
-		if err := checkPath(p); err != nil {
-			return nil, err
-		}
-		if slices.Contains(systemTrees, p) {
-			return nil, fmt.Errorf("the tree %s is the system's own", p)
-		}
-		request = append(request, "t\t"+p)
-	}
 	var files []string
 	for _, e := range r.Entries {
 		if err := errors.Join(checkPath(e.Dir), e.Check()); err != nil {

@@ -172,7 +172,7 @@ func TestACutRequestDoesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.cutRequest = int64(len("t\t" + tree + "\n"))
-		if _, err := New(&s, options(root)).Remove(t.Context(), host.RemoveRequest{Trees: []string{tree, tree + "-long"}}); err == nil {
+		if _, err := New(&s, options(root)).Remove(t.Context(), host.RemoveRequest{Entries: []host.Entries{{Dir: root, Names: []string{"tree", "tree-long"}}}}); err == nil {
 			t.Fatal("a cut request to remove was obeyed")
 		}
 		if _, err := os.Stat(tree); err != nil {
@@ -394,13 +394,21 @@ func (m *mortal) Exec(ctx context.Context, argv []string, stdin io.Reader, stdou
 
 func TestSystemTreesAreNotRemoved(t *testing.T) {
 	h := New(&canned{[]byte("end\n")}, options("/tmp"))
-	for _, p := range []string{"/", "/etc", "/var/lib", "/usr/local/bin", "/var/../etc", "relative", "/a/", "/a\nb", `/a\b`} {
-		if _, err := h.Remove(t.Context(), host.RemoveRequest{Trees: []string{p}}); err == nil {
-			t.Errorf("the tree %q would have been removed", p)
+	entry := func(dir, name string) host.RemoveRequest {
+		return host.RemoveRequest{Entries: []host.Entries{{Dir: dir, Names: []string{name}}}}
+	}
+	for _, r := range []host.RemoveRequest{
+		entry("/", "etc"), entry("/var", "lib"), entry("/usr/local", "bin"), entry("/var/..", "etc"), entry("relative", "x"),
+		entry("/a/", "b"), entry("/a\nb", "c"), entry(`/a\b`, "c"), entry("/var", ""), entry("/var", ".."), entry("/var", "lib/etcd"),
+	} {
+		if _, err := h.Remove(t.Context(), r); err == nil {
+			t.Errorf("%+v would have been removed", r)
 		}
 	}
-	if _, err := h.Remove(t.Context(), host.RemoveRequest{Trees: []string{"/var/lib/etcd", "/data"}}); err != nil {
-		t.Error(err)
+	for _, r := range []host.RemoveRequest{entry("/var/lib", "etcd"), entry("/", "data")} {
+		if _, err := h.Remove(t.Context(), r); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -247,14 +247,10 @@ func makeKeys(m *hosttest.Machine, request []byte) ([]byte, error) {
 			return nil, err
 		}
 		csr, err := keypair.Request(key, k.CommonName)
-		path := k.Path
-		if k.Beside {
-			path += kvserver.NewSuffix
-		}
-		if err := errors.Join(err, m.Place(host.File{Path: path, Mode: 0o600, Owner: k.Owner, Content: text})); err != nil {
+		if err := errors.Join(err, m.Place(host.File{Path: k.Path + kvserver.NewSuffix, Mode: 0o600, Owner: k.Owner, Content: text})); err != nil {
 			return nil, err
 		}
-		answers = append(answers, kvserver.KeyAnswer{Path: k.Path, Created: true, New: k.Beside, CSR: string(csr)})
+		answers = append(answers, kvserver.KeyAnswer{Path: k.Path, Created: true, New: true, CSR: string(csr)})
 	}
 	return json.Marshal(answers)
 }
