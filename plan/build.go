@@ -71,6 +71,7 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 			b.certificates(m)
 			b.aside(m)
 		}
+		b.fetch()
 		b.clients()
 		b.reach()
 		b.start()

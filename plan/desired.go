@@ -93,6 +93,9 @@ func (b *builder) desire(m *member) (*desired, error) {
 	}
 	for _, p := range b.binaries(m) {
 		d.manifest.Files[p.Path] = p.Digest
+		if from := b.obs.Binaries[m.host.Platform()][p.Name].Archive.SHA256; from != "" {
+			d.manifest.Archives = map[string]string{p.Path: from}
+		}
 		d.exe = p.Digest // the last one serves: kvserver, or the upstream etcd after it
 	}
 	return d, nil

@@ -380,8 +380,11 @@ func (b *builder) bootstrapDiffers(m *member) bool {
 func (b *builder) authority(data bool) {
 	ca := b.obs.CA
 	if ca.Problem != "" {
-		b.hold(Held{Reason: CAProblem, Subject: b.spec.Name, Detail: ca.Problem, Blocks: true,
-			WayOut: "fix the CA's files in " + b.spec.TLS.Dir})
+		files := "the CA's files in " + b.spec.TLS.Dir
+		if ca.Own {
+			files = fmt.Sprintf("%s and %s, which ca_cert and ca_key name", b.spec.TLS.CACert, b.spec.TLS.CAKey)
+		}
+		b.hold(Held{Reason: CAProblem, Subject: b.spec.Name, Detail: ca.Problem, Blocks: true, WayOut: "fix " + files})
 		return
 	}
 	if !ca.Exists && (b.formed || data) {

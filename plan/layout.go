@@ -141,6 +141,9 @@ func or(s, other string) string {
 
 // short is the head of a digest, enough to tell two apart.
 func short(digest string) string {
+	if archive, ok := strings.CutPrefix(digest, fromArchive); ok {
+		return "out of archive " + short(archive)
+	}
 	if len(digest) > 12 {
 		return digest[:12]
 	}

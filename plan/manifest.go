@@ -35,6 +35,9 @@ type Manifest struct {
 	// SpecDigest the files were made from, and the files with their digests ("" for keys, which are never read).
 	SpecDigest string            `json:"spec_digest"`
 	Files      map[string]string `json:"files"`
+	// Archives are the sha256 (hex) of the archives that files came out of, by path: by it a plan knows
+	// what lies there without having the archive.
+	Archives map[string]string `json:"archives,omitempty"`
 	// Keys are the sha256 (hex) of the files of the keys, by path, as they were when their certificates
 	// were put beside them: another digest is another key, seen without reading it.
 	Keys map[string]string `json:"keys,omitempty"`

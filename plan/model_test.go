@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"fmt"
+	"maps"
 	pathpkg "path"
 	"slices"
 	"time"
@@ -35,8 +36,10 @@ func bare(c *spec.Cluster) *world {
 		},
 		Cluster: plan.Cluster{Answers: map[string]plan.Answer{}},
 	}}
-	if c.Server.Etcd != nil {
-		w.obs.Binaries["linux/amd64"]["etcd"] = plan.Binary{Digest: fake("etcd"), Size: 25 << 20, Version: c.Server.Etcd.Version}
+	if e := c.Server.Etcd; e != nil {
+		src := e.Sources["amd64"]
+		w.obs.Binaries["linux/amd64"]["etcd"] = plan.Binary{Version: e.Version, Archive: plan.Archive{URL: src.URL, SHA256: src.SHA256}}
+		w.fetched()
 	}
 	for _, m := range c.Members {
 		w.obs.Hosts[m.Name] = bareHost(c, m)
@@ -64,6 +67,21 @@ func bareHost(c *spec.Cluster, m *spec.Member) *plan.Host {
 	return h
 }
 
+// fetched has the archive of etcd on the operator's side.
+func (w *world) fetched() {
+	etcd := w.obs.Binaries["linux/amd64"]["etcd"]
+	etcd.Digest, etcd.Size = fake("etcd"+etcd.Archive.SHA256[:2]), 25<<20
+	w.obs.Binaries["linux/amd64"]["etcd"] = etcd
+}
+
+// digest is what a plan's digest means: what came out of an archive is known once it is fetched.
+func (w *world) digest(planned string) string {
+	if etcd := w.obs.Binaries["linux/amd64"]["etcd"]; planned == plan.FromArchive(etcd.Archive) {
+		return etcd.Digest
+	}
+	return planned
+}
+
 // fake is a digest that is easy to read in a golden file.
 func fake(s string) string { return fmt.Sprintf("%-64s", s+"-digest") }
 
@@ -77,7 +95,7 @@ func (w *world) do(s plan.Step) {
 			Subject: a.CommonName, IsCA: true, Fingerprint: fmt.Sprintf("ca-%d", w.serial), NotBefore: now, NotAfter: now.Add(a.Lifetime), KeyAlgorithm: a.Algorithm}}
 	case *plan.Push:
 		for _, b := range a.Binaries {
-			w.put(h, b.Path, node.FileState{Type: "file", Mode: b.Mode, Digest: b.Digest}, b.Owner)
+			w.put(h, b.Path, node.FileState{Type: "file", Mode: b.Mode, Digest: w.digest(b.Digest)}, b.Owner)
 		}
 	case *plan.Files:
 		h.Account = true
@@ -102,6 +120,8 @@ func (w *world) do(s plan.Step) {
 		cert := w.issue(a.Certificate)
 		w.obs.Clients[a.Name] = plan.ClientFiles{Cert: &cert, Key: true, Bundle: w.obs.CA.Cert.Fingerprint}
 	case *plan.Reach:
+	case *plan.Fetch:
+		w.fetched()
 	case *plan.EncryptCA:
 		w.obs.CA.Unsealed, w.obs.CA.Encrypted = false, true
 	case *plan.Start:
@@ -114,6 +134,10 @@ func (w *world) do(s plan.Step) {
 		w.elect()
 	case *plan.Record:
 		m := a.Manifest
+		m.Files = maps.Clone(m.Files)
+		for path, d := range m.Files {
+			m.Files[path] = w.digest(d)
+		}
 		h.Manifest = &m
 		w.put(h, a.Path, node.FileState{Type: "file", Mode: 0o644, Content: m.Encode(), Digest: sha(string(m.Encode()))}, a.Owner)
 	case *plan.Stop:

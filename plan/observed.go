@@ -71,11 +71,19 @@ type Host struct {
 // Platform is "os/arch" in Go's words.
 func (h *Host) Platform() string { return h.OS + "/" + h.Arch }
 
-// Binary is a server binary on the operator's side.
+// Binary is a server binary on the operator's side, or one that can be fetched to it.
 type Binary struct {
-	Digest  string
+	Digest  string // "": Archive is yet to be fetched
 	Size    int64
 	Version string
+	// Archive that it comes out of; zero where it lies there by itself.
+	Archive Archive
+}
+
+// Archive is a file that a binary comes out of.
+type Archive struct {
+	URL    string `json:"url"`    // or a path
+	SHA256 string `json:"sha256"` // hex
 }
 
 // ClientFiles is a client certificate on the operator's side.
@@ -159,7 +167,8 @@ func (o *Observed) Facts() []Fact {
 	}
 	for _, p := range sortedKeys(o.Binaries) {
 		for _, n := range sortedKeys(o.Binaries[p]) {
-			add("binary "+p+" "+n, "%s", o.Binaries[p][n].Digest)
+			bin := o.Binaries[p][n] // which binary it is an archive says too, fetched or not
+			add("binary "+p+" "+n, "%s", or(bin.Archive.SHA256, bin.Digest))
 		}
 	}
 	for _, n := range sortedKeys(o.Hosts) {

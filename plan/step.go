@@ -128,6 +128,7 @@ var kinds = map[Kind]func() Action{
 	KindFiles:       func() Action { return new(Files) },
 	KindCertificate: func() Action { return new(Certificates) },
 	KindEncrypt:     func() Action { return new(EncryptCA) },
+	KindFetch:       func() Action { return new(Fetch) },
 	KindReach:       func() Action { return new(Reach) },
 	KindAside:       func() Action { return new(Aside) },
 	KindStart:       func() Action { return new(Start) },

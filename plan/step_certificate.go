@@ -166,12 +166,16 @@ func memberRequests(m *spec.Member, t spec.TLS, hostname string) []pki.Request {
 	return out
 }
 
-// Requests are what a cluster's CA has to sign, as far as the spec says: what
-// the hosts call themselves is known only once they have been seen.
-func Requests(c *spec.Cluster) []pki.Request {
+// Requests are what a cluster's CA has to sign: for each member with the name
+// that its host was seen to give itself, and for each client of the spec.
+func Requests(c *spec.Cluster, hosts map[string]*Host) []pki.Request {
 	var out []pki.Request
 	for _, m := range c.Members {
-		out = append(out, memberRequests(m, c.TLS, "")...)
+		hostname := ""
+		if h := hosts[m.Name]; h != nil {
+			hostname = h.Hostname
+		}
+		out = append(out, memberRequests(m, c.TLS, hostname)...)
 	}
 	for _, cl := range c.Clients {
 		out = append(out, clientRequest(cl, c.TLS))

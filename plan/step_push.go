@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"fmt"
 	"strings"
 
 	"quorate/kvserver/node"
@@ -21,8 +20,8 @@ type Push struct {
 type PushBinary struct {
 	Name   string `json:"name"` // "kvserver" or "etcd": the key into Observed.Binaries
 	Path   string `json:"path"`
-	Digest string `json:"digest"` // sha256, hex
-	Size   int64  `json:"size"`   // bytes
+	Digest string `json:"digest"` // sha256, hex, or FromArchive
+	Size   int64  `json:"size"`   // bytes; 0: still in its archive
 	Mode   uint32 `json:"mode"`
 	Owner  string `json:"owner,omitempty"`
 	Had    string `json:"had,omitempty"` // digest that lies there now
@@ -43,8 +42,11 @@ func (a *Push) Describe() Description {
 		if p.Had != "" && p.Had != p.Digest {
 			from = short(p.Had) + " → "
 		}
-		d.Items = append(d.Items, Item{Path: p.Path, Sign: p.Drift.sign(), Problem: p.Drift.String(),
-			Note: fmt.Sprintf("%s%s, %s", from, short(p.Digest), mib(p.Size))})
+		note := from + short(p.Digest)
+		if p.Size > 0 {
+			note += ", " + mib(p.Size)
+		}
+		d.Items = append(d.Items, Item{Path: p.Path, Sign: p.Drift.sign(), Problem: p.Drift.String(), Note: note})
 	}
 	d.Sign = signOf(d.Items)
 	return d
@@ -52,14 +54,14 @@ func (a *Push) Describe() Description {
 
 // binaries are what a member's host must have.
 func (b *builder) binaries(m *member) []PushBinary {
-	names := []struct{ name, path string }{{"kvserver", m.layout.KVServer}}
+	names := []struct{ name, path string }{{KVServer, m.layout.KVServer}}
 	if b.spec.Server.Etcd != nil {
-		names = append(names, struct{ name, path string }{"etcd", m.layout.Etcd})
+		names = append(names, struct{ name, path string }{Etcd, m.layout.Etcd})
 	}
 	var out []PushBinary
 	for _, n := range names {
 		src := b.obs.Binaries[m.host.Platform()][n.name]
-		out = append(out, PushBinary{Name: n.name, Path: n.path, Digest: src.Digest, Size: src.Size, Mode: 0o755, Owner: b.rootOwner(m)})
+		out = append(out, PushBinary{Name: n.name, Path: n.path, Digest: m.digestOf(n.path, src), Size: src.Size, Mode: 0o755, Owner: b.rootOwner(m)})
 	}
 	return out
 }

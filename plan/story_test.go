@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "rewrite the stories' plans; read the di
 // the plan. What happened is one thing a line; see happen.
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) < 20 {
+	if err != nil || len(files) < 100 {
 		t.Fatalf("%d stories, %v", len(files), err)
 	}
 	for _, f := range files {
@@ -361,6 +361,22 @@ func happen(t *testing.T, w *world, words []string) {
 			address = arg(3)
 		}
 		host().Ports[n] = node.PortState{Known: true, Listeners: []node.PortListener{{Address: address, PID: 4711, Process: arg(2)}}}
+	case "unfetched": // the operator's side does not have the archive of etcd (any more)
+		etcd := w.obs.Binaries["linux/amd64"]["etcd"]
+		etcd.Digest, etcd.Size = "", 0
+		w.obs.Binaries["linux/amd64"]["etcd"] = etcd
+	case "another-archive": // the spec names another release
+		w.obs.Binaries["linux/amd64"]["etcd"] = plan.Binary{Version: "3.7.4", Archive: plan.Archive{URL: "etcd-3.7.4.tar.gz", SHA256: strings.Repeat("4", 64)}}
+		w.fetched()
+	case "no-archives":
+		m := *host().Manifest
+		m.Archives = nil
+		host().Manifest = &m
+	case "edited-binary": // somebody put another etcd there
+		l := layout()
+		f := host().Files[l.Etcd]
+		f.Digest = fake("foreign")
+		host().Files[l.Etcd] = f
 	case "no-binary":
 		w.obs.Binaries = map[string]map[string]plan.Binary{}
 		w.obs.BinaryProblems = map[string]string{"linux/amd64": "no kvserver for linux/amd64 beside quorate"}

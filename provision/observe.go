@@ -89,6 +89,12 @@ func (s *Session) Observe(ctx context.Context) (*plan.Observed, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	if o.CA.Exists {
+		// Only now is it known what the hosts call themselves.
+		if err := s.world.Authority.Try(plan.Requests(s.cluster, o.Hosts)); err != nil {
+			o.CA.Exists, o.CA.Problem = false, err.Error()
+		}
+	}
 	if err := s.follow(ctx, o); err != nil {
 		return nil, err
 	}
@@ -99,28 +105,36 @@ func (s *Session) Observe(ctx context.Context) (*plan.Observed, error) {
 			o.Cluster.Answers[name] = plan.Answer{Asked: plan.Dead, Problem: "its unit is " + h.Unit.String()}
 		}
 	}
-	return o, s.findBinaries(ctx, o)
+	s.findBinaries(o)
+	return o, nil
 }
 
 // findBinaries looks for what the platforms seen need.
-func (s *Session) findBinaries(ctx context.Context, o *plan.Observed) error {
+func (s *Session) findBinaries(o *plan.Observed) {
 	for _, m := range s.cluster.Members {
 		h := o.Hosts[m.Name]
 		p := h.Platform()
 		if h.Problem != "" || o.Binaries[p] != nil || o.BinaryProblems[p] != "" {
 			continue
 		}
-		found, err := s.world.Binaries.Find(ctx, p)
+		found, err := s.world.Binaries.Find(p)
 		if err != nil {
 			o.BinaryProblems[p] = err.Error()
 			continue
 		}
 		o.Binaries[p] = map[string]plan.Binary{}
 		for name, src := range found {
-			o.Binaries[p][name] = plan.Binary{Digest: src.Blob.Digest(), Size: src.Blob.Size(), Version: src.Version}
+			o.Binaries[p][name] = src.planned()
 		}
 	}
-	return nil
+}
+
+func (src Source) planned() plan.Binary {
+	b := plan.Binary{Version: src.Version, Archive: src.Archive}
+	if src.Blob != nil {
+		b.Digest, b.Size = src.Blob.Digest(), src.Blob.Size()
+	}
+	return b
 }
 
 // ask asks one member for its status and, at the same time, for the member

@@ -15,14 +15,14 @@ func (r *run) push(ctx context.Context, s plan.Step, a *plan.Push) (outcome, err
 	if err != nil {
 		return outcome{}, err
 	}
-	found, err := r.session.world.Binaries.Find(ctx, a.Platform)
+	found, err := r.session.world.Binaries.Find(a.Platform)
 	if err != nil {
 		return outcome{}, err
 	}
 	var out outcome
 	for _, b := range a.Binaries {
 		blob := found[b.Name].Blob
-		if blob == nil || blob.Digest() != b.Digest {
+		if blob == nil || blob.Digest() != r.digest(b.Digest) {
 			return outcome{}, fmt.Errorf("cannot push %s: the binary on this side is not the planned one any more (sha256 %s); plan again", b.Name, b.Digest)
 		}
 		ch, err := h.Upload(ctx, host.Upload{Path: b.Path, Mode: b.Mode, Owner: b.Owner, Blob: blob, Progress: func(sent, total int64) {

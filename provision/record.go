@@ -19,6 +19,10 @@ func (r *run) record(ctx context.Context, s plan.Step, a *plan.Record) (outcome,
 	}
 	m := a.Manifest
 	m.LastRun = plan.LastRun{ID: r.opt.ID, Verb: r.plan.Verb, At: r.begun.UTC()}
+	m.Files = maps.Clone(m.Files)
+	for path, d := range m.Files {
+		m.Files[path] = r.digest(d)
+	}
 	r.mu.Lock()
 	if done := r.keys[s.Member]; len(done) > 0 {
 		m.Keys = maps.Clone(m.Keys)

@@ -71,7 +71,7 @@ func (r *run) runsAs(ctx context.Context, h host.Host, a *plan.Restart) (bool, e
 		return false, err
 	}
 	u := look.Units[a.Unit]
-	return u.Active == "active" && u.ExeDigest == a.ExeDigest && u.ConfigDigest == a.ConfigDigest, nil
+	return u.Active == "active" && u.ExeDigest == r.digest(a.ExeDigest) && u.ConfigDigest == a.ConfigDigest, nil
 }
 
 // allHealthy asks every member of the spec; a plan that takes a voter away was

@@ -40,6 +40,9 @@ type rig struct {
 	dir     string
 	same    map[string]string // members that are another one's machine
 	binary  string
+	cached  string // sha256 of the archive of etcd that is on this side
+	fetches int
+	offline bool
 }
 
 const threeMembers = `
@@ -230,6 +233,15 @@ func (e *etcd) start(name string, p *hosttest.Process) error {
 		m.WriteFile(wal, []byte("wal"), 0o600)
 	}
 	p.ConfigDigest = kvserver.ConfigDigest(config, unit)
+	if i := slices.Index(p.Argv, "--etcd"); i >= 0 { // kvserver becomes etcd's own server
+		p.Exe = p.Argv[i+1]
+		exe, err := m.ReadFile(p.Exe)
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(exe)
+		p.ExeDigest = hex.EncodeToString(sum[:])
+	}
 	p.Ready = func() bool { e.mu.Lock(); defer e.mu.Unlock(); return e.quorum() }
 	p.OnStop = func() { e.stop(name) }
 	n.up, n.joined, n.machine = true, true, m
@@ -428,8 +440,9 @@ type authority struct {
 	clients map[string]pki.Certificate
 	serial  int
 	noted   *plan.Recorded
-	locked  bool // its key is encrypted, and nobody is there to open it
-	opened  int  // how often a certificate was made for a run
+	locked  bool   // its key is encrypted, and nobody is there to open it
+	opened  int    // how often a certificate was made for a run
+	refuses string // a name for which nobody would take its certificates
 }
 
 func encode(c pki.Certificate) []byte { b, _ := json.Marshal(c); return append(b, '\n') }
@@ -441,6 +454,15 @@ func (a *authority) Look() (plan.CA, error) {
 		return plan.CA{}, nil
 	}
 	return plan.CA{Exists: true, PEM: string(encode(*a.ca)), Cert: *a.ca}, nil
+}
+
+func (a *authority) Try(requests []pki.Request) error {
+	for _, r := range requests {
+		if slices.Contains(r.SANs, a.refuses) {
+			return fmt.Errorf("%q is not permitted", a.refuses)
+		}
+	}
+	return nil
 }
 
 func (a *authority) Create(c *plan.CreateCA) error {
@@ -546,8 +568,33 @@ func (a *authority) Forget(f *plan.Forget) error {
 var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 // Find implements provision.Binaries.
-func (r *rig) Find(context.Context, string) (map[string]provision.Source, error) {
-	return map[string]provision.Source{"kvserver": {Blob: host.BytesBlob([]byte(r.binary)), Version: "3.7.3"}}, nil
+func (r *rig) Find(string) (map[string]provision.Source, error) {
+	out := map[string]provision.Source{plan.KVServer: {Blob: host.BytesBlob([]byte(r.binary)), Version: "3.7.3"}}
+	if e := r.cluster.Server.Etcd; e != nil {
+		src := e.Sources["amd64"]
+		out[plan.Etcd] = provision.Source{Version: e.Version, Archive: plan.Archive{URL: src.URL, SHA256: src.SHA256}}
+		if r.cached == src.SHA256 {
+			out[plan.Etcd] = r.unpacked(out[plan.Etcd])
+		}
+	}
+	return out, nil
+}
+
+func (r *rig) unpacked(s provision.Source) provision.Source {
+	s.Blob = host.BytesBlob([]byte("etcd out of " + s.Archive.SHA256))
+	return s
+}
+
+// Fetch implements provision.Binaries.
+func (r *rig) Fetch(_ context.Context, platform string, progress func(got, all int64)) (provision.Source, error) {
+	if r.offline {
+		return provision.Source{}, errors.New("no route to the mirror")
+	}
+	found, err := r.Find(platform)
+	progress(5, 10)
+	r.cached = found[plan.Etcd].Archive.SHA256
+	r.fetches++
+	return r.unpacked(found[plan.Etcd]), err
 }
 
 // session is the operator sitting down once more.

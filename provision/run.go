@@ -65,9 +65,10 @@ type run struct {
 	begun   time.Time
 	journal *journal
 
-	mu     sync.Mutex                   // orders events
-	status map[string]kvserver.Status   // of members, as this run has seen them
-	keys   map[string]map[string]string // digests of the keys that this run has installed certificates for, by member and path
+	mu      sync.Mutex                   // orders events
+	status  map[string]kvserver.Status   // of members, as this run has seen them
+	fetched map[string]string            // by plan.FromArchive: digests of what this run got out of archives
+	keys    map[string]map[string]string // digests of the keys that this run has installed certificates for, by member and path
 }
 
 // outcome is what a step's executor says when it worked.
@@ -203,6 +204,7 @@ var executors = map[plan.Kind]executor{
 	plan.KindCertificate: of((*run).certificates),
 	plan.KindClient:      of((*run).issueClient),
 	plan.KindEncrypt:     of((*run).encryptCA),
+	plan.KindFetch:       of((*run).fetch),
 	plan.KindReach:       of((*run).reach),
 	plan.KindAside:       of((*run).aside),
 	plan.KindStart:       of((*run).start),

@@ -1,6 +1,7 @@
 package provision_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"quorate/pki"
 	"quorate/plan"
 	"quorate/provision"
 	"quorate/provision/host/hosttest"
@@ -38,12 +40,29 @@ func TestFreshApplyThenNothing(t *testing.T) {
 	}
 }
 
+// TestCAThatMayNotSignAHostsName: what a host calls itself is known once it has
+// been seen, and goes into its certificates: a CA that may not sign that name is
+// found before anything is made.
+func TestCAThatMayNotSignAHostsName(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, threeMembers)
+	r.ca.ca, r.ca.refuses = &pki.Certificate{IsCA: true, Fingerprint: "c0ffee"}, "etcd2" // the host's name; its address is in the spec
+	p, err := r.plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Steps) > 0 || len(p.Held) != 1 || p.Held[0].Reason != plan.CAProblem || !strings.Contains(p.Held[0].Detail, "etcd2") {
+		t.Errorf("%d steps, held %+v", len(p.Steps), p.Held)
+	}
+}
+
 // TestCutEverywhere: the tool dies at the first, second, … last call of a run:
 // before the call, half-way through it, or after it with the answer lost. Run
 // again it finishes, and nothing is lost: no member started twice as new, none left out.
 func TestCutEverywhere(t *testing.T) {
 	t.Parallel()
 	for name, story := range map[string]struct {
+		spec    string // "": threeMembers
 		prepare func(t *testing.T, r *rig)
 		build   builder
 		after   func(t *testing.T, r *rig)
@@ -63,6 +82,10 @@ func TestCutEverywhere(t *testing.T) {
 				m.Crash("quorate-lab.service")
 			}
 		}},
+		"release": {spec: upstreamMembers, prepare: func(t *testing.T, r *rig) { // another one, that is not on this side yet
+			must(t, r.apply())
+			r.respec(anotherRelease(upstreamMembers))
+		}},
 		"destroy": {prepare: func(t *testing.T, r *rig) { must(t, r.apply()) }, build: plan.BuildDestroy, after: func(t *testing.T, r *rig) {
 			for _, m := range r.world.Machines() {
 				for _, dir := range []string{"/etc/quorate", "/opt/quorate", "/var/lib/quorate"} {
@@ -77,7 +100,7 @@ func TestCutEverywhere(t *testing.T) {
 			t.Parallel()
 			for _, mode := range []string{"before", "midway", "reply lost"} {
 				for n := 0; ; n++ {
-					r := newRig(t, threeMembers)
+					r := newRig(t, cmp.Or(story.spec, threeMembers))
 					if story.prepare != nil {
 						story.prepare(t, r)
 					}
@@ -86,7 +109,7 @@ func TestCutEverywhere(t *testing.T) {
 						build = story.build
 					}
 					r.world.ResetCalls()
-					r.etcd.watching, r.etcd.least = name == "roll", 3
+					r.etcd.watching, r.etcd.least = name == "roll" || name == "release", 3
 					if mode == "midway" {
 						r.world.CutMidwayAfter(n)
 					} else {
@@ -98,6 +121,7 @@ func TestCutEverywhere(t *testing.T) {
 						break // the run needs no more calls than n
 					}
 					r.world.Heal()
+					r.cached = "" // the second run comes from another machine
 					if _, _, err := r.run(context.Background(), build, nil); err != nil {
 						t.Fatalf("cut %s call %d: the second run failed: %v", mode, n+1, err)
 					}

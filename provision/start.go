@@ -33,7 +33,7 @@ func (r *run) start(ctx context.Context, s plan.Step, a *plan.Start) (outcome, e
 	}
 	if err := r.each(ctx, a.Members, func(ctx context.Context, h host.Host, m plan.StartMember) error {
 		u, err := h.Service(ctx, host.ServiceRequest{Unit: m.Unit, Verb: "start", Wait: a.Wait, Progress: r.waits(s, m.Member)})
-		if err == nil && (differs(u.ExeDigest, m.ExeDigest) || differs(u.ConfigDigest, m.ConfigDigest)) {
+		if err == nil && (differs(u.ExeDigest, r.digest(m.ExeDigest)) || differs(u.ConfigDigest, m.ConfigDigest)) {
 			err = fmt.Errorf("%s runs with what lay on its host before: it was started by somebody else while this plan was applied; apply again", m.Member)
 		}
 		return err

@@ -75,6 +75,8 @@ type Authority interface {
 	// Look says what is there, without opening the key. A problem with the CA
 	// is in the answer; an error means that it could not be looked at.
 	Look() (plan.CA, error)
+	// Try finds out, without the key, whether what a CA that is there will sign would be taken; the error says what it lacks.
+	Try(requests []pki.Request) error
 	// Create makes the CA. One that is there already is left alone.
 	Create(a *plan.CreateCA) error
 	// Encrypt encrypts a plain CA key where the spec wants that, and says whether it had to.
@@ -104,13 +106,18 @@ type Authority interface {
 // Binaries finds server binaries on the operator's side.
 type Binaries interface {
 	// Find gives the binaries that a platform ("linux/amd64") needs, by name. An error names what is missing and where it was looked for.
-	Find(ctx context.Context, platform string) (map[string]Source, error)
+	// Of a release that is not on this side yet it gives the archive and no blob: it fetches nothing.
+	Find(platform string) (map[string]Source, error)
+	// Fetch fetches the spec's release of etcd for a platform, if it is not on this side yet, and
+	// gives it. progress hears of the bytes got, of all (0: unknown). It does not try again.
+	Fetch(ctx context.Context, platform string, progress func(got, all int64)) (Source, error)
 }
 
 // Source is a binary and what it says it is.
 type Source struct {
-	Blob    host.Blob
-	Version string // of etcd
+	Blob    host.Blob // nil: Archive is yet to be fetched
+	Version string    // of etcd
+	Archive plan.Archive
 }
 
 // Stamps is a memory of digests.

@@ -54,6 +54,52 @@ const (
 
 var hexSum = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
 
+// Cached returns the path of the etcd binary out of s if an earlier Fetch has put it into the
+// cache; "" if not. It fetches and writes nothing; a source that is a path and is not there is an error.
+func (f *Fetcher) Cached(s Source, goos, goarch string) (string, error) {
+	fail := func(err error) (string, error) {
+		return "", fmt.Errorf("cannot take etcd for %s/%s from %q: %w", goos, goarch, s.URL, err)
+	}
+	if !hexSum.MatchString(s.SHA256) {
+		return fail(fmt.Errorf("sha256 %q is not 64 hex digits", s.SHA256))
+	}
+	place := f.place(s)
+	_, err := os.Stat(place)
+	switch {
+	case err == nil:
+		if err := executable(place, goos, goarch); err != nil {
+			return fail(err)
+		}
+		return place, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return fail(err)
+	case remote(s.URL):
+		return "", nil
+	}
+	if _, err := os.Stat(f.local(s.URL)); err != nil {
+		return fail(err)
+	}
+	return "", nil
+}
+
+func remote(url string) bool {
+	return strings.HasPrefix(url, "http://") || strings.HasPrefix(url, "https://")
+}
+
+// local is the path that a URL means which is not remote.
+func (f *Fetcher) local(url string) string {
+	path := strings.TrimPrefix(url, "file://")
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(f.Dir, path)
+	}
+	return path
+}
+
+// place is where the binary out of a source is kept.
+func (f *Fetcher) place(s Source) string {
+	return filepath.Join(f.Cache, strings.ToLower(s.SHA256), "etcd")
+}
+
 // Fetch returns the path of the etcd binary out of s, which is for system
 // goos/goarch ("linux", "arm64"). progress, if not nil, hears of the bytes
 // fetched of all (0 if unknown). From the second time on nothing is fetched.
@@ -66,7 +112,7 @@ func (f *Fetcher) Fetch(ctx context.Context, s Source, goos, goarch string, prog
 		return fail(fmt.Errorf("sha256 %q is not 64 hex digits", s.SHA256))
 	}
 	sum := strings.ToLower(s.SHA256)
-	place := filepath.Join(f.Cache, sum, "etcd")
+	place := f.place(s)
 	done := f.once.DoChan(sum, func() (any, error) {
 		_, err := os.Stat(place)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -137,7 +183,7 @@ func (f *Fetcher) get(ctx context.Context, url, sum string, progress func(got, a
 	var c checked
 	var in io.Reader
 	hint := ""
-	if strings.HasPrefix(url, "http://") || strings.HasPrefix(url, "https://") {
+	if remote(url) {
 		body, all, kind, err := f.download(ctx, url)
 		if err != nil {
 			return c, err
@@ -152,10 +198,7 @@ func (f *Fetcher) get(ctx context.Context, url, sum string, progress func(got, a
 			hint = fmt.Sprintf(" (the server says that it is %s)", kind)
 		}
 	} else {
-		path := strings.TrimPrefix(url, "file://")
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(f.Dir, path)
-		}
+		path := f.local(url)
 		var err error
 		if c.File, err = os.Open(path); err != nil {
 			return c, err

@@ -165,6 +165,13 @@ func TestFetch(t *testing.T) {
 				if tc.goos != "" {
 					goos = tc.goos
 				}
+				// A look first: nothing is there yet, asked for or written.
+				if have, err := f.Cached(s, goos, arch); have != "" || err != nil && len(s.SHA256) == 64 {
+					t.Errorf("cached before it was fetched: %q, %v", have, err)
+				}
+				if _, err := os.Stat(cache); asked.Load() > 0 || err == nil {
+					t.Errorf("a look asked %d times, or wrote", asked.Load())
+				}
 				path, err := f.Fetch(t.Context(), s, goos, arch, nil)
 				if tc.want != "" {
 					if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), s.URL) {
@@ -183,6 +190,9 @@ func TestFetch(t *testing.T) {
 					}
 					// Again: out of the cache, also when the source is gone.
 					os.Remove(filepath.Join(f.Dir, "release"))
+					if have, err := f.Cached(s, goos, arch); err != nil || have != path {
+						t.Errorf("cached: %q, %v", have, err)
+					}
 					if again, err := f.Fetch(t.Context(), s, goos, arch, nil); err != nil || again != path || asked.Load() > 1 {
 						t.Errorf("%s %v, asked %d times", again, err, asked.Load())
 					}
@@ -195,6 +205,17 @@ func TestFetch(t *testing.T) {
 					return err
 				})
 			})
+		}
+	}
+}
+
+// A look at a path that is not there says so before anything is done.
+func TestCachedOfNoFile(t *testing.T) {
+	t.Parallel()
+	f := &Fetcher{Cache: t.TempDir(), Dir: t.TempDir()}
+	for _, url := range []string{"etcd.tar.gz", "file:///nowhere/etcd.tar.gz"} {
+		if _, err := f.Cached(Source{URL: url, SHA256: strings.Repeat("0", 64)}, "linux", "amd64"); err == nil || !strings.Contains(err.Error(), url) {
+			t.Errorf("%s: %v", url, err)
 		}
 	}
 }

@@ -36,8 +36,6 @@ type Store struct {
 	// Cert and Key, both or neither, name the operator's own CA: PEM files,
 	// the key may be encrypted with age. Dir is then not used.
 	Cert, Key string
-	// Signs is what the CA is to sign: one that is there is tried with it, see [Store.Look].
-	Signs []pki.Request
 }
 
 // State is what a look at the store found.
@@ -67,8 +65,7 @@ func (s Store) certPath() string {
 }
 
 // Look says what is there without opening the key, so that a plan never needs
-// its passphrase; what the certificate says, a substitute with the same constraints
-// tries. Neither CA nor problem means that the next [Store.Open] makes one.
+// its passphrase; see also [Store.Try]. Neither CA nor problem means that the next [Store.Open] makes one.
 // The error is about looking itself.
 func (s Store) Look(now time.Time) (State, error) {
 	var st State
@@ -101,7 +98,7 @@ func (s Store) Look(now time.Time) (State, error) {
 	}
 	ca, err := first(text)
 	if err != nil {
-		st.Problem = fmt.Sprintf("CA certificate %s: %v", s.certPath(), err)
+		st.Problem = s.lacking(err).Error()
 		return st, nil
 	}
 	st.Bundle, st.Certificate = text, describe(ca, ca)
@@ -112,16 +109,34 @@ func (s Store) Look(now time.Time) (State, error) {
 	if st.Encrypted, st.Problem, err = lookKey(keyPath); err != nil || st.Problem != "" {
 		return st, err
 	}
-	err = usable(ca, now)
-	if err == nil {
-		err = trial(ca, s.Signs, now)
-	}
-	if err != nil {
-		st.Problem = fmt.Sprintf("CA certificate %s: %v", s.certPath(), err)
+	if err := usable(ca, now); err != nil {
+		st.Problem = s.lacking(err).Error()
 		return st, nil
 	}
 	st.Exists = true
 	return st, nil
+}
+
+// Try finds out, without the key, whether the certificates that are to be signed will be
+// taken by who checks them. The error says what the CA lacks and names its file.
+func (s Store) Try(requests []pki.Request, now time.Time) error {
+	text, err := os.ReadFile(s.certPath())
+	if err != nil {
+		return fmt.Errorf("cannot read the CA certificate: %w", err)
+	}
+	ca, err := first(text)
+	if err == nil {
+		err = trial(ca, requests, now)
+	}
+	if err != nil {
+		return s.lacking(err)
+	}
+	return nil
+}
+
+// lacking names the CA's file beside what is wrong with it.
+func (s Store) lacking(err error) error {
+	return fmt.Errorf("CA certificate %s: %w", s.certPath(), err)
 }
 
 // Open gives the authority, and makes the CA if there is none (created). A key

@@ -7,9 +7,11 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"fmt"
 	"math/big"
 	"net"
+	"slices"
 	"time"
 
 	"quorate/pki"
@@ -18,6 +20,12 @@ import (
 // leastRSA is the length of an RSA key in bits below which TLS libraries and
 // distributions' policies refuse a chain (NIST SP 800-131A).
 const leastRSA = 2048
+
+// Extensions that belong to a key (RFC 5280, 4.2.1.1 and 4.2.1.2).
+var (
+	authorityKeyID = asn1.ObjectIdentifier{2, 5, 29, 35}
+	subjectKeyID   = asn1.ObjectIdentifier{2, 5, 29, 14}
+)
 
 // trial finds out whether certificates that a CA signs will be taken, without
 // its key: a CA with the same constraints and a key of the moment signs one for each
@@ -31,12 +39,13 @@ func trial(ca *x509.Certificate, requests []pki.Request, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	// Whatever extension restricts the CA is in the substitute as it stands, also one that Go does not know.
+	restrictions := slices.DeleteFunc(slices.Clone(ca.Extensions), func(e pkix.Extension) bool {
+		return e.Id.Equal(subjectKeyID) || e.Id.Equal(authorityKeyID)
+	})
 	stand, err := made(&x509.Certificate{
 		Subject: ca.Subject, SerialNumber: big.NewInt(1), NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
-		BasicConstraintsValid: true, IsCA: true, MaxPathLen: ca.MaxPathLen, MaxPathLenZero: ca.MaxPathLenZero,
-		KeyUsage: ca.KeyUsage, ExtKeyUsage: ca.ExtKeyUsage, UnknownExtKeyUsage: ca.UnknownExtKeyUsage,
-		PermittedDNSDomainsCritical: ca.PermittedDNSDomainsCritical, PermittedDNSDomains: ca.PermittedDNSDomains, ExcludedDNSDomains: ca.ExcludedDNSDomains,
-		PermittedIPRanges: ca.PermittedIPRanges, ExcludedIPRanges: ca.ExcludedIPRanges,
+		IsCA: true, BasicConstraintsValid: true, ExtraExtensions: restrictions,
 	}, nil, key)
 	if err != nil {
 		return err

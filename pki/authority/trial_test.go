@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"math/big"
 	"net"
@@ -20,8 +21,8 @@ import (
 	"quorate/pki"
 )
 
-// TestOwnCAThatCannotSign: what a CA of the operator's own lacks is said by a
-// look at it, before anything is made; the key is not needed for that.
+// TestOwnCAThatCannotSign: what a CA of the operator's own lacks is said before
+// anything is made; the key is not needed for that.
 func TestOwnCAThatCannotSign(t *testing.T) {
 	t.Parallel()
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -67,7 +68,11 @@ func TestOwnCAThatCannotSign(t *testing.T) {
 		"other names":         {func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"example.org"} }, ec, `"etcd1.example.com" is not permitted`},
 		"other addresses":     {func(c *x509.Certificate) { c.PermittedIPRanges = []*net.IPNet{network("10.0.0.0/8")} }, ec, "192.168.7.101"},
 		"an excluded address": {func(c *x509.Certificate) { c.ExcludedIPRanges = []*net.IPNet{network("192.168.7.0/24")} }, ec, "192.168.7.101"},
-		"a short RSA key":     {func(*x509.Certificate) {}, short, "1024 bits"},
+		"other URIs only":     {func(c *x509.Certificate) { c.PermittedURIDomains = []string{"example.org"} }, ec, ""},
+		"a critical extension that nobody knows": {func(c *x509.Certificate) {
+			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 1}, Critical: true, Value: []byte{5, 0}}}
+		}, ec, "unhandled critical extension"},
+		"a short RSA key": {func(*x509.Certificate) {}, short, "1024 bits"},
 	} {
 		template := &x509.Certificate{Subject: pkix.Name{CommonName: "house CA"}, SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(1000 * time.Hour),
 			IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
@@ -81,18 +86,20 @@ func TestOwnCAThatCannotSign(t *testing.T) {
 			t.Fatal(err)
 		}
 		dir := t.TempDir()
-		s := Store{Cert: filepath.Join(dir, "ca.pem"), Key: filepath.Join(dir, "ca-key.pem"), Signs: signs}
+		s := Store{Cert: filepath.Join(dir, "ca.pem"), Key: filepath.Join(dir, "ca-key.pem")}
 		for path, block := range map[string]*pem.Block{s.Cert: {Type: "CERTIFICATE", Bytes: der}, s.Key: {Type: "PRIVATE KEY", Bytes: private}} {
 			if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
-		st, err := s.Look(now)
-		if err != nil {
-			t.Fatal(err)
+		if st, err := s.Look(now); err != nil || !st.Exists {
+			t.Errorf("%s: %+v, %v", name, st, err)
 		}
-		if st.Exists != (tt.want == "") || !strings.Contains(st.Problem, tt.want) || tt.want == "" && st.Problem != "" {
-			t.Errorf("%s: exists %v, %q, want %q", name, st.Exists, st.Problem, tt.want)
+		switch err := s.Try(signs, now); {
+		case tt.want == "" && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), s.Cert)):
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
 	}
 }

@@ -39,7 +39,6 @@ func newAuthority(c *spec.Cluster, e Environment) *operator {
 		Dir: within(c, t.Dir), KeyAlgorithm: t.KeyAlgorithm, Lifetime: t.CALifetime,
 		Cert: within(c, t.CACert), Key: within(c, t.CAKey),
 		Encryption: authority.Encryption{Prompt: e.Prompt},
-		Signs:      plan.Requests(c),
 	}
 	if enc := t.Encryption; enc != nil {
 		s.Encryption = authority.Encryption{
@@ -61,6 +60,9 @@ func (o *operator) Look() (plan.CA, error) {
 		Own: o.store.Cert != "", Problem: st.Problem,
 	}, nil
 }
+
+// Try implements provision.Authority.
+func (o *operator) Try(requests []pki.Request) error { return o.store.Try(requests, o.clock()) }
 
 // Create implements provision.Authority.
 func (o *operator) Create(a *plan.CreateCA) error {

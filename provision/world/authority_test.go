@@ -1,8 +1,12 @@
 package world
 
 import (
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -197,5 +201,37 @@ func TestOwnAuthority(t *testing.T) {
 	own.TLS.CACert, own.TLS.CAKey = within(c, "pki/lab/ca.pem"), within(c, "pki/lab/ca-key.pem")
 	if ca, err := newAuthority(own, Environment{Clock: clock}).Look(); err != nil || !ca.Exists || !ca.Own {
 		t.Errorf("%+v, %v", ca, err)
+	}
+}
+
+// TestTry: the CA of the spec is tried with what it is asked to sign.
+func TestTry(t *testing.T) {
+	t.Parallel()
+	c := testCluster(t)
+	o := newAuthority(c, Environment{Clock: clock})
+	asked := []pki.Request{{Profile: pki.Server, CommonName: "etcd1", SANs: []string{"etcd1.example.com"}}}
+	if err := o.Try(asked); err == nil || !strings.Contains(err.Error(), "cannot read the CA certificate") {
+		t.Errorf("without a CA: %v", err)
+	}
+	o.mustCreate(t)
+	if err := o.Try(asked); err != nil {
+		t.Errorf("its own CA: %v", err)
+	}
+	key, err := keypair.Generate("ecdsa-p256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{Subject: pkix.Name{CommonName: "house CA"}, SerialNumber: big.NewInt(1), NotBefore: now.Add(-day), NotAfter: now.Add(day),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, PermittedDNSDomains: []string{"example.org"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.TLS.CACert, c.TLS.CAKey = "own.pem", "own-key.pem"
+	if err := os.WriteFile(filepath.Join(c.Dir, "own.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := newAuthority(c, Environment{Clock: clock}).Try(asked); err == nil || !strings.Contains(err.Error(), `own.pem: a server certificate that it signs for "etcd1" would not be accepted`) {
+		t.Errorf("an own CA that may not sign the name: %v", err)
 	}
 }

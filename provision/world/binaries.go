@@ -1,7 +1,6 @@
 package world
 
 import (
-	"context"
 	"debug/buildinfo"
 	"debug/elf"
 	"debug/macho"
@@ -36,7 +35,7 @@ func newBinaries(c *spec.Cluster, e Environment) *binaries {
 }
 
 // Find implements provision.Binaries.
-func (b *binaries) Find(ctx context.Context, platform string) (map[string]provision.Source, error) {
+func (b *binaries) Find(platform string) (map[string]provision.Source, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if got := b.found[platform]; got != nil {
@@ -52,7 +51,7 @@ func (b *binaries) Find(ctx context.Context, platform string) (map[string]provis
 	}
 	got := map[string]provision.Source{"kvserver": src}
 	if b.cluster.Server.Etcd != nil {
-		if got["etcd"], err = b.upstream(ctx, platform); err != nil {
+		if got["etcd"], err = b.upstream(platform); err != nil {
 			return nil, err
 		}
 	}

@@ -18,6 +18,7 @@ import (
 
 	etcd "go.etcd.io/etcd/api/v3/version"
 
+	"quorate/plan"
 	"quorate/plan/spec"
 	"quorate/provision/host"
 )
@@ -44,7 +45,7 @@ func TestFindKVServer(t *testing.T) {
 	e := Environment{CacheDir: t.TempDir(), Executable: filepath.Join(dir, "quorate")}
 	c := &spec.Cluster{Name: "lab", Dir: filepath.ToSlash(t.TempDir())}
 	find := func(platform string) (string, error) {
-		got, err := newBinaries(c, e).Find(t.Context(), platform)
+		got, err := newBinaries(c, e).Find(platform)
 		if err != nil {
 			return "", err
 		}
@@ -120,20 +121,39 @@ func TestUpstream(t *testing.T) {
 	c := &spec.Cluster{Name: "lab", Dir: filepath.ToSlash(dir)}
 	c.Server.Etcd = &spec.Release{Version: "3.6.11", Sources: map[string]spec.Source{"amd64": {URL: "etcd", SHA256: hex.EncodeToString(sum[:])}}}
 	e := Environment{CacheDir: t.TempDir(), Executable: filepath.Join(dir, "quorate")}
-	got, err := newBinaries(c, e).Find(t.Context(), "linux/amd64")
+	b := newBinaries(c, e)
+	got, err := b.Find("linux/amd64")
 	if err != nil {
+		t.Fatal(err)
+	}
+	// A look fetches nothing, and knows the archive.
+	if s := got["etcd"]; s.Blob != nil || s.Version != "3.6.11" || s.Archive != (plan.Archive{URL: "etcd", SHA256: hex.EncodeToString(sum[:])}) {
+		t.Errorf("%+v", s)
+	}
+	if left, _ := os.ReadDir(filepath.Join(e.CacheDir, "etcd")); len(left) > 0 {
+		t.Errorf("a look wrote %v", left)
+	}
+	heard := int64(0)
+	if s, err := b.Fetch(t.Context(), "linux/amd64", func(got, _ int64) { heard = got }); err != nil || s.Blob == nil || heard != int64(len(raw)) {
+		t.Fatalf("%+v, %v, %d bytes", s, err, heard)
+	}
+	if got, err = b.Find("linux/amd64"); err != nil {
 		t.Fatal(err)
 	}
 	if s := got["etcd"]; s.Version != "3.6.11" || s.Blob.Digest() != hex.EncodeToString(sum[:]) {
 		t.Errorf("%+v", s)
 	}
 	fakeELF(t, filepath.Join(dir, "kvserver-linux-arm64"), arm64)
-	if _, err := newBinaries(c, e).Find(t.Context(), "linux/arm64"); err == nil || !strings.Contains(err.Error(), "no source of etcd 3.6.11 for arm64") {
+	if _, err := newBinaries(c, e).Find("linux/arm64"); err == nil || !strings.Contains(err.Error(), "no source of etcd 3.6.11 for arm64") {
 		t.Errorf("%v", err)
 	}
 	c.Server.Etcd.Sources["amd64"] = spec.Source{URL: "etcd", SHA256: strings.Repeat("0", 64)}
-	if _, err := newBinaries(c, Environment{CacheDir: t.TempDir(), Executable: e.Executable}).Find(t.Context(), "linux/amd64"); err == nil {
-		t.Error("a wrong digest passed")
+	if _, err := newBinaries(c, e).Fetch(t.Context(), "linux/amd64", nil); err == nil || !strings.Contains(err.Error(), "its sha256 is") {
+		t.Errorf("a wrong digest: %v", err)
+	}
+	c.Server.Etcd.Sources["amd64"] = spec.Source{URL: "nowhere.tar.gz", SHA256: strings.Repeat("0", 64)}
+	if _, err := newBinaries(c, e).Find("linux/amd64"); err == nil || !strings.Contains(err.Error(), "nowhere.tar.gz") {
+		t.Errorf("a path that is not there: %v", err)
 	}
 }
 
@@ -162,7 +182,7 @@ func TestUpstreamVersion(t *testing.T) {
 	c := &spec.Cluster{Name: "lab", Dir: filepath.ToSlash(dir)}
 	c.Server.Binary = "kvserver"
 	c.Server.Etcd = &spec.Release{Version: "3.5.32", Sources: map[string]spec.Source{"amd64": {URL: "kvserver", SHA256: hex.EncodeToString(h.Sum(nil))}}}
-	_, err = newBinaries(c, Environment{CacheDir: t.TempDir()}).Find(t.Context(), "linux/amd64")
+	_, err = newBinaries(c, Environment{CacheDir: t.TempDir()}).Fetch(t.Context(), "linux/amd64", nil)
 	if err == nil || !strings.Contains(err.Error(), "says that it is "+etcd.Version+", the spec says 3.5.32") {
 		t.Error(err)
 	}

@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -111,7 +112,7 @@ func (b *bars) Event(e provision.Event) {
 // another one when the next file follows.
 func (b *bars) transfer(e provision.Event) {
 	f := b.live[e.Step]
-	if what := e.Member + " " + e.Title; f.what != what {
+	if what := strings.TrimSpace(e.Member + " " + e.Title); f.what != what {
 		if f.bar != nil {
 			f.bar.Abort(true)
 		}
