@@ -166,13 +166,12 @@ func TestInstall(t *testing.T) {
 		t.Error("another key")
 	}
 	// Another algorithm: a new key. One that waits is used.
-	c := r.ask("ed25519")
+	r.ask("ed25519")
 	if is, _ := read(t, r.at("server-key.pem")); is != was || r.fits("server") != nil {
 		t.Error("the old pair is gone before the new one is there")
 	}
 	waiting, _ := read(t, r.at("server-key.pem.new"))
-	c = r.ask("ed25519")
-	r.install(c)
+	r.install(r.ask("ed25519"))
 	r.wantNames("another algorithm")
 	if is, a := read(t, r.at("server-key.pem")); is != waiting || a != "ed25519" {
 		t.Errorf("%s: the key that waited was not used", a)

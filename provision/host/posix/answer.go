@@ -177,7 +177,7 @@ func (a *answer) dir(f []string) error {
 	if s.Exists {
 		here, above := a.files[f[3]+"/."], a.files[f[3]+"/.."]
 		if !here.Exists || !above.Exists {
-			return fmt.Errorf("%s changed while it was looked at; try again", f[3])
+			return &movingError{f[3]}
 		}
 		slices.Sort(a.entries)
 		slices.Sort(a.aside)
@@ -308,12 +308,12 @@ func (a *answer) raw(paths []string, body []byte) error {
 	for _, p := range paths {
 		size := a.files[p].Size
 		if int64(len(body)) < size {
-			return fmt.Errorf("%s changed while it was looked at; try again", p)
+			return &movingError{p}
 		}
 		a.contents[p], body = body[:size:size], body[size:]
 	}
 	if string(body) != "\n" {
-		return fmt.Errorf("a file changed while it was looked at; try again")
+		return &movingError{"a file"}
 	}
 	return nil
 }

@@ -70,12 +70,8 @@ func (h *Host) lock(ctx context.Context, r host.LockRequest) (*lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	from, err := json.Marshal(r.Holder.From)
-	if err != nil {
-		return nil, err
-	}
 	seconds := int((r.Wait + time.Second - 1) / time.Second)
-	argv := scriptArgv("lock", lockScript, r.Path, fmt.Sprint(seconds), string(who), strings.Trim(string(from), `"`))
+	argv := scriptArgv("lock", lockScript, r.Path, fmt.Sprint(seconds), string(who), inJSON(r.Holder.From))
 
 	// The script lives longer than this call.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -114,7 +110,7 @@ func (h *Host) lock(ctx context.Context, r host.LockRequest) (*lock, error) {
 	answer, rest, _ := strings.Cut(strings.TrimSuffix(string(lines), "\n"), "\t")
 	if answer == "locked" {
 		h.mu.Lock()
-		h.locks[l] = true
+		h.locks[l], h.held = true, r
 		h.mu.Unlock()
 		go l.watch()
 		return l, nil
@@ -170,6 +166,7 @@ func (l *lock) release() error {
 		close(l.released)
 		l.h.mu.Lock()
 		delete(l.h.locks, l)
+		l.h.held = host.LockRequest{}
 		l.h.mu.Unlock()
 		l.stdin.Close()
 		wait := time.NewTimer(releaseWait)

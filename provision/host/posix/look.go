@@ -21,12 +21,28 @@ const contentLimit = 1 << 20
 
 // Look implements host.Host: one run of look.sh.
 func (h *Host) Look(ctx context.Context, q host.Query) (*host.Look, error) {
-	l, err := h.look(ctx, q)
-	if err != nil {
-		return nil, fmt.Errorf("cannot look at host %q: %w", h.o.Name, err)
+	// A member that starts, or what an earlier run has left under way, writes while files are read.
+	for wait := 100 * time.Millisecond; ; wait *= 3 {
+		l, err := h.look(ctx, q)
+		var moving *movingError
+		if errors.As(err, &moving) && wait < 3*time.Second {
+			select {
+			case <-time.After(wait):
+				continue
+			case <-ctx.Done():
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot look at host %q: %w", h.o.Name, err)
+		}
+		return l, nil
 	}
-	return l, nil
 }
+
+// movingError says that something changed while it was looked at.
+type movingError struct{ path string }
+
+func (e *movingError) Error() string { return e.path + " changed while it was looked at; try again" }
 
 func (h *Host) look(ctx context.Context, q host.Query) (*host.Look, error) {
 	q.Space = append(slices.Clip(q.Space), h.o.StageDir)
@@ -248,7 +264,7 @@ func (h *Host) files(q host.Query, a *answer, l *host.Look) error {
 			case s.Stamp == f.KnownStamp:
 				s.Digest = f.KnownDigest
 			default:
-				return fmt.Errorf("%s changed while it was looked at; try again", f.Path)
+				return &movingError{f.Path}
 			}
 			if s.Mode&0o111 != 0 {
 				h.learn(s.Stamp, s.Digest)
@@ -260,7 +276,7 @@ func (h *Host) files(q host.Query, a *answer, l *host.Look) error {
 				s.Content, ok = a.contents[f.Path]
 				sum := sha256.Sum256(s.Content)
 				if !ok || hex.EncodeToString(sum[:]) != s.Digest {
-					return fmt.Errorf("%s changed while it was looked at; try again", f.Path)
+					return &movingError{f.Path}
 				}
 			}
 		}

@@ -74,6 +74,7 @@ type Host struct {
 	mu     sync.Mutex
 	known  map[string]string // digest by stamp, of executables seen in this session
 	locks  map[*lock]bool
+	held   host.LockRequest // the lock that this session holds; zero for none
 	relays map[*relay]bool
 	lost   error // why a lock was lost
 	closed bool

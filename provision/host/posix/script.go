@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -31,6 +33,9 @@ var (
 
 //go:embed scripts/lock.sh
 var lockScript string
+
+//go:embed scripts/guard.sh
+var guardScript string
 
 //go:embed scripts/write.sh
 var writeScript string
@@ -59,6 +64,36 @@ const answerLimit = 64 << 20
 
 // stderrLimit is how much of a command's standard error is kept.
 const stderrLimit = 64 << 10
+
+// guard is what goes before a script or command that changes the host, and its arguments, while this
+// session holds the lock: it is not begun once the lock is another's, and who takes the lock next waits
+// for its end. Empty without a lock.
+func (h *Host) guard() (script string, args []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.held.Path == "" {
+		return "", nil
+	}
+	return guardScript, []string{h.held.Path, inJSON(h.held.Holder.Run)}
+}
+
+// guarded is the argv of a command behind the guard.
+func (h *Host) guarded(argv []string) []string {
+	script, args := h.guard()
+	if script == "" {
+		return argv
+	}
+	return slices.Concat(scriptArgv("guard", script+"exec \"$@\"\n", args...), argv)
+}
+
+// inJSON is a string as it stands between quotes in JSON.
+func inJSON(s string) string {
+	text, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // a string: cannot happen
+	}
+	return string(text[1 : len(text)-1])
+}
 
 // scriptArgv is the argv that runs a script of ours.
 func scriptArgv(name, script string, args ...string) []string {
@@ -108,7 +143,13 @@ func (h *Host) talk(ctx context.Context, name, script string, request []string, 
 		defer lines.end() // a transport may still be reading when ctx is over
 		to = lines
 	}
-	exit, err := h.t.Exec(ctx, scriptArgv(name, script), stdin, to, stderr)
+	var args []string
+	if name != "look" {
+		var guard string
+		guard, args = h.guard()
+		script = guard + script
+	}
+	exit, err := h.t.Exec(ctx, scriptArgv(name, script, args...), stdin, to, stderr)
 	if err != nil {
 		return nil, err
 	}

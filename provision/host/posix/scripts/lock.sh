@@ -1,6 +1,7 @@
 # Lock: $1 file, $2 seconds to wait, $3 the holder as one line of JSON without "from",
 # $4 where from if this host cannot tell.
-# Prints "held" and the holder's line, or "locked"; then holds the lock until
+# Prints "held" and the holder's line, or "locked" once nothing of an earlier run is
+# under way; then holds the lock until
 # standard input ends, or stays silent for 45 seconds (the other side says
 # something every 10): a lost operator does not keep the lock.
 path=$1 wait=$2 holder=$3
@@ -26,6 +27,15 @@ fi
 from=${SSH_CONNECTION%% *}
 from=${from:-$4}
 printf '{"from":"%s",%s\n' "$from" "${holder#?}" >"$path" || die "cannot write $path"
+# Nobody else's run can begin anything now; what one that died has begun (guard.sh) is waited for.
+exec 8>>"$path.work"
+tries=0
+until flock -n 8; do
+  tries=$((tries + 1))
+  [ $tries -lt 300 ] || die 'what an earlier run began there is still under way; run again in a moment'
+  sleep 0.1
+done
+exec 8>&-
 printf 'locked\nend\n'
 if command -v timeout >/dev/null; then
   while x=$(timeout 45 head -n 1 9>&-) && [ -n "$x" ]; do :; done

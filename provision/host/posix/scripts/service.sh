@@ -92,6 +92,7 @@ if [ -z "$cause" ]; then
         [ $left -gt 0 ] || left=1
         bounded $left "$verb" -- "$unit"
         rc=$? said=$out
+        exec 8>&- # it is done, what follows only waits (guard.sh)
         show
         case $rc$active in 124active) rc=0 ;; esac
         [ $rc -eq 124 ] || break
@@ -136,6 +137,7 @@ if [ -z "$cause" ]; then
           [ $left -gt 0 ] || left=1
           bounded $left stop -- "$unit"
           rc=$? said=$out
+          exec 8>&-
           show
           [ $rc -eq 124 ] || break
           tell
