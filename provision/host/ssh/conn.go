@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,6 +28,7 @@ type Conn struct {
 	hop     hop
 	clients []*ssh.Client // outermost first; the last is the host's
 	slots   chan struct{} // one for each command that may run
+	ended   atomic.Int64  // commands that have
 	sudo    sudo
 	silence time.Duration
 

@@ -23,7 +23,7 @@ func TestLosingTheConnection(t *testing.T) {
 	open := func(t *testing.T) (*hosttest.Server, *Conn, host.Host) {
 		s := hosttest.NewServer(t, hosttest.ServerOptions{Users: users()})
 		b := newBox(t, s, "root")
-		b.c.KeepAlive = 30 * time.Millisecond
+		b.c.KeepAlive = 300 * time.Millisecond // a machine that is busy answers within three of them
 		c := b.mustDial(t)
 		return s, c, New(c)
 	}

@@ -37,7 +37,7 @@ func (k *Conn) Exec(ctx context.Context, argv []string, stdin io.Reader, stdout,
 func (k *Conn) exec(ctx context.Context, line string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
 	select {
 	case k.slots <- struct{}{}:
-		defer func() { <-k.slots }()
+		defer func() { <-k.slots; k.ended.Add(1) }()
 	case <-ctx.Done():
 		return -1, ctx.Err()
 	case <-k.lost:

@@ -124,27 +124,30 @@ func (k *Conn) take(ctx context.Context) (session, error) {
 	return session{}, k.orGone(fmt.Errorf("the host opens no session (MaxSessions in its sshd_config?): %w", s.err))
 }
 
-// sessionWait bounds how long a command waits for others to leave a session to
-// it, on a host that allows fewer than usual.
+// sessionWait bounds how long a command waits for others to leave a session to it, on a host
+// that allows fewer than usual: nobody's command has ended in that time.
 const sessionWait = 10 * time.Second
 
 // patient is take, except that a host with too many sessions is asked again
 // while other commands run that may end.
 func (k *Conn) patient(ctx context.Context) (session, error) {
-	deadline := time.NewTimer(sessionWait)
-	defer deadline.Stop()
-	for {
+	const pause = 50 * time.Millisecond
+	ended, waited := k.ended.Load(), time.Duration(0)
+	for ; ; waited += pause {
 		s, err := k.take(ctx)
 		var refused *ssh.OpenChannelError
 		if !errors.As(err, &refused) || len(k.slots) < 2 {
 			return s, err
 		}
+		if n := k.ended.Load(); n != ended {
+			ended, waited = n, 0
+		} else if waited >= sessionWait {
+			return session{}, err
+		}
 		select {
 		case <-ctx.Done():
 			return session{}, ctx.Err()
-		case <-deadline.C:
-			return session{}, err
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }
