@@ -47,12 +47,6 @@ type Hash struct {
 	CompactRevision int64 // up to which the member had compacted, -1: never
 }
 
-// ConfigDigestEnv is the environment variable that carries the [ConfigDigest]
-// a member was started with. kvserver sets it itself, from the bytes it read,
-// before the member starts; so /proc/PID/environ tells what runs, not what
-// lies on disk.
-const ConfigDigestEnv = "QUORATE_CONFIG_DIGEST"
-
 // ConfigDigest is what a member runs with as one value: the sha256 (hex) over
 // the digests of its configuration file and of its unit. The unit counts,
 // since limits and sandbox are part of what runs.

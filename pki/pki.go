@@ -43,9 +43,3 @@ type Certificate struct {
 	// Issuer is the Fingerprint of the CA that signed it; empty when that CA is not the one at hand.
 	Issuer string `json:"issuer,omitempty"`
 }
-
-// KeyAlgorithms are the algorithms a key can be made with, the default first.
-var keyAlgorithms = []string{"ecdsa-p256", "ecdsa-p384", "ed25519", "rsa-2048", "rsa-3072", "rsa-4096"}
-
-// KeyAlgorithms lists what a key can be made with, the default first.
-func KeyAlgorithms() []string { return append([]string(nil), keyAlgorithms...) }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"quorate/kvserver"
+	"quorate/kvserver/node"
 	"quorate/plan/spec"
 )
 
@@ -162,7 +163,7 @@ func (s *Census) join(c *spec.Cluster, o *Observed, list []kvserver.Member) {
 	}
 	find(func(in kvserver.Member, m *spec.Member) bool { return in.ID == o.idOf(c, m) })
 	find(func(in kvserver.Member, m *spec.Member) bool {
-		return slices.Contains(in.PeerURLs, URL("https", m.Address, m.PeerPort))
+		return slices.Contains(in.PeerURLs, node.URL("https", m.Address, m.PeerPort))
 	})
 	find(func(in kvserver.Member, m *spec.Member) bool { return in.Name == m.Name })
 
@@ -225,7 +226,7 @@ func (s *Census) impostor(c *spec.Cluster, o *Observed, l Listed) {
 	if l.Spec == "" || l.Name == "" || l.Name == l.Spec {
 		return
 	}
-	if m := c.Member(l.Spec); o.idOf(c, m) != l.ID && !slices.Contains(l.PeerURLs, URL("https", m.Address, m.PeerPort)) {
+	if m := c.Member(l.Spec); o.idOf(c, m) != l.ID && !slices.Contains(l.PeerURLs, node.URL("https", m.Address, m.PeerPort)) {
 		return
 	}
 	if c.Member(l.Name) != nil {
@@ -290,7 +291,7 @@ func presumed(c *spec.Cluster, o *Observed) Membership {
 		if host := o.Hosts[m.Name]; a.Asked == NotAsked && host != nil && host.Problem == "" && !host.Unit.Running() {
 			h = Down // no process: that much is known without asking
 		}
-		members = append(members, Listed{Name: m.Name, PeerURLs: []string{URL("https", m.Address, m.PeerPort)}, Health: h, Spec: m.Name})
+		members = append(members, Listed{Name: m.Name, PeerURLs: []string{node.URL("https", m.Address, m.PeerPort)}, Health: h, Spec: m.Name})
 	}
 	m, err := NewMembership(members...)
 	if err != nil {

@@ -196,7 +196,7 @@ func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 // membership compares the formed cluster's members with the spec's.
 func (b *builder) membership() {
 	for _, m := range b.members {
-		peer := URL("https", m.Address, m.PeerPort)
+		peer := node.URL("https", m.Address, m.PeerPort)
 		switch {
 		case b.census.Known && !m.in:
 			b.hold(Held{Reason: NotListed, Subject: m.Name,
@@ -287,7 +287,7 @@ func (b *builder) known(m *member) bool {
 	}
 	if r := b.obs.Recorded; r != nil && r.ClusterID == d.ClusterID {
 		return slices.ContainsFunc(r.Members, func(o RecordedMember) bool {
-			return o.ID == d.MemberID && (o.Name == m.Name || slices.Contains(o.PeerURLs, URL("https", m.Address, m.PeerPort)))
+			return o.ID == d.MemberID && (o.Name == m.Name || slices.Contains(o.PeerURLs, node.URL("https", m.Address, m.PeerPort)))
 		})
 	}
 	return false
@@ -358,7 +358,7 @@ func (b *builder) bootstrapDiffers(m *member) bool {
 			begun = append(begun, o.Name+" "+strings.Join(slices.Sorted(slices.Values(o.PeerURLs)), ","))
 		}
 		for _, o := range b.spec.Members {
-			want = append(want, o.Name+" "+URL("https", o.Address, o.PeerPort))
+			want = append(want, o.Name+" "+node.URL("https", o.Address, o.PeerPort))
 		}
 		slices.Sort(begun)
 		slices.Sort(want)

@@ -3,10 +3,8 @@ package plan
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"quorate/plan/spec"
@@ -110,17 +108,6 @@ func dirOf(file string) string {
 		return ""
 	}
 	return path.Dir(file)
-}
-
-// URL of an address and port.
-func URL(scheme, address string, port int) string { return scheme + "://" + HostPort(address, port) }
-
-// HostPort joins an address and a port, with brackets around an IPv6 address.
-func HostPort(address string, port int) string {
-	if a, err := netip.ParseAddr(address); err == nil && a.Is6() {
-		address = "[" + address + "]"
-	}
-	return address + ":" + strconv.Itoa(port)
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {

@@ -224,7 +224,7 @@ func (w *world) run(name string) {
 	}
 	if w.voters == nil {
 		for i, m := range w.spec.Members {
-			w.voters = append(w.voters, kvserver.Member{ID: uint64(i + 1), Name: m.Name, PeerURLs: []string{plan.URL("https", m.Address, m.PeerPort)}})
+			w.voters = append(w.voters, kvserver.Member{ID: uint64(i + 1), Name: m.Name, PeerURLs: []string{node.URL("https", m.Address, m.PeerPort)}})
 		}
 	}
 }

@@ -148,7 +148,7 @@ func (b *builder) taken(m *member) []Held {
 		if in[0].Process != "" {
 			who = fmt.Sprintf("%s (pid %d)", in[0].Process, in[0].PID)
 		}
-		out = append(out, Held{Reason: PortTaken, Detail: fmt.Sprintf("%s listens on %s", who, HostPort(in[0].Address, l.Port)),
+		out = append(out, Held{Reason: PortTaken, Detail: fmt.Sprintf("%s listens on %s", who, node.HostPort(in[0].Address, l.Port)),
 			WayOut: "stop that service, or give the member other ports (client_port, peer_port, metrics_port)"})
 	}
 	return out

@@ -62,7 +62,7 @@ func (b *builder) reach() {
 		}
 		peer := node.Listeners(m.Address, 0, m.PeerPort, 0)[0]
 		a.Members = append(a.Members, ReachMember{Member: m.Name, Helper: m.layout.KVServer,
-			Listen: HostPort(peer.Hosts[0], m.PeerPort), Address: HostPort(m.Address, m.PeerPort)})
+			Listen: node.HostPort(peer.Hosts[0], m.PeerPort), Address: node.HostPort(m.Address, m.PeerPort)})
 	}
 	who := strings.Join(a.Hosts(), ", ")
 	b.add(draft{subject: strings.Join(a.Hosts(), ","), Step: Step{Title: "see that " + who + " reach each other", Action: a}})

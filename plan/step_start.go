@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"quorate/kvserver/node"
 )
 
 // KindStart starts members that do not serve.
@@ -127,7 +129,7 @@ func (b *builder) startTogether(verb string, bootstrap bool, members ...*member)
 	for _, m := range members {
 		s := StartMember{Member: m.Name, Unit: m.layout.Unit, Restart: m.ails.restart}
 		if m.listed.ID == 0 {
-			s.PeerURL = URL("https", m.Address, m.PeerPort)
+			s.PeerURL = node.URL("https", m.Address, m.PeerPort)
 		}
 		if m.may.push && m.may.stage {
 			s.ExeDigest, s.ConfigDigest = m.want.exe, m.want.config

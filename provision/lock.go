@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"quorate/kvserver/node"
 	"quorate/plan"
 	"quorate/plan/spec"
 	"quorate/provision/host"
@@ -76,7 +77,7 @@ func (s *Session) address(m *spec.Member) string {
 	if port == 0 {
 		port = 22
 	}
-	return plan.HostPort(strings.ToLower(to), port)
+	return node.HostPort(strings.ToLower(to), port)
 }
 
 // lock takes the lock on one host; nil also where the host cannot be reached.

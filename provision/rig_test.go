@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"quorate/kvserver"
+	"quorate/kvserver/node"
 	"quorate/pki"
 	"quorate/plan"
 	"quorate/plan/spec"
@@ -60,11 +61,11 @@ func newRig(t testing.TB, hcl string) *rig {
 		t.Fatal(diags)
 	}
 	r := &rig{t: t, cluster: s.Clusters[0], world: hosttest.NewWorld(), ca: &authority{}, binary: "kvserver binary 1"}
-	r.etcd = &etcd{members: map[string]*node{}, violations: map[string]bool{}, revision: 1}
+	r.etcd = &etcd{members: map[string]*peer{}, violations: map[string]bool{}, revision: 1}
 	for i, m := range r.cluster.Members {
 		machine := hosttest.NewMachine(m.Name)
 		machine.SetPatience(30 * time.Second) // only a start that never comes true waits that long, and fails its test
-		r.etcd.members[m.Name] = &node{id: uint64(i + 1), layout: plan.LayoutOf(r.cluster, m), addr: plan.HostPort(m.Address, m.ClientPort)}
+		r.etcd.members[m.Name] = &peer{id: uint64(i + 1), layout: plan.LayoutOf(r.cluster, m), addr: node.HostPort(m.Address, m.ClientPort)}
 		machine.Program("", func(p *hosttest.Process) error { return r.etcd.start(m.Name, p) })
 		machine.Handle("kvserver", keys)
 		machine.SetDialer(func(_ context.Context, _, address string) (net.Conn, error) { return r.etcd.dial(m.Name, address) })
@@ -180,7 +181,7 @@ func installs(m *hosttest.Machine, stdin []byte) (host.Result, error) {
 // etcd is a model of etcd's static bootstrap and quorum.
 type etcd struct {
 	mu         sync.Mutex
-	members    map[string]*node
+	members    map[string]*peer
 	leader     string
 	moves      []string
 	least      int // fewest healthy voters seen since watch
@@ -191,7 +192,7 @@ type etcd struct {
 	hashing func(member string, revision int64)
 }
 
-type node struct {
+type peer struct {
 	id      uint64
 	layout  plan.Layout
 	machine *hosttest.Machine
@@ -259,7 +260,7 @@ func (e *etcd) start(name string, p *hosttest.Process) error {
 }
 
 // ready is what the unit does when its member serves: note it, and take the bootstrap file away.
-func (n *node) ready() {
+func (n *peer) ready() {
 	mark, _ := json.Marshal(kvserver.Mark{Format: kvserver.MarkFormat, ClusterID: "7", MemberID: kvserver.ID(n.id), At: now})
 	n.machine.WriteFile(n.layout.Mark, mark, 0o644)
 	n.machine.RemoveAll(n.layout.Bootstrap)
@@ -286,7 +287,7 @@ func (e *etcd) stop(name string) {
 	}
 }
 
-func keysOf(m map[string]*node) func(func(string) bool) {
+func keysOf(m map[string]*peer) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		for k := range m {
 			if !yield(k) {
@@ -363,7 +364,7 @@ func (a *admin) Members(ctx context.Context, via string) ([]kvserver.Member, err
 }
 
 // clientURLs are published by a member once it serves.
-func clientURLs(n *node) []string {
+func clientURLs(n *peer) []string {
 	if !n.joined {
 		return nil
 	}

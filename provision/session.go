@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 
+	"quorate/kvserver/node"
 	"quorate/plan"
 	"quorate/plan/spec"
 	"quorate/provision/host"
@@ -169,7 +170,7 @@ func (s *Session) endpoints() []Endpoint {
 }
 
 // wanted is the client address that the spec gives a member.
-func wanted(m *spec.Member) string { return plan.HostPort(m.Address, m.ClientPort) }
+func wanted(m *spec.Member) string { return node.HostPort(m.Address, m.ClientPort) }
 
 // relocate has a member asked at another address from now on; "" is the
 // spec's. Questions on their way are ended.

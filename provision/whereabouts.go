@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"quorate/kvserver"
+	"quorate/kvserver/node"
 	"quorate/plan"
 	"quorate/plan/spec"
 	"quorate/templates"
@@ -60,7 +61,7 @@ func listedAt(o *plan.Observed, m *spec.Member) []string {
 	var out []string
 	for _, a := range o.Cluster.Answers {
 		for _, in := range a.Members {
-			if in.Name == m.Name || slices.Contains(in.PeerURLs, plan.URL("https", m.Address, m.PeerPort)) {
+			if in.Name == m.Name || slices.Contains(in.PeerURLs, node.URL("https", m.Address, m.PeerPort)) {
 				out = append(out, hostPorts(in.ClientURLs)...)
 			}
 		}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"quorate/kvserver/node"
 )
 
 // InitialPeer is one member as a newcomer is told about it.
@@ -55,7 +57,7 @@ func Bootstrap(p BootstrapParams) ([]byte, error) {
 			return fail(fmt.Errorf("member %q is listed twice", peer.Name))
 		}
 		found = found || peer.Name == p.Name
-		list[i] = peer.Name + "=" + httpsURL(peer.Address, peer.Port)
+		list[i] = peer.Name + "=" + node.URL("https", peer.Address, peer.Port)
 	}
 	if !found {
 		return fail(errors.New("it is not among the initial members"))

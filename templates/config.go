@@ -1,6 +1,7 @@
 package templates
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"quorate/kvserver/node"
+	"quorate/kvserver/node/etcdoption"
 )
 
 // ConfigParams is what one member runs with. Zero numbers and empty strings
@@ -47,38 +49,9 @@ type ConfigParams struct {
 	LogLevel                string
 
 	// ExtraOptions are merged last: names as etcd spells them in its
-	// configuration file, values bool, number, string or list. They may replace
-	// what is set above, except what [Reserved] names.
+	// configuration file, values bool, number, string or list. What is set
+	// above, and what package etcdoption calls managed or harmful, is refused.
 	ExtraOptions map[string]any
-}
-
-// Reserved says why an option of etcd cannot be given as an extra option; ""
-// if it can. Refused are the options that the plan itself stands on (identity,
-// directories, certificates), those that only count at the very start (they
-// live in the bootstrap file), and those that throw data or membership away.
-func Reserved(option string) string {
-	switch option {
-	case "name":
-		return "it is the member's name"
-	case "data-dir":
-		return "it is data_dir of the server block"
-	case "wal-dir":
-		return "it is wal_dir of the server block"
-	case "initial-advertise-peer-urls", "advertise-client-urls":
-		return "it comes from the member's address and ports"
-	case "client-transport-security", "peer-transport-security":
-		return "certificates are made from the tls block"
-	case "initial-cluster", "initial-cluster-state", "initial-cluster-token":
-		return "it only counts while the data directory is empty and is kept in the bootstrap file"
-	case "force-new-cluster":
-		return "it would make a new cluster out of one member at every start"
-	case "unsafe-no-fsync":
-		return "it loses acknowledged writes"
-	}
-	if strings.HasPrefix(option, "discovery") {
-		return "members are found through the spec, not through discovery"
-	}
-	return ""
 }
 
 // Config renders etcd's own YAML configuration file for etcd 3.4 to 3.7 (all
@@ -104,8 +77,8 @@ func Config(p ConfigParams) ([]byte, error) {
 		"data-dir":                    p.DataDir,
 		"listen-peer-urls":            listen(p, "peer"),
 		"listen-client-urls":          listen(p, "client"),
-		"initial-advertise-peer-urls": httpsURL(p.Address, p.PeerPort),
-		"advertise-client-urls":       httpsURL(p.Address, p.ClientPort),
+		"initial-advertise-peer-urls": node.URL("https", p.Address, p.PeerPort),
+		"advertise-client-urls":       node.URL("https", p.Address, p.ClientPort),
 		"client-transport-security":   security(p.ServerCert, p.ServerKey),
 		"peer-transport-security":     security(p.PeerCert, p.PeerKey),
 		"tls-min-version":             "TLS1.2",
@@ -190,13 +163,20 @@ func (p ConfigParams) check() error {
 	if p.MetricsPort < 0 || p.MetricsPort > 65535 {
 		refuse("metrics port %d is not a port", p.MetricsPort)
 	}
+	minor := etcdoption.Builtin
+	if p.Version != "" {
+		_, minor, _ = release(p.Version)
+	}
 	options := make([]string, 0, len(p.ExtraOptions))
 	for key := range p.ExtraOptions {
 		options = append(options, key)
 	}
 	slices.Sort(options)
 	for _, key := range options {
-		if why := Reserved(key); why != "" {
+		switch verdict, why := etcdoption.Judge(key, minor); verdict {
+		case etcdoption.Managed:
+			refuse("extra option %q is not for you to set: it comes from %s", key, cmp.Or(why, "the cluster itself"))
+		case etcdoption.Harmful:
 			refuse("extra option %q is not for you to set: %s", key, why)
 		}
 	}
@@ -209,7 +189,7 @@ func listen(p ConfigParams, what string) string {
 	for _, l := range node.Listeners(p.Address, p.ClientPort, p.PeerPort, p.MetricsPort) {
 		for _, h := range l.Hosts {
 			if l.What == what {
-				urls = append(urls, httpsURL(h, l.Port))
+				urls = append(urls, node.URL("https", h, l.Port))
 			}
 		}
 	}

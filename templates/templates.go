@@ -14,7 +14,6 @@ import (
 	"bytes"
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -32,14 +31,6 @@ func marshal(comment []string, settings map[string]any) ([]byte, error) {
 	}
 	b.Write(body)
 	return b.Bytes(), nil
-}
-
-// httpsURL is https://host:port, with IPv6 addresses in brackets.
-func httpsURL(host string, port int) string {
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	return "https://" + host + ":" + strconv.Itoa(port)
 }
 
 // plain gives the value in the form that etcd's decoder takes: a whole number

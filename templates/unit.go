@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"text/template"
+
+	"quorate/kvserver/node"
 )
 
 // UnitParams is how one member is run on its host. [Unit] and [Supervised]
@@ -139,24 +141,6 @@ func Unit(p UnitParams) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Service is the service file of a supervised process: what `kvserver
-// supervise --unit FILE` reads and the local host adapter acts on.
-type Service struct {
-	Argv []string          `json:"argv"`
-	Env  map[string]string `json:"env,omitempty"`
-	Dir  string            `json:"dir"`
-	// FormedArgv is run each time the child is ready; how it ends does not end the child.
-	FormedArgv []string `json:"formed_argv,omitempty"`
-	// LogFile takes the output of child and supervisor.
-	LogFile string `json:"log_file"`
-	// PIDFile is the supervisor's: flocked as long as it lives.
-	PIDFile string `json:"pid_file"`
-	// StateFile is JSON written by the supervisor: see kvserver/supervise.
-	StateFile      string `json:"state_file"`
-	RestartDelayMS int64  `json:"restart_delay_ms"`
-	StopTimeoutMS  int64  `json:"stop_timeout_ms"`
-}
-
 // Supervised renders the JSON service file for a host without a service
 // manager. The delays are those of the systemd unit.
 func Supervised(p UnitParams) ([]byte, error) {
@@ -175,7 +159,7 @@ func Supervised(p UnitParams) ([]byte, error) {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	err := e.Encode(Service{
+	err := e.Encode(node.Service{
 		Argv:           p.Argv(),
 		FormedArgv:     p.FormedArgv(),
 		Env:            p.Env,

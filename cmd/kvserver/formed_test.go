@@ -13,8 +13,8 @@ import (
 
 	"quorate/kvserver"
 	"quorate/kvserver/datadir"
+	"quorate/kvserver/node"
 	"quorate/kvserver/servertest"
-	"quorate/kvserver/supervise"
 )
 
 // run is one command of this binary, to its end.
@@ -212,7 +212,7 @@ func TestSuperviseFormed(t *testing.T) {
 	s.save()
 	s.start()
 	// What the state file says counts: once ready, the mark is there.
-	st := s.until("ready", func(st supervise.State) bool { return st.Ready })
+	st := s.until("ready", func(st node.ServiceState) bool { return st.Ready })
 	first := mark(t, m)
 	if _, err := os.Stat(m.BootstrapFile); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v", err)
@@ -223,7 +223,7 @@ func TestSuperviseFormed(t *testing.T) {
 	if err := syscall.Kill(st.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	s.until("ready again", func(n supervise.State) bool { return n.Ready && n.PID != st.PID })
+	s.until("ready again", func(n node.ServiceState) bool { return n.Ready && n.PID != st.PID })
 	if again := mark(t, m); again.MemberID != first.MemberID {
 		t.Errorf("%+v %+v", first, again)
 	}
@@ -245,7 +245,7 @@ func TestSuperviseFormedFails(t *testing.T) {
 			s.unit.FormedArgv = argv
 			s.save()
 			s.start()
-			s.until("ready", func(st supervise.State) bool { return st.Ready && st.Restarts == 0 })
+			s.until("ready", func(st node.ServiceState) bool { return st.Ready && st.Restarts == 0 })
 			servertest.Until(t, "the log", func(context.Context) error {
 				if log, _ := os.ReadFile(s.unit.LogFile); !strings.Contains(string(log), argv[0]+", run because the service is ready, failed") {
 					return errors.New("nothing there")

@@ -16,6 +16,7 @@ import (
 	"quorate/kvserver"
 	"quorate/kvserver/admin"
 	"quorate/kvserver/datadir"
+	"quorate/kvserver/node"
 	"quorate/kvserver/servertest"
 	"quorate/templates"
 
@@ -97,7 +98,7 @@ func TestServe(t *testing.T) {
 	}
 	for _, m := range c.Members {
 		m.WaitReady()
-		if got, want := environ(t, m.PID(), kvserver.ConfigDigestEnv), digest(t, m); got != want {
+		if got, want := environ(t, m.PID(), node.ConfigDigestEnv), digest(t, m); got != want {
 			t.Errorf("%s runs with %q, the files are %q", m.Name, got, want)
 		}
 		if !slices.Contains(m.Said(), "X_QUORATE_CONFIG_DIGEST="+digest(t, m)) {
@@ -168,15 +169,15 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.WriteConfig(other, func(p *templates.ConfigParams) { p.SnapshotCount = 5000 })
-	before := environ(t, leader.PID(), kvserver.ConfigDigestEnv)
+	before := environ(t, leader.PID(), node.ConfigDigestEnv)
 	other.Start()
 	other.WaitReady()
-	if got := environ(t, other.PID(), kvserver.ConfigDigestEnv); got == before || got != digest(t, other) {
+	if got := environ(t, other.PID(), node.ConfigDigestEnv); got == before || got != digest(t, other) {
 		t.Errorf("%s runs with %q", other.Name, got)
 	}
 	// The file changes, the process does not.
 	c.WriteConfig(leader, func(p *templates.ConfigParams) { p.SnapshotCount = 5000 })
-	if got := environ(t, leader.PID(), kvserver.ConfigDigestEnv); got != before || got == digest(t, leader) {
+	if got := environ(t, leader.PID(), node.ConfigDigestEnv); got != before || got == digest(t, leader) {
 		t.Errorf("%s seems to run with what lies on disk", leader.Name)
 	}
 
@@ -324,7 +325,7 @@ func TestUpstreamEtcd(t *testing.T) {
 		m.Etcd = etcd
 		m.Start()
 		m.WaitReady()
-		if got := environ(t, m.PID(), kvserver.ConfigDigestEnv); got != digest(t, m) {
+		if got := environ(t, m.PID(), node.ConfigDigestEnv); got != digest(t, m) {
 			t.Errorf("round %d: runs with %q", round, got)
 		}
 		want := etcd
@@ -396,7 +397,7 @@ func TestBadFiles(t *testing.T) {
 		}
 	}
 	if runtime.GOOS == "linux" {
-		if got := environ(t, m.PID(), kvserver.ConfigDigestEnv); got != "" {
+		if got := environ(t, m.PID(), node.ConfigDigestEnv); got != "" {
 			t.Errorf("claims to run with %q", got)
 		}
 	}

@@ -15,9 +15,9 @@ import (
 	"syscall"
 	"testing"
 
+	"quorate/kvserver/node"
 	"quorate/kvserver/servertest"
 	"quorate/kvserver/supervise"
-	"quorate/templates"
 )
 
 // service is one supervised service of a test.
@@ -25,13 +25,13 @@ type service struct {
 	t    *testing.T
 	dir  string
 	file string
-	unit templates.Service
+	unit node.Service
 }
 
 func newService(t *testing.T, argv ...string) *service {
 	t.Helper()
 	dir := t.TempDir()
-	s := &service{t: t, dir: dir, file: filepath.Join(dir, "service.json"), unit: templates.Service{
+	s := &service{t: t, dir: dir, file: filepath.Join(dir, "service.json"), unit: node.Service{
 		Argv: argv, Dir: dir, LogFile: filepath.Join(dir, "log"), PIDFile: filepath.Join(dir, "pid"), StateFile: filepath.Join(dir, "state.json"),
 		RestartDelayMS: 10, StopTimeoutMS: 60000,
 	}}
@@ -75,15 +75,15 @@ func (s *service) start() *exec.Cmd {
 }
 
 // until waits for a state.
-func (s *service) until(what string, ok func(supervise.State) bool) supervise.State {
+func (s *service) until(what string, ok func(node.ServiceState) bool) node.ServiceState {
 	s.t.Helper()
-	var st supervise.State
+	var st node.ServiceState
 	servertest.Until(s.t, what, func(context.Context) error {
 		text, err := os.ReadFile(s.unit.StateFile)
 		if err != nil {
 			return err
 		}
-		st = supervise.State{}
+		st = node.ServiceState{}
 		if err := json.Unmarshal(text, &st); err != nil {
 			s.t.Fatalf("a torn state file: %v", err)
 		}
@@ -122,7 +122,7 @@ func TestSuperviseMember(t *testing.T) {
 	}
 	s := newService(t, exe, "serve", "--config-file", m.ConfigFile, "--bootstrap-file", m.BootstrapFile, "--unit-file", m.UnitFile)
 	sup := s.start()
-	st := s.until("ready", func(st supervise.State) bool { return st.Ready && st.ExeDigest != "" })
+	st := s.until("ready", func(st node.ServiceState) bool { return st.Ready && st.ExeDigest != "" })
 	if st.SupervisorPID != sup.Process.Pid || st.ConfigDigest != digest(t, m) || st.Restarts != 0 || st.Exe != exe || st.StartedAt.IsZero() {
 		t.Errorf("%+v", st)
 	}
@@ -148,7 +148,7 @@ func TestSuperviseMember(t *testing.T) {
 	}
 
 	syscall.Kill(st.PID, syscall.SIGKILL)
-	again := s.until("restarted", func(n supervise.State) bool { return n.Ready && n.PID != st.PID })
+	again := s.until("restarted", func(n node.ServiceState) bool { return n.Ready && n.PID != st.PID })
 	if again.Restarts != 1 || again.LastExit != 128+9 || again.ConfigDigest != digest(t, m) || !again.StartedAt.After(st.StartedAt) {
 		t.Errorf("%+v", again)
 	}
@@ -157,14 +157,14 @@ func TestSuperviseMember(t *testing.T) {
 	if err := sup.Wait(); err != nil {
 		t.Error(err)
 	}
-	end := s.until("stopped", func(st supervise.State) bool { return st.PID == 0 })
+	end := s.until("stopped", func(st node.ServiceState) bool { return st.PID == 0 })
 	if end.Ready || end.LastExit != 0 || alive(again.PID) || !s.free() {
 		t.Errorf("%+v, alive %v", end, alive(again.PID))
 	}
 
 	// The supervisor killed: its child is not left alone with the ports.
 	sup = s.start()
-	st = s.until("ready again", func(st supervise.State) bool { return st.Ready })
+	st = s.until("ready again", func(st node.ServiceState) bool { return st.Ready })
 	sup.Process.Kill()
 	sup.Wait()
 	servertest.Until(t, "the orphan's end", func(context.Context) error {
@@ -187,7 +187,7 @@ func TestSuperviseProcess(t *testing.T) {
 		if err := s.start().Wait(); err != nil {
 			t.Error(err)
 		}
-		st := s.until("end", func(st supervise.State) bool { return st.PID == 0 })
+		st := s.until("end", func(st node.ServiceState) bool { return st.PID == 0 })
 		if st.LastExit != 0 || st.Restarts != 0 || st.Ready {
 			t.Errorf("%+v", st)
 		}
@@ -199,7 +199,7 @@ func TestSuperviseProcess(t *testing.T) {
 		t.Parallel()
 		s := newService(t, sh, "-c", "exit 3")
 		sup := s.start()
-		s.until("restarts", func(st supervise.State) bool { return st.Restarts >= 3 && st.LastExit == 3 })
+		s.until("restarts", func(st node.ServiceState) bool { return st.Restarts >= 3 && st.LastExit == 3 })
 		sup.Process.Signal(syscall.SIGTERM)
 		if err := sup.Wait(); err != nil {
 			t.Error(err)
@@ -209,12 +209,12 @@ func TestSuperviseProcess(t *testing.T) {
 		t.Parallel()
 		s := newService(t, filepath.Join(t.TempDir(), "missing"))
 		sup := s.start()
-		s.until("tries", func(st supervise.State) bool { return st.Restarts >= 2 && st.LastExit == 127 && st.PID == 0 })
+		s.until("tries", func(st node.ServiceState) bool { return st.Restarts >= 2 && st.LastExit == 127 && st.PID == 0 })
 		// Put there, it runs.
 		if err := os.Symlink(sh, s.unit.Argv[0]); err != nil {
 			t.Fatal(err)
 		}
-		s.until("success", func(st supervise.State) bool { return st.LastExit == 0 })
+		s.until("success", func(st node.ServiceState) bool { return st.LastExit == 0 })
 		if err := sup.Wait(); err != nil {
 			t.Error(err)
 		}
@@ -235,7 +235,7 @@ func TestSuperviseProcess(t *testing.T) {
 		if err := sup.Wait(); err != nil {
 			t.Error(err)
 		}
-		if st := s.until("end", func(st supervise.State) bool { return st.PID == 0 }); st.LastExit != 128+9 {
+		if st := s.until("end", func(st node.ServiceState) bool { return st.PID == 0 }); st.LastExit != 128+9 {
 			t.Errorf("%+v", st)
 		}
 	})
@@ -243,13 +243,13 @@ func TestSuperviseProcess(t *testing.T) {
 
 func TestSuperviseRefusals(t *testing.T) {
 	t.Parallel()
-	for want, spoil := range map[string]func(*templates.Service){
-		"argv has to start with":                   func(u *templates.Service) { u.Argv = nil },
-		"argv has to start with the absolute path": func(u *templates.Service) { u.Argv[0] = "sh" },
-		"formed_argv has to start with":            func(u *templates.Service) { u.FormedArgv = []string{"kvserver"} },
-		"pid_file has to be an absolute path":      func(u *templates.Service) { u.PIDFile = "pid" },
-		"state_file has to be an absolute path":    func(u *templates.Service) { u.StateFile = "" },
-		"stop_timeout_ms has to be positive":       func(u *templates.Service) { u.StopTimeoutMS = 0 },
+	for want, spoil := range map[string]func(*node.Service){
+		"argv has to start with":                   func(u *node.Service) { u.Argv = nil },
+		"argv has to start with the absolute path": func(u *node.Service) { u.Argv[0] = "sh" },
+		"formed_argv has to start with":            func(u *node.Service) { u.FormedArgv = []string{"kvserver"} },
+		"pid_file has to be an absolute path":      func(u *node.Service) { u.PIDFile = "pid" },
+		"state_file has to be an absolute path":    func(u *node.Service) { u.StateFile = "" },
+		"stop_timeout_ms has to be positive":       func(u *node.Service) { u.StopTimeoutMS = 0 },
 	} {
 		s := newService(t, "/bin/sh")
 		spoil(&s.unit)

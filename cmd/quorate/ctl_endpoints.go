@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"quorate/kvserver"
-	"quorate/plan"
+	"quorate/kvserver/node"
 	"quorate/plan/spec"
 	"quorate/provision"
 )
@@ -20,7 +20,7 @@ import (
 func owners(c *spec.Cluster) map[string]string {
 	out := map[string]string{}
 	for _, m := range c.Members {
-		out[plan.HostPort(m.Address, m.ClientPort)] = m.Name
+		out[node.HostPort(m.Address, m.ClientPort)] = m.Name
 	}
 	return out
 }
@@ -30,7 +30,7 @@ func owners(c *spec.Cluster) map[string]string {
 func endpointsFor(ctx context.Context, members []*spec.Member, t *tunnel) ([]string, error) {
 	var out []string
 	for _, m := range members {
-		address := plan.HostPort(m.Address, m.ClientPort)
+		address := node.HostPort(m.Address, m.ClientPort)
 		if m.Connection.Type != "local" && loopback(m.Address) {
 			var err error
 			if address, err = t.forward(ctx, m.Name, address); err != nil {

@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"quorate/kvserver/node"
 	"quorate/pki/authority"
-	"quorate/plan"
 	"quorate/plan/spec"
 )
 
@@ -64,7 +64,7 @@ func runEnv(p *process, o EnvOptions) error {
 	}
 	var endpoints []string
 	for _, m := range cluster.Members {
-		endpoints = append(endpoints, plan.URL("https", m.Address, m.ClientPort))
+		endpoints = append(endpoints, node.URL("https", m.Address, m.ClientPort))
 	}
 	vars := []struct{ name, value string }{
 		{"ETCDCTL_ENDPOINTS", strings.Join(endpoints, ",")},

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"quorate/kvserver"
-	"quorate/pki"
+	"quorate/kvserver/node"
 	"quorate/pki/keypair"
 )
 
@@ -78,7 +78,7 @@ func TestRun(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	var in []kvserver.KeyRequest
-	for _, a := range pki.KeyAlgorithms() {
+	for _, a := range node.KeyAlgorithms() {
 		in = append(in, kvserver.KeyRequest{Path: filepath.Join(dir, a), Algorithm: a, CommonName: "etcd1", Owner: "me"})
 	}
 	text, _ := json.Marshal(in)

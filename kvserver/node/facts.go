@@ -108,7 +108,7 @@ type UnitState struct {
 	// "timeout", "oom-kill", …, and its exit code, or the signal's number.
 	Result     string
 	ExitStatus int
-	// ExeDigest is the sha256 of the executable the process runs; ConfigDigest is kvserver.ConfigDigestEnv
+	// ExeDigest is the sha256 of the executable the process runs; ConfigDigest is [ConfigDigestEnv]
 	// out of its environment. Empty when there is no process.
 	ExeDigest, ConfigDigest string
 	// Exe is the path it was started from.

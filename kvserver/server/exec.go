@@ -10,9 +10,9 @@ import (
 	"strings"
 	"syscall"
 
-	"golang.org/x/sys/unix"
+	"quorate/kvserver/node"
 
-	"quorate/kvserver"
+	"golang.org/x/sys/unix"
 )
 
 // The kernel keeps for each thread which signal it gets when its parent dies
@@ -54,9 +54,9 @@ func second(environ []string, pid int) ([]byte, error) {
 // sd_notify) is told as well, for where there is no /proc. It returns only on
 // failure, and it belongs into the main goroutine.
 func become(l Loaded, argv, environ []string, etcd string, notify func(string)) error {
-	env := without(environ, kvserver.ConfigDigestEnv, stageEnv)
+	env := without(environ, node.ConfigDigestEnv, stageEnv)
 	if l.Digest != "" {
-		env = append(env, kvserver.ConfigDigestEnv+"="+l.Digest)
+		env = append(env, node.ConfigDigestEnv+"="+l.Digest)
 	}
 	exe, err := os.Executable()
 	if err != nil {

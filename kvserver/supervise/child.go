@@ -14,13 +14,15 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"quorate/kvserver/node"
 )
 
 type supervisor struct {
-	unit  Unit
+	unit  node.Service
 	now   func() time.Time
 	log   *os.File
-	state State
+	state node.ServiceState
 }
 
 func (s *supervisor) run(ctx context.Context) error {
@@ -173,7 +175,7 @@ func (s *supervisor) ready(digest chan<- string) {
 }
 
 func (s *supervisor) save() {
-	if err := s.state.write(s.unit.StateFile); err != nil {
+	if err := write(s.state, s.unit.StateFile); err != nil {
 		s.say("cannot write the state: %v", err)
 	}
 }

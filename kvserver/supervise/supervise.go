@@ -16,53 +16,13 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"quorate/kvserver/node"
 )
 
-// Unit is the service file.
-type Unit struct {
-	Argv []string          `json:"argv"` // argv[0] is a path
-	Env  map[string]string `json:"env"`  // on top of the supervisor's own
-	Dir  string            `json:"dir"`
-	// LogFile takes the output of child and supervisor, appended; empty: the supervisor's standard error.
-	LogFile string `json:"log_file"`
-	// PIDFile holds the supervisor's pid, and its flock as long as it lives.
-	PIDFile   string `json:"pid_file"`
-	StateFile string `json:"state_file"`
-	// RestartDelayMS is the wait before a child that failed is started again.
-	RestartDelayMS int64 `json:"restart_delay_ms"`
-	// StopTimeoutMS is the time between SIGTERM and SIGKILL.
-	StopTimeoutMS int64 `json:"stop_timeout_ms"`
-	// FormedArgv is run each time the child says that it is ready, before the
-	// state file says so, with the child's environment and folder. What it
-	// prints and how it fails goes to the log; it never ends the child. Empty: nothing is run.
-	FormedArgv []string `json:"formed_argv,omitempty"`
-}
-
-// State is what the supervisor writes into the state file, atomically, at
-// every change. It counts only while the pid file's flock is held.
-type State struct {
-	SupervisorPID int `json:"supervisor_pid"`
-	PID           int `json:"pid"` // of the child, 0 if none runs
-	// StartedAt is when the child was.
-	StartedAt time.Time `json:"started_at"`
-	// Ready: the child has said so, and FormedArgv has been run.
-	Ready bool `json:"ready"`
-	// Exe is what the child runs; ExeDigest its sha256 (a moment after Ready);
-	// ConfigDigest what the child says it runs with. Empty when not known.
-	Exe          string `json:"exe"`
-	ExeDigest    string `json:"exe_digest"`
-	ConfigDigest string `json:"config_digest"`
-	// Restarts counts the failures since the supervisor started.
-	Restarts int `json:"restarts"`
-	// LastExit is the exit status of the last child that ended: 128 + the
-	// signal if one ended it, 127 if it could not be started; 0 also when it
-	// ended because it was asked to.
-	LastExit int `json:"last_exit"`
-}
-
 // Load reads and checks a service file.
-func Load(path string) (Unit, error) {
-	var u Unit
+func Load(path string) (node.Service, error) {
+	var u node.Service
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return u, fmt.Errorf("cannot read the service file: %w", err)
@@ -70,7 +30,7 @@ func Load(path string) (Unit, error) {
 	if err := json.Unmarshal(text, &u); err != nil {
 		return u, fmt.Errorf("cannot read the service file %s: %w", path, err)
 	}
-	fail := func(what string) (Unit, error) {
+	fail := func(what string) (node.Service, error) {
 		return u, fmt.Errorf("cannot use the service file %s: %s", path, what)
 	}
 	if len(u.Argv) == 0 || !filepath.IsAbs(u.Argv[0]) {
@@ -96,7 +56,7 @@ var ErrRunning = errors.New("another supervisor runs it")
 // Run supervises until ctx ends, then stops the child and returns nil; or until the child
 // ends with success, which a member does that was removed from its cluster.
 // Failures of the child are restarts, not errors of Run.
-func Run(ctx context.Context, u Unit, now func() time.Time) error {
+func Run(ctx context.Context, u node.Service, now func() time.Time) error {
 	lock, err := acquire(u.PIDFile)
 	if err != nil {
 		return err
@@ -110,12 +70,12 @@ func Run(ctx context.Context, u Unit, now func() time.Time) error {
 		}
 		defer log.Close()
 	}
-	s := &supervisor{unit: u, now: now, log: log, state: State{SupervisorPID: os.Getpid()}}
+	s := &supervisor{unit: u, now: now, log: log, state: node.ServiceState{SupervisorPID: os.Getpid()}}
 	return s.run(ctx)
 }
 
 // write puts the state in place, whole.
-func (s State) write(path string) error {
+func write(s node.ServiceState, path string) error {
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"quorate/kvserver/node"
 	"quorate/pki"
 	"quorate/pki/keypair"
 )
@@ -60,7 +61,7 @@ func pool(a *Authority) *x509.CertPool {
 // real handshake in which both sides show a certificate.
 func TestHandshake(t *testing.T) {
 	t.Parallel()
-	for _, algorithm := range pki.KeyAlgorithms() {
+	for _, algorithm := range node.KeyAlgorithms() {
 		t.Run(algorithm, func(t *testing.T) {
 			t.Parallel()
 			a := open(t, algorithm)

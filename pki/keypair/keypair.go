@@ -19,7 +19,7 @@ import (
 	"fmt"
 	"strings"
 
-	"quorate/pki"
+	"quorate/kvserver/node"
 )
 
 // Generate makes a key of one of [pki.KeyAlgorithms].
@@ -39,7 +39,7 @@ func Generate(algorithm string) (crypto.Signer, error) {
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		return key, err
 	}
-	return nil, fmt.Errorf("cannot make a key: unknown algorithm %q, want one of %s", algorithm, strings.Join(pki.KeyAlgorithms(), ", "))
+	return nil, fmt.Errorf("cannot make a key: unknown algorithm %q, want one of %s", algorithm, strings.Join(node.KeyAlgorithms(), ", "))
 }
 
 // Algorithm names the algorithm of a public key as the spec does; an

@@ -6,12 +6,12 @@ import (
 	"strings"
 	"testing"
 
-	"quorate/pki"
+	"quorate/kvserver/node"
 )
 
 func TestEveryAlgorithm(t *testing.T) {
 	t.Parallel()
-	for _, algorithm := range pki.KeyAlgorithms() {
+	for _, algorithm := range node.KeyAlgorithms() {
 		t.Run(algorithm, func(t *testing.T) {
 			t.Parallel()
 			key, err := Generate(algorithm)

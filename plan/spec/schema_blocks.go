@@ -1,5 +1,7 @@
 package spec
 
+import hosts "quorate/kvserver/node" // a node is one of the spec's text here
+
 // rootBlock is the schema of a whole spec. It is built anew at each call, so
 // that nobody can change it for others.
 func rootBlock() *block {
@@ -137,7 +139,7 @@ func tlsBlock() *block {
 		doc:  "How certificates are made.",
 		attrs: []*attribute{
 			{name: "dir", kind: kindString, def: `"pki/<cluster>"`, doc: "folder of the CA on this side: ca.pem and ca-key.pem, or ca-key.pem.age"},
-			{name: "key_algorithm", kind: kindString, def: `"ecdsa-p256"`, oneOf: keyAlgorithms(), doc: "of the CA's and all other new keys"},
+			{name: "key_algorithm", kind: kindString, def: `"ecdsa-p256"`, oneOf: hosts.KeyAlgorithms(), doc: "of the CA's and all other new keys"},
 			{name: "ca_lifetime", kind: kindDuration, def: `"3650d"`, doc: "how long a new CA is good for"},
 			{name: "leaf_lifetime", kind: kindDuration, def: `"365d"`, doc: "how long the members' and clients' certificates are good for"},
 			{name: "renew_before", kind: kindDuration, def: `"30d"`, doc: "an apply renews what expires within this time"},
@@ -155,12 +157,6 @@ func tlsBlock() *block {
 			},
 		}},
 	}
-}
-
-// keyAlgorithms repeats pki.KeyAlgorithms, since the packages of this floor
-// do not import one another; package plan's tests hold them equal.
-func keyAlgorithms() []string {
-	return []string{"ecdsa-p256", "ecdsa-p384", "ed25519", "rsa-2048", "rsa-3072", "rsa-4096"}
 }
 
 func clientBlock() *block {

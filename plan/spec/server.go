@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"quorate/plan/spec/internal/etcdoption"
+	"quorate/kvserver/node/etcdoption"
 )
 
 // server fills c.Server.

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"quorate/kvserver"
+	"quorate/kvserver/node"
 	"quorate/kvserver/supervise"
 	"quorate/provision/host"
 	"quorate/provision/host/hosttest"
@@ -76,7 +76,7 @@ func unit(t *testing.T, dir, name string) hosttest.Service {
 	}
 	p := func(suffix string) string { return filepath.Join(dir, name+suffix) }
 	text, err := json.Marshal(map[string]any{
-		"argv": []string{exe, name}, "env": map[string]string{kvserver.ConfigDigestEnv: "c0ffee"}, "dir": "/",
+		"argv": []string{exe, name}, "env": map[string]string{node.ConfigDigestEnv: "c0ffee"}, "dir": "/",
 		"log_file": p(".log"), "pid_file": p(".pid"), "state_file": p(".state"), "restart_delay_ms": 20, "stop_timeout_ms": 10000,
 	})
 	if err != nil {

@@ -14,11 +14,9 @@ import (
 	"syscall"
 	"time"
 
+	"quorate/kvserver/node"
 	"quorate/provision/host"
 )
-
-// digestEnv is kvserver.ConfigDigestEnv; a test compares them.
-const digestEnv = "QUORATE_CONFIG_DIGEST"
 
 // fromProc reads from /proc what the process itself runs with, which counts
 // more than what its supervisor wrote down. A process that ended meanwhile leaves u as it is.
@@ -51,7 +49,7 @@ func fromProc(u *host.UnitState, known map[string]string) error {
 	}
 	u.ConfigDigest = ""
 	for _, entry := range bytes.Split(env, []byte{0}) {
-		if digest, ok := bytes.CutPrefix(entry, []byte(digestEnv+"=")); ok {
+		if digest, ok := bytes.CutPrefix(entry, []byte(node.ConfigDigestEnv+"=")); ok {
 			u.ConfigDigest = string(digest)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"quorate/kvserver/node"
 	"quorate/provision/host"
 )
 
@@ -29,28 +30,6 @@ const logBytes = 64 << 10
 // unit, and says in the state file how it is. There is nothing to reload, and a
 // unit that is there counts as enabled: nothing starts it but a run.
 type supervised struct{ c Config }
-
-// service is the service file.
-type service struct {
-	Supervisor string   `json:"supervisor"` // binary with the supervise command; empty: Argv[0]
-	Argv       []string `json:"argv"`
-	LogFile    string   `json:"log_file"`
-	PIDFile    string   `json:"pid_file"`
-	StateFile  string   `json:"state_file"`
-}
-
-// state is the state file.
-type state struct {
-	SupervisorPID int       `json:"supervisor_pid"`
-	PID           int       `json:"pid"`
-	StartedAt     time.Time `json:"started_at"`
-	Ready         bool      `json:"ready"`
-	Exe           string    `json:"exe"`
-	ExeDigest     string    `json:"exe_digest"`
-	ConfigDigest  string    `json:"config_digest"`
-	Restarts      int       `json:"restarts"` // failures since the supervisor started
-	LastExit      int       `json:"last_exit"`
-}
 
 func (s *supervised) Manager() string { return "supervise" }
 
@@ -69,7 +48,7 @@ func (s *supervised) State(ctx context.Context, units []string, known map[string
 			return nil, err
 		}
 		if s.Active == "activating" || s.Active == "failed" {
-			host.ReadLog(&s, tail(v.LogFile, 0))
+			host.ReadLog(&s, tail(v.service.LogFile, 0))
 		}
 		out[u] = s
 	}
@@ -78,10 +57,10 @@ func (s *supervised) State(ctx context.Context, units []string, known map[string
 
 // view is one look at a unit: its files, and who lives.
 type view struct {
-	loaded bool
-	masked bool // the service file is a link to /dev/null
-	service
-	state
+	loaded  bool
+	masked  bool // the service file is a link to /dev/null
+	service node.Service
+	state   node.ServiceState
 	changed time.Time // the state file
 	held    bool      // a supervisor runs
 	orphan  bool      // none runs, and yet the process it left lives
@@ -104,53 +83,53 @@ func look(unit string) (view, string, error) {
 	if err := json.Unmarshal(text, &v.service); err != nil {
 		return v, "", fmt.Errorf("the service file %s: %w", unit, err)
 	}
-	if len(v.Argv) == 0 || v.PIDFile == "" || v.StateFile == "" || v.LogFile == "" {
+	if len(v.service.Argv) == 0 || v.service.PIDFile == "" || v.service.StateFile == "" || v.service.LogFile == "" {
 		return v, "", fmt.Errorf("the service file %s lacks argv, pid_file, state_file or log_file", unit)
 	}
 	v.loaded = true
-	text, err = os.ReadFile(v.StateFile)
+	text, err = os.ReadFile(v.service.StateFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return v, "", err
 	}
 	if err == nil {
 		if err := json.Unmarshal(text, &v.state); err != nil {
-			return v, "", fmt.Errorf("the state file %s: %w", v.StateFile, err)
+			return v, "", fmt.Errorf("the state file %s: %w", v.service.StateFile, err)
 		}
-		if info, err := os.Stat(v.StateFile); err == nil {
+		if info, err := os.Stat(v.service.StateFile); err == nil {
 			v.changed = info.ModTime()
 		}
 	}
-	pid := v.SupervisorPID
-	if text, err := os.ReadFile(v.PIDFile); err == nil {
+	pid := v.state.SupervisorPID
+	if text, err := os.ReadFile(v.service.PIDFile); err == nil {
 		if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
 			pid = n
 		}
 	}
-	if v.held, err = held(v.PIDFile, pid); err != nil {
+	if v.held, err = held(v.service.PIDFile, pid); err != nil {
 		return v, "", err
 	}
-	if v.held && pid != v.SupervisorPID {
-		v.state = state{SupervisorPID: pid} // it has just begun: the state is its predecessor's
+	if v.held && pid != v.state.SupervisorPID {
+		v.state = node.ServiceState{SupervisorPID: pid} // it has just begun: the state is its predecessor's
 	}
-	v.orphan = !v.held && alive(v.PID) && startedAt(v.PID, v.StartedAt)
+	v.orphan = !v.held && alive(v.state.PID) && startedAt(v.state.PID, v.state.StartedAt)
 	return v, v.active(), nil
 }
 
 // active says it in systemd's words.
 func (v view) active() string {
 	switch {
-	case v.held && v.Ready && alive(v.PID):
+	case v.held && v.state.Ready && alive(v.state.PID):
 		return "active"
 	case v.held:
 		return "activating"
-	case v.LastExit != 0 || v.orphan:
+	case v.state.LastExit != 0 || v.orphan:
 		return "failed"
 	}
 	return "inactive"
 }
 
 func (v view) unitState(known map[string]string) (host.UnitState, error) {
-	u := host.UnitState{Loaded: v.loaded, Masked: v.masked, Enabled: v.loaded && !v.masked, Active: v.active(), Since: v.changed, Restarts: v.Restarts}
+	u := host.UnitState{Loaded: v.loaded, Masked: v.masked, Enabled: v.loaded && !v.masked, Active: v.active(), Since: v.changed, Restarts: v.state.Restarts}
 	u.Sub = map[string]string{"active": "running", "activating": "start", "failed": "failed", "inactive": "dead"}[u.Active]
 	switch {
 	case v.orphan:
@@ -160,23 +139,23 @@ func (v view) unitState(known map[string]string) (host.UnitState, error) {
 		u.Restarts-- // the failure is counted, the restart is still to come
 	}
 	switch {
-	case v.LastExit > 128:
-		u.Result, u.ExitStatus = "signal", v.LastExit-128
-	case v.LastExit != 0:
-		u.Result, u.ExitStatus = "exit-code", v.LastExit
+	case v.state.LastExit > 128:
+		u.Result, u.ExitStatus = "signal", v.state.LastExit-128
+	case v.state.LastExit != 0:
+		u.Result, u.ExitStatus = "exit-code", v.state.LastExit
 	case !v.changed.IsZero():
 		u.Result = "success"
 	}
-	if !v.held || !alive(v.PID) {
+	if !v.held || !alive(v.state.PID) {
 		return u, nil
 	}
-	u.PID, u.StartedAt, u.Exe = v.PID, v.StartedAt, v.Exe
-	u.ExeDigest, u.ConfigDigest = v.ExeDigest, v.ConfigDigest
+	u.PID, u.StartedAt, u.Exe = v.state.PID, v.state.StartedAt, v.state.Exe
+	u.ExeDigest, u.ConfigDigest = v.state.ExeDigest, v.state.ConfigDigest
 	return u, fromProc(&u, known)
 }
 
 // waiting reports whether its supervisor is about to start the process once more.
-func (v view) waiting() bool { return v.held && v.PID == 0 && v.Restarts > 0 }
+func (v view) waiting() bool { return v.held && v.state.PID == 0 && v.state.Restarts > 0 }
 
 func alive(pid int) bool {
 	return pid > 0 && !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
@@ -239,7 +218,7 @@ func (s *supervised) Service(ctx context.Context, r host.ServiceRequest, known m
 	if err != nil || cause == "" {
 		return u, err
 	}
-	host.ReadLog(&u, tail(v.LogFile, logFrom))
+	host.ReadLog(&u, tail(v.service.LogFile, logFrom))
 	return u, &host.ServiceError{Host: s.c.Name, Unit: r.Unit, Verb: r.Verb, State: u, Cause: cause}
 }
 
@@ -299,14 +278,14 @@ func (s *supervised) start(ctx context.Context, unit string, wait time.Duration,
 	defer tick.Stop()
 	failed := 0 // before the wait
 	if v.held {
-		failed = v.Restarts
+		failed = v.state.Restarts
 	}
 	for {
 		now, active, err := look(unit)
 		if err != nil || active == "active" {
 			return logFrom, "", err
 		}
-		if n := now.Restarts - failed; now.held && n >= host.MaxExits {
+		if n := now.state.Restarts - failed; now.held && n >= host.MaxExits {
 			return logFrom, fmt.Sprintf("it ended %d times", n), nil
 		}
 		tell(now)
@@ -323,7 +302,7 @@ func (s *supervised) start(ctx context.Context, unit string, wait time.Duration,
 }
 
 // spawn starts a supervisor in a session of its own, so that it outlives this one.
-func (s *supervised) spawn(unit string, sv service, exited chan<- error) (int64, error) {
+func (s *supervised) spawn(unit string, sv node.Service, exited chan<- error) (int64, error) {
 	if err := os.MkdirAll(filepath.Dir(sv.LogFile), 0o755); err != nil {
 		return 0, err
 	}
@@ -336,11 +315,7 @@ func (s *supervised) spawn(unit string, sv service, exited chan<- error) (int64,
 	if err != nil {
 		return 0, err
 	}
-	binary := sv.Supervisor
-	if binary == "" {
-		binary = sv.Argv[0]
-	}
-	cmd := exec.Command(binary, "supervise", "--unit", unit)
+	cmd := exec.Command(sv.Argv[0], "supervise", "--unit", unit)
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = s.c.Env, "/", log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -368,7 +343,7 @@ func (s *supervised) stop(ctx context.Context, unit string, wait time.Duration, 
 	if !v.held {
 		return "", nil
 	}
-	if err := syscall.Kill(v.SupervisorPID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+	if err := syscall.Kill(v.state.SupervisorPID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return "", err
 	}
 	if wait <= 0 {
@@ -377,19 +352,19 @@ func (s *supervised) stop(ctx context.Context, unit string, wait time.Duration, 
 	gone := func() (bool, error) {
 		now, _, err := look(unit)
 		tell(now)
-		return !now.held && !alive(v.PID), err
+		return !now.held && !alive(v.state.PID), err
 	}
 	return until(ctx, wait, gone)
 }
 
 // endOrphan ends a process whose supervisor was killed.
 func (s *supervised) endOrphan(ctx context.Context, v view) error {
-	if err := syscall.Kill(v.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+	if err := syscall.Kill(v.state.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return err
 	}
-	cause, err := until(ctx, 30*time.Second, func() (bool, error) { return !alive(v.PID), nil })
+	cause, err := until(ctx, 30*time.Second, func() (bool, error) { return !alive(v.state.PID), nil })
 	if cause != "" {
-		err = fmt.Errorf("process %d, left by a supervisor that was killed, does not end: %s", v.PID, cause)
+		err = fmt.Errorf("process %d, left by a supervisor that was killed, does not end: %s", v.state.PID, cause)
 	}
 	return err
 }

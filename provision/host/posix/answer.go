@@ -15,9 +15,6 @@ import (
 	"quorate/provision/host"
 )
 
-// configDigestEnv is kvserver.ConfigDigestEnv; the scripts know it too. A test compares them.
-const configDigestEnv = "QUORATE_CONFIG_DIGEST"
-
 // answer is what look.sh or service.sh said, in Go's types.
 type answer struct {
 	facts    host.Facts
@@ -296,7 +293,7 @@ func (a *answer) envLines(body []byte) ([]byte, error) {
 		return nil, fmt.Errorf("the environment has no end")
 	}
 	for record := range strings.SplitSeq(strings.ReplaceAll(string(block), "\n", "\x00"), "\x00") {
-		if file, digest, ok := strings.Cut(record, ":"+configDigestEnv+"="); ok {
+		if file, digest, ok := strings.Cut(record, ":"+node.ConfigDigestEnv+"="); ok {
 			a.environ[file] = digest
 		}
 	}

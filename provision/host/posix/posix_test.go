@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"quorate/kvserver"
+	"quorate/kvserver/node"
 	"quorate/provision/host"
 	"quorate/provision/host/hosttest"
 )
@@ -413,7 +413,7 @@ func TestSystemTreesAreNotRemoved(t *testing.T) {
 }
 
 func TestTheConfigDigestsNameIsKvservers(t *testing.T) {
-	if configDigestEnv != kvserver.ConfigDigestEnv || !strings.Contains(lookScript, "^"+configDigestEnv+"=") || !strings.Contains(serviceScript, "^"+configDigestEnv+"=") {
+	if line := "^" + node.ConfigDigestEnv + "="; !strings.Contains(lookScript, line) || !strings.Contains(serviceScript, line) {
 		t.Fatal("the scripts look for another variable than kvserver sets")
 	}
 }

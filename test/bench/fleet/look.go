@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"quorate/kvserver/node"
 	"quorate/provision/host"
 	"quorate/provision/host/hosttest"
 )
@@ -165,7 +166,7 @@ func units(line func(...any), b *bytes.Buffer, names []string, look *host.Look) 
 		line("exe", "exe "+u.ExeDigest, exe)
 		line("sha", u.ExeDigest+"  "+exe)
 		line("link", fmt.Sprintf("'%s' -> '%s'", exe, u.Exe))
-		fmt.Fprintf(b, "env\n/proc/%d/environ:QUORATE_CONFIG_DIGEST=%s\x00\nenv-end\n", u.PID, u.ConfigDigest)
+		fmt.Fprintf(b, "env\n/proc/%d/environ:%s=%s\x00\nenv-end\n", u.PID, node.ConfigDigestEnv, u.ConfigDigest)
 	}
 }
 

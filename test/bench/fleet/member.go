@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/test/bufconn"
 
+	"quorate/kvserver/node"
 	"quorate/plan"
 	"quorate/plan/spec"
 	"quorate/provision/host/hosttest"
@@ -43,7 +44,7 @@ func newMember(c *spec.Cluster, i int, m *hosttest.Machine, l plan.Layout) *memb
 	for j, o := range c.Members {
 		out.list = append(out.list, &pb.Member{
 			ID: uint64(j + 1), Name: o.Name,
-			PeerURLs: []string{plan.URL("https", o.Address, o.PeerPort)}, ClientURLs: []string{plan.URL("https", o.Address, o.ClientPort)},
+			PeerURLs: []string{node.URL("https", o.Address, o.PeerPort)}, ClientURLs: []string{node.URL("https", o.Address, o.ClientPort)},
 		})
 	}
 	m.SetDialer(out.dial)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"quorate/kvserver"
+	"quorate/kvserver/node"
 	"quorate/pki"
 	"quorate/plan"
 	"quorate/plan/spec"
@@ -137,7 +138,7 @@ func StatusOf(c *spec.Cluster, o *plan.Observed, now time.Time) Status {
 func member(c *spec.Cluster, m *spec.Member, o *plan.Observed, now time.Time) MemberStatus {
 	h, l, a := o.Hosts[m.Name], plan.LayoutOf(c, m), o.Cluster.Answers[m.Name]
 	ms := MemberStatus{
-		Name: m.Name, Endpoint: plan.URL("https", m.Address, m.ClientPort), Asked: askedWord(a.Asked),
+		Name: m.Name, Endpoint: node.URL("https", m.Address, m.ClientPort), Asked: askedWord(a.Asked),
 		Unit: "unknown", Status: a.Status, Problem: a.Problem, HostProblem: h.Problem, Certificates: []Expiry{},
 	}
 	if h.Problem != "" {

@@ -38,7 +38,7 @@ func observed(c *spec.Cluster) *plan.Observed {
 		l, id := plan.LayoutOf(c, m), uint64(i+1)<<60|0xabc
 		o.Hosts[m.Name] = &plan.Host{Facts: node.Facts{Manager: "systemd"}, Unit: node.UnitState{Loaded: true, Enabled: true, Active: "active"},
 			Certificates: map[string]pki.Certificate{l.Cert("server"): leaf, l.Cert("peer"): leaf, l.Cert("client"): leaf}}
-		list = append(list, kvserver.Member{ID: id, Name: m.Name, PeerURLs: []string{plan.URL("https", m.Address, 2380)}, ClientURLs: []string{"https://" + m.Name}})
+		list = append(list, kvserver.Member{ID: id, Name: m.Name, PeerURLs: []string{node.URL("https", m.Address, 2380)}, ClientURLs: []string{"https://" + m.Name}})
 		o.Cluster.Answers[m.Name] = plan.Answer{Asked: plan.Answered, Status: &kvserver.Status{ClusterID: 0xc1, MemberID: id, Leader: 2<<60 | 0xabc,
 			Version: "3.7.3", DBSize: 20480, DBSizeInUse: 16384, RaftTerm: 2, RaftIndex: 8, RaftAppliedIndex: 8}}
 	}

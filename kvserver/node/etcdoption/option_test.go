@@ -16,8 +16,6 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/tlsutil"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/features"
-
-	"quorate/templates"
 )
 
 // TestKnownIsWhatEtcdKnows compares our names with embed.Config's own.
@@ -74,28 +72,6 @@ func TestKnownIsWhatEtcdKnows(t *testing.T) {
 	}
 	if got, want := len(Gates(Builtin)), len(features.DefaultEtcdServerFeatureGates)+2; got != want {
 		t.Errorf("we know %d gates, and etcd with AllAlpha and AllBeta %d", got, want)
-	}
-}
-
-// TestRefusesWhatTemplatesRefuse: a spec that loads can be rendered.
-func TestRefusesWhatTemplatesRefuse(t *testing.T) {
-	t.Parallel()
-	names := append(Names(Builtin), "unsafe-no-fsync", "force-new-cluster", "discovery", "discovery-srv", "discovery-endpoints")
-	for n := range managed {
-		names = append(names, n)
-	}
-	refused := 0
-	for _, n := range names {
-		if templates.Reserved(n) == "" {
-			continue
-		}
-		refused++
-		if v, _ := Judge(n, Builtin); v != Managed && v != Harmful {
-			t.Errorf("templates refuses %q, and Judge says %v", n, v)
-		}
-	}
-	if refused < 10 {
-		t.Errorf("templates refuses only %d of these", refused)
 	}
 }
 
