@@ -26,6 +26,8 @@ type Options struct {
 	Forget bool
 	// KeepData moves data aside on destroy; otherwise it is removed with the rest.
 	KeepData bool
+
+	without guard // switched off, by tests only
 }
 
 // Situation is what was found, in one word.
@@ -184,7 +186,7 @@ func (b *builder) finish() (*Plan, error) {
 		return b.plan, nil
 	}
 	var err error
-	if b.plan.Steps, err = arrange(b.steps); err != nil {
+	if b.plan.Steps, err = arrange(b.steps, b.stands(guardExclusive)); err != nil {
 		return nil, err
 	}
 	// Exclusive steps stand in the order in which they were added, so that each has the voters it was

@@ -24,8 +24,9 @@ func (s Step) hosts() []string {
 
 // needs are what a step must wait for by the rule of phases, among steps added
 // before it or after it: the operator's preparations, every earlier phase on
-// the hosts it works on (all of them for the last phase), and the exclusive step before it.
-func needs(steps []draft, i int) []string {
+// the hosts it works on (all of them for the last phase), and, for an exclusive one while one has to wait
+// for the other, the exclusive step before it.
+func needs(steps []draft, i int, oneByOne bool) []string {
 	s := steps[i]
 	out := slices.Clone(s.after)
 	mine := s.hosts()
@@ -45,7 +46,7 @@ func needs(steps []draft, i int) []string {
 			out = append(out, o.ID)
 		}
 	}
-	if s.Action.Exclusive() && lastExclusive != "" {
+	if oneByOne && s.Action.Exclusive() && lastExclusive != "" {
 		out = append(out, lastExclusive)
 	}
 	slices.Sort(out)
@@ -55,7 +56,7 @@ func needs(steps []draft, i int) []string {
 // arrange computes every step's needs, leaves out those that others imply, and
 // puts the steps into an order that respects them: by phase, then as they were
 // added, as far as the needs allow. Needs in a circle are a defect of a rule.
-func arrange(steps []draft) ([]Step, error) {
+func arrange(steps []draft, oneByOne bool) ([]Step, error) {
 	ids := map[string]int{}
 	for i, s := range steps {
 		if _, twice := ids[s.ID]; twice {
@@ -64,7 +65,7 @@ func arrange(steps []draft) ([]Step, error) {
 		ids[s.ID] = i
 	}
 	for i := range steps {
-		steps[i].Needs = needs(steps, i)
+		steps[i].Needs = needs(steps, i, oneByOne)
 	}
 	order := make([]int, len(steps))
 	for i := range order {

@@ -263,7 +263,7 @@ func (b *builder) dataOf(m *member) {
 	case b.formed && lacking && !b.census.Known && h.Manifest == nil && !h.hasData():
 		stop(ClusterUnknown, "nothing of the cluster is on this host, and no member could be asked whether it has this one",
 			"bring the other members up first, then run again")
-	case b.formed && lacking && !b.neverServed(m):
+	case b.formed && lacking && !b.neverServed(m) && b.stands(guardLost):
 		stop(DataLost, fmt.Sprintf("the cluster has formed with this member, and %s: started as new it would have forgotten what it acknowledged", m.holding()),
 			"put its data back if it was moved, or mount its file system; this version does not replace members")
 	case !b.formed && h.hasData() && b.bootstrapDiffers(m) && h.disk() != nil && h.Disk.BootstrapOnly:

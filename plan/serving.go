@@ -97,6 +97,9 @@ func (b *builder) diagnose(m *member) *ailment {
 }
 
 func (b *builder) notServing(m *member, what, wayOut string) {
+	if !b.stands(guardServing) {
+		return
+	}
 	b.hold(Held{Reason: NotServing, Subject: m.Name, Detail: fmt.Sprintf("%s. Its unit is %s", what, m.host.Unit), WayOut: wayOut})
 }
 

@@ -75,7 +75,7 @@ func (b *builder) rollable() {
 		refuse(h)
 		return
 	}
-	if v := then.Voters(); v.Healthy < v.Total {
+	if v := then.Voters(); v.Healthy < v.Total && b.stands(guardQuorum) {
 		refuse(Held{
 			Reason: Quorum,
 			Detail: fmt.Sprintf("a restart is due, but only %d of %d voters will be known to be healthy; restarting one more would leave %d, and a quorum is %d",
@@ -100,7 +100,7 @@ func (b *builder) rollable() {
 // member cannot be restarted before another one is started that has it not: that
 // one then starts with what it has, and the roll waits for the next plan.
 func (b *builder) oneAtATime(stale []*member) bool {
-	if !b.plan.Before.Writable() || !slices.ContainsFunc(stale, func(m *member) bool { return m.healthy() && !b.restages(m) }) {
+	if !b.stands(guardAlone) || !b.plan.Before.Writable() || !slices.ContainsFunc(stale, func(m *member) bool { return m.healthy() && !b.restages(m) }) {
 		return true
 	}
 	alone := true
@@ -145,7 +145,7 @@ func (b *builder) restarts() {
 
 // awaited is 1 for a member that is to be restarted with what lies on its host already, 0 for everybody else.
 func (b *builder) awaited(m *member) int {
-	if m.rolls && !b.restages(m) {
+	if m.rolls && !b.restages(m) && b.stands(guardHolder) {
 		return 1
 	}
 	return 0
@@ -170,7 +170,7 @@ func (b *builder) leads(m *member) int {
 // the first member serves with it, as long as a quorum runs without it: a
 // setting that does not start takes one voter then, and not whoever reboots next.
 func (b *builder) canary() {
-	if !b.plan.Before.Writable() {
+	if !b.plan.Before.Writable() || !b.stands(guardCanary) {
 		return // nobody serves who could be harmed, and nobody would be ready before the others are
 	}
 	first, bird := "", ""

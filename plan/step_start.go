@@ -131,7 +131,8 @@ func (b *builder) startTogether(verb string, bootstrap bool, members ...*member)
 		if m.listed.ID == 0 {
 			s.PeerURL = node.URL("https", m.Address, m.PeerPort)
 		}
-		if m.may.push && m.may.stage {
+		// Who runs already, and is only waited for, goes on with what it has until it is restarted.
+		if m.may.push && m.may.stage && (m.ails.restart || !m.host.Unit.Running()) {
 			s.ExeDigest, s.ConfigDigest = m.want.exe, m.want.config
 		}
 		a.Members = append(a.Members, s)

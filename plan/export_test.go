@@ -1,0 +1,16 @@
+package plan
+
+// Guards are the planner's rules that a test can switch off.
+func Guards() []string {
+	var out []string
+	for _, g := range []guard{guardLost, guardServing, guardQuorum, guardExclusive, guardCanary, guardHolder, guardAlone} {
+		out = append(out, string(g))
+	}
+	return out
+}
+
+// Without switches one of [Guards] off; "" none.
+func (o Options) Without(name string) Options {
+	o.without = guard(name)
+	return o
+}

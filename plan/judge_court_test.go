@@ -1,0 +1,266 @@
+package plan_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"quorate/kvserver"
+	"quorate/plan"
+)
+
+// novel lists the members that have on disk what is not what they had at
+// first, as long as nobody has served with such a thing.
+func (c *court) novel(r *reality) []string {
+	if r.proven {
+		return nil
+	}
+	var holds []string
+	for _, m := range r.spec.Members {
+		h, l := r.obs.Hosts[m.Name], plan.LayoutOf(r.spec, m)
+		onDisk := kvserver.ConfigDigest(h.Files[l.EtcdYAML].Content, h.Files[l.UnitFile].Content)
+		if h.Files[l.KVServer].Digest == c.exe[m.Name] && onDisk == c.config[m.Name] {
+			continue
+		}
+		if r.serves(m.Name) && h.Unit.ExeDigest == h.Files[l.KVServer].Digest && h.Unit.ConfigDigest == onDisk {
+			r.proven = true
+			return nil
+		}
+		holds = append(holds, m.Name)
+	}
+	return holds
+}
+
+// court walks a scenario breadth-first until nothing is left to try.
+type court struct {
+	plans       map[string]*plan.Plan
+	runs        map[*plan.Plan]int
+	exe, config map[string]string // what lay on the disks at first, by member
+	states      int
+	ends        map[string]int
+	off         string // an invariant that is not looked at
+	most        int    // states after which the walk ends; 0: when nothing is left to try
+}
+
+// hear walks from a state; the first break is returned with the shortest way to it.
+func (c *court) hear(first *reality) (_ *broken, trace string) {
+	c.plans, c.runs, c.ends = map[string]*plan.Plan{}, map[*plan.Plan]int{}, map[string]int{}
+	c.exe, c.config = map[string]string{}, map[string]string{}
+	for _, m := range first.spec.Members {
+		h, l := first.obs.Hosts[m.Name], plan.LayoutOf(first.spec, m)
+		c.exe[m.Name] = h.Files[l.KVServer].Digest
+		c.config[m.Name] = kvserver.ConfigDigest(h.Files[l.EtcdYAML].Content, h.Files[l.UnitFile].Content)
+	}
+	seen := map[string]bool{first.key(c.runs): true}
+	queue := []*reality{first}
+	for len(queue) > 0 && (c.most == 0 || c.states < c.most) {
+		r := queue[0]
+		queue[0], queue = nil, queue[1:]
+		c.states++
+		for _, next := range c.moves(r) {
+			n, b := c.make(r, next)
+			if b != nil {
+				return b, n.trace.String()
+			}
+			if n == nil {
+				continue
+			}
+			if k := n.key(c.runs); !seen[k] {
+				seen[k] = true
+				queue = append(queue, n)
+			}
+		}
+	}
+	return nil, ""
+}
+
+type move struct {
+	what string
+	do   func(r *reality)
+}
+
+// make makes a move; breaks that are not looked at end the way silently.
+func (c *court) make(r *reality, m move) (n *reality, b *broken) {
+	n = r.clone(m.what)
+	defer func() {
+		if p := recover(); p != nil {
+			found, ok := p.(broken)
+			if !ok {
+				panic(fmt.Sprintf("%v\n%s", p, n.trace))
+			}
+			if found.invariant == c.off {
+				n = nil
+				return
+			}
+			b = &found
+		}
+	}()
+	m.do(n)
+	// A quorum that comes back under a run that was planned without one finds what that run puts there.
+	// A member that is down is repaired with what is new: it takes nobody's quorum away.
+	holds, held := c.novel(n), c.novel(r)
+	risked := slices.ContainsFunc(holds, func(m string) bool { return !slices.Contains(held, m) && r.serves(m) })
+	if n.ran && n.leader != "" && len(holds) > 1 && risked {
+		panic(broken{"I9", strings.Join(holds, ", ") + " have on disk what nobody serves with"})
+	}
+	return n, nil
+}
+
+// moves are all that can happen next.
+func (c *court) moves(r *reality) []move {
+	var out []move
+	if r.run == nil {
+		out = append(out, move{"plan", c.plan})
+	} else {
+		out = append(out, c.steps(r)...)
+		if r.cuts > 0 {
+			out = append(out, move{"cut", func(r *reality) { r.cuts--; r.over(false) }})
+		}
+	}
+	for _, m := range r.spec.Members {
+		if r.deaths > 0 && r.obs.Hosts[m.Name].Unit.Running() {
+			out = append(out, move{m.Name + " dies", func(r *reality) {
+				r.deaths, r.clean, r.down[m.Name] = r.deaths-1, false, true
+				r.stop(m.Name)
+			}})
+		}
+		if _, data := r.lag[m.Name]; r.losses > 0 && data {
+			out = append(out, move{m.Name + " loses its disk", func(r *reality) {
+				r.losses, r.clean = r.losses-1, false
+				r.lose(m.Name)
+			}})
+		}
+		if r.down[m.Name] && r.obs.Hosts[m.Name].Unit.Enabled {
+			out = append(out, move{m.Name + " boots", func(r *reality) { r.clean = false; r.start(m.Name) }})
+		}
+	}
+	return out
+}
+
+// over ends a run.
+func (r *reality) over(clean bool) {
+	r.run, r.done, r.quiet, r.loud, r.clean, r.ran = nil, 0, place{}, place{}, clean, false
+}
+
+// plan looks and plans. What is planned after a run without a fault must be nothing.
+func (c *court) plan(r *reality) {
+	k := plan.FactsDigest(r.obs.Facts()) + r.leader
+	p := c.plans[k]
+	if p == nil {
+		var err error
+		if p, err = plan.Build(r.spec, r.obs, options().Without(r.without)); err != nil {
+			panic(broken{"I1", err.Error()}) // a membership refuses what the rules would do
+		}
+		c.plans[k], c.runs[p] = p, len(c.runs)+1
+	}
+	switch {
+	case p.Blocked() || p.Empty():
+		c.end(r, p)
+	case r.clean:
+		panic(broken{"I6", fmt.Sprintf("a run without a fault left %s to do", p.Steps[0].ID)})
+	}
+	if !p.Blocked() && !p.Empty() {
+		r.run, r.clean, r.ran = p, len(p.Held) == 0, r.leader != ""
+	}
+}
+
+// end judges where nothing can be done any more.
+func (c *court) end(r *reality, p *plan.Plan) {
+	c.ends[strings.Join(reasonsOf(p), ", ")]++
+	if len(p.Held) == 0 {
+		for _, m := range r.spec.Members {
+			if !r.serves(m.Name) {
+				panic(broken{"I10", "no changes, and " + m.Name + " does not serve"})
+			}
+		}
+		return
+	}
+	lost := false
+	for _, m := range r.spec.Members {
+		if _, data := r.lag[m.Name]; !data && r.acked {
+			lost = true
+		}
+	}
+	if !lost && !r.bad() {
+		panic(broken{"I6", fmt.Sprintf("nothing is lost, and the way is held: %s", strings.Join(reasonsOf(p), ", "))})
+	}
+}
+
+func reasonsOf(p *plan.Plan) []string {
+	var out []string
+	for _, h := range p.Held {
+		out = append(out, string(h.Reason))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// steps are the actions that the graph allows now. Those of quiet steps change
+// nothing that another quiet step sees, so they are taken in one order; the
+// exclusive ones in every order, beside them.
+func (c *court) steps(r *reality) []move {
+	var out []move
+	ready := func(i int) bool {
+		if r.done&(1<<i) != 0 || r.quiet.step == i+1 || r.loud.step == i+1 {
+			return false
+		}
+		return r.noNeeds || !slices.ContainsFunc(r.run.Steps[i].Needs, func(n string) bool {
+			j := slices.IndexFunc(r.run.Steps, func(s plan.Step) bool { return s.ID == n })
+			return r.done&(1<<j) == 0
+		})
+	}
+	go1 := func(i int, exclusive bool) {
+		s := r.run.Steps[i]
+		at := r.quiet.at
+		if exclusive {
+			at = r.loud.at
+		}
+		if p := map[bool]place{false: r.quiet, true: r.loud}[exclusive]; p.step == 0 {
+			at = 0
+		}
+		actions := r.actions(s)
+		out = append(out, move{fmt.Sprintf("%s %d/%d", s.ID, at+1, len(actions)), func(r *reality) {
+			if !actions[at](r) && !r.noLook {
+				if r.clean && !r.bad() {
+					panic(broken{"I6", "a run without a fault fails at " + s.ID})
+				}
+				r.over(false)
+				return
+			}
+			now := place{i + 1, at + 1}
+			if at+1 == len(actions) {
+				r.done |= 1 << i
+				now = place{}
+			}
+			if exclusive {
+				r.loud = now
+			} else {
+				r.quiet = now
+			}
+		}})
+	}
+	if r.quiet.step > 0 {
+		go1(r.quiet.step-1, false)
+	} else {
+		for i, s := range r.run.Steps {
+			if !s.Action.Exclusive() && ready(i) {
+				go1(i, false)
+				break
+			}
+		}
+	}
+	if r.loud.step > 0 {
+		go1(r.loud.step-1, true)
+	}
+	if r.loud.step == 0 {
+		for i, s := range r.run.Steps {
+			if s.Action.Exclusive() && ready(i) {
+				go1(i, true)
+			}
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, move{"done", func(r *reality) { r.over(r.clean) }})
+	}
+	return out
+}
