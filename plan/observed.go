@@ -78,6 +78,8 @@ type Binary struct {
 	Version string
 	// Archive that it comes out of; zero where it lies there by itself.
 	Archive Archive
+	// Problem says why Archive cannot be fetched; "" if that can be tried, or need not.
+	Problem string
 }
 
 // Archive is a file that a binary comes out of.

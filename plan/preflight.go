@@ -96,6 +96,9 @@ func (b *builder) unfit(m *member) []Held {
 			if h.Files[p.Path].Digest == p.Digest {
 				continue
 			}
+			if why := b.obs.Binaries[h.Platform()][p.Name].Problem; why != "" {
+				add(BinaryMissing, "put the release there, or name another source (server: etcd: source)", "%s", why)
+			}
 			if size += p.Size; p.Size == 0 {
 				size += unfetchedSize
 			}

@@ -365,6 +365,10 @@ func happen(t *testing.T, w *world, words []string) {
 		etcd := w.obs.Binaries["linux/amd64"]["etcd"]
 		etcd.Digest, etcd.Size = "", 0
 		w.obs.Binaries["linux/amd64"]["etcd"] = etcd
+	case "no-archive": // and its source is a path that is not there
+		etcd := w.obs.Binaries["linux/amd64"]["etcd"]
+		etcd.Digest, etcd.Size, etcd.Problem = "", 0, "cannot fetch etcd 3.7.3: stat /work/etcd.tar.gz: no such file or directory"
+		w.obs.Binaries["linux/amd64"]["etcd"] = etcd
 	case "another-archive": // the spec names another release
 		w.obs.Binaries["linux/amd64"]["etcd"] = plan.Binary{Version: "3.7.4", Archive: plan.Archive{URL: "etcd-3.7.4.tar.gz", SHA256: strings.Repeat("4", 64)}}
 		w.fetched()

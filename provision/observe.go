@@ -130,7 +130,7 @@ func (s *Session) findBinaries(o *plan.Observed) {
 }
 
 func (src Source) planned() plan.Binary {
-	b := plan.Binary{Version: src.Version, Archive: src.Archive}
+	b := plan.Binary{Version: src.Version, Archive: src.Archive, Problem: src.Problem}
 	if src.Blob != nil {
 		b.Digest, b.Size = src.Blob.Digest(), src.Blob.Size()
 	}

@@ -118,6 +118,8 @@ type Source struct {
 	Blob    host.Blob // nil: Archive is yet to be fetched
 	Version string    // of etcd
 	Archive plan.Archive
+	// Problem says why there is nothing to fetch; "" if that can be tried, or need not.
+	Problem string
 }
 
 // Stamps is a memory of digests.

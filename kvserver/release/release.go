@@ -55,7 +55,7 @@ const (
 var hexSum = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
 
 // Cached returns the path of the etcd binary out of s if an earlier Fetch has put it into the
-// cache; "" if not. It fetches and writes nothing; a source that is a path and is not there is an error.
+// cache; "" if not. It fetches and writes nothing.
 func (f *Fetcher) Cached(s Source, goos, goarch string) (string, error) {
 	fail := func(err error) (string, error) {
 		return "", fmt.Errorf("cannot take etcd for %s/%s from %q: %w", goos, goarch, s.URL, err)
@@ -73,13 +73,18 @@ func (f *Fetcher) Cached(s Source, goos, goarch string) (string, error) {
 		return place, nil
 	case !errors.Is(err, fs.ErrNotExist):
 		return fail(err)
-	case remote(s.URL):
-		return "", nil
-	}
-	if _, err := os.Stat(f.local(s.URL)); err != nil {
-		return fail(err)
 	}
 	return "", nil
+}
+
+// Offered reports why there is nothing to fetch at a source, as far as that can be
+// seen without asking anybody: a path that is not there. nil: Fetch may be tried.
+func (f *Fetcher) Offered(s Source) error {
+	if remote(s.URL) {
+		return nil
+	}
+	_, err := os.Stat(f.local(s.URL))
+	return err
 }
 
 func remote(url string) bool {

@@ -210,11 +210,17 @@ func TestFetch(t *testing.T) {
 }
 
 // A look at a path that is not there says so before anything is done.
-func TestCachedOfNoFile(t *testing.T) {
+func TestOffered(t *testing.T) {
 	t.Parallel()
 	f := &Fetcher{Cache: t.TempDir(), Dir: t.TempDir()}
-	for _, url := range []string{"etcd.tar.gz", "file:///nowhere/etcd.tar.gz"} {
-		if _, err := f.Cached(Source{URL: url, SHA256: strings.Repeat("0", 64)}, "linux", "amd64"); err == nil || !strings.Contains(err.Error(), url) {
+	if err := os.WriteFile(filepath.Join(f.Dir, "etcd.tar.gz"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for url, want := range map[string]bool{
+		"etcd.tar.gz": true, "file://" + f.Dir + "/etcd.tar.gz": true, "https://mirror.example/etcd.tar.gz": true,
+		"other.tar.gz": false, "file:///nowhere/etcd.tar.gz": false,
+	} {
+		if err := f.Offered(Source{URL: url}); (err == nil) != want {
 			t.Errorf("%s: %v", url, err)
 		}
 	}

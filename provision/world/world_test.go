@@ -152,8 +152,8 @@ func TestUpstream(t *testing.T) {
 		t.Errorf("a wrong digest: %v", err)
 	}
 	c.Server.Etcd.Sources["amd64"] = spec.Source{URL: "nowhere.tar.gz", SHA256: strings.Repeat("0", 64)}
-	if _, err := newBinaries(c, e).Find("linux/amd64"); err == nil || !strings.Contains(err.Error(), "nowhere.tar.gz") {
-		t.Errorf("a path that is not there: %v", err)
+	if got, err := newBinaries(c, e).Find("linux/amd64"); err != nil || !strings.Contains(got["etcd"].Problem, "nowhere.tar.gz") {
+		t.Errorf("a path that is not there: %+v, %v", got["etcd"], err)
 	}
 }
 
