@@ -3,7 +3,7 @@ package plan
 // Guards are the planner's rules that a test can switch off.
 func Guards() []string {
 	var out []string
-	for _, g := range []guard{guardLost, guardServing, guardQuorum, guardExclusive, guardCanary, guardHolder, guardAlone} {
+	for _, g := range guards {
 		out = append(out, string(g))
 	}
 	return out

@@ -15,5 +15,8 @@ const (
 	guardAlone     guard = "holder-is-down" // nobody else gets what is new while it waits for that restart
 )
 
+// guards are all of them; the judge has a row for each.
+var guards = []guard{guardLost, guardServing, guardQuorum, guardExclusive, guardCanary, guardHolder, guardAlone}
+
 // stands reports whether a guard does: always, but in a test that has switched it off.
 func (b *builder) stands(g guard) bool { return b.opt.without != g }
