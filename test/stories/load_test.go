@@ -50,8 +50,9 @@ func (s *stage) client() *clientv3.Client {
 // load writes one key after the other until it is stopped. Each write is
 // repeated until it is acknowledged, as a careful consumer does.
 type load struct {
-	stop chan struct{}
-	done chan struct{}
+	patience time.Duration // with one write
+	stop     chan struct{}
+	done     chan struct{}
 	// What came of it; to be read after the end.
 	acknowledged int
 	longest      time.Duration // between two acknowledgements
@@ -60,8 +61,9 @@ type load struct {
 
 func key(i int) string { return fmt.Sprintf("/load/%08d", i) }
 
-func (s *stage) startLoad(c *clientv3.Client) *load {
-	l := &load{stop: make(chan struct{}), done: make(chan struct{})}
+// startLoad writes until it is ended. A write that is not acknowledged within patience, repeated, ends it with an error.
+func (s *stage) startLoad(c *clientv3.Client, patience time.Duration) *load {
+	l := &load{stop: make(chan struct{}), done: make(chan struct{}), patience: patience}
 	go func() {
 		defer close(l.done)
 		last := time.Now()
@@ -71,7 +73,7 @@ func (s *stage) startLoad(c *clientv3.Client) *load {
 				return
 			default:
 			}
-			if l.err = put(s.Context(), c, key(l.acknowledged)); l.err != nil {
+			if l.err = put(s.Context(), c, key(l.acknowledged), patience); l.err != nil {
 				return
 			}
 			l.acknowledged++
@@ -81,9 +83,9 @@ func (s *stage) startLoad(c *clientv3.Client) *load {
 	return l
 }
 
-// put repeats a write for as long as a minute.
-func put(ctx context.Context, c *clientv3.Client, key string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+// put repeats a write for as long as patience.
+func put(ctx context.Context, c *clientv3.Client, key string, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		try, cancel := context.WithTimeout(ctx, time.Second)
@@ -101,7 +103,7 @@ func (s *stage) end(l *load, c *clientv3.Client) {
 	close(l.stop)
 	<-l.done
 	if l.err != nil {
-		s.Errorf("a write was not acknowledged for a minute: %v", l.err)
+		s.Errorf("a write was not acknowledged for %s: %v", l.patience, l.err)
 	}
 	r, err := c.Get(s.Context(), "/load/", clientv3.WithPrefix(), clientv3.WithKeysOnly(),
 		clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend), clientv3.WithLimit(0))
@@ -126,7 +128,7 @@ func TestSettingRollsThroughUnderLoad(t *testing.T) {
 	s.must("apply", "-y")
 	before := s.pids(unit)
 	c := s.client()
-	l := s.startLoad(c)
+	l := s.startLoad(c, time.Minute)
 
 	s.spec("client \"app\" {}\n server { snapshot_count = 5000 }")
 	p := s.plan(pending)

@@ -5,12 +5,16 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+	"time"
 
 	"quorate/test/lab"
 )
 
 // impatient finds out soon that a host has lost its power.
 const impatient = "connection {\n connect_timeout = \"5s\"\n keep_alive = \"4s\"\n}\n"
+
+// outageWait is longer than hosts are without power here, all of a run and their boot on a busy machine.
+const outageWait = 5 * time.Minute
 
 // cuts are the moments of a run, in host calls, at which power is cut: all of
 // them in a soak, else a few that lie in different kinds of steps.
@@ -76,7 +80,7 @@ func TestPowerCutDuringARoll(t *testing.T) {
 	s.spec(impatient + `client "app" {}`)
 	s.must("apply", "-y")
 	c := s.client()
-	l := s.startLoad(c)
+	l := s.startLoad(c, outageWait)
 	count := 5000
 	for hosts := 1; hosts <= 3; hosts++ {
 		few := [][]int{{8}, {}, {11}}[hosts-1]

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"quorate/test/lab"
 )
@@ -104,7 +105,7 @@ func TestWhatDoesNotStartStopsAtTheFirstMember(t *testing.T) {
 	s.spec(`client "app" {}`)
 	s.must("apply", "-y")
 	c := s.client()
-	l := s.startLoad(c)
+	l := s.startLoad(c, time.Minute)
 	s.check(buildBroken(filepath.Join(s.dir, "broken/kvserver")))
 	for _, bad := range []struct {
 		server, cause, where string
