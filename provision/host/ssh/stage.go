@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"time"
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
@@ -14,9 +15,20 @@ import (
 	"quorate/provision/host/posix"
 )
 
-// inFlight is how many writes of 32 KiB wait for their answer: together the
-// 2 MiB that are OpenSSH's window, so the network and not the round trip limits.
-const inFlight = 64
+// Writes of 32 KiB that wait for their answer. The most are the 2 MiB of OpenSSH's window. But sshd moves
+// all of its queue for each piece that it adds or takes (sshbuf.c), and with a full one it spends more time on
+// that than on everything else: so no more than the round trip asks for at a rate that few hosts exceed.
+const (
+	leastInFlight = 8
+	mostInFlight  = 64
+	writeSize     = 32 << 10
+	stageRate     = 25 << 20 // bytes a second
+)
+
+// inFlight is how many writes are sent ahead on a connection with that round trip.
+func inFlight(roundTrip time.Duration) int {
+	return min(max(int(roundTrip.Seconds()*stageRate/writeSize), leastInFlight), mostInFlight)
+}
 
 // Prepare begins the sftp subsystem in the background, once: it takes three
 // round trips that nothing needs to wait for.
@@ -45,7 +57,7 @@ func (k *Conn) begin(s *lazySFTP) {
 		err = errors.New("the host has no sftp subsystem")
 	}
 	if err == nil {
-		s.client, err = sftp.NewClientPipe(channel, channel, sftp.MaxConcurrentRequestsPerFile(inFlight), sftp.UseConcurrentWrites(true))
+		s.client, err = sftp.NewClientPipe(channel, channel, sftp.MaxConcurrentRequestsPerFile(mostInFlight), sftp.UseConcurrentWrites(true))
 	}
 	if err != nil {
 		channel.Close()
@@ -84,7 +96,7 @@ func (k *Conn) Stage(ctx context.Context, dir string, r io.Reader, progress func
 	}
 	stop := context.AfterFunc(ctx, func() { k.drop(s) })
 	defer stop()
-	err := writeFile(s.client, name, counted)
+	err := k.writeFile(s.client, name, counted)
 	switch {
 	case ctx.Err() != nil:
 		return "", ctx.Err()
@@ -95,12 +107,13 @@ func (k *Conn) Stage(ctx context.Context, dir string, r io.Reader, progress func
 	return "", k.orGone(fmt.Errorf("cannot stage to %s: %w", name, err))
 }
 
-func writeFile(c *sftp.Client, name string, r io.Reader) error {
+func (k *Conn) writeFile(c *sftp.Client, name string, r io.Reader) error {
+	asked := k.c.Now()
 	f, err := c.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY)
 	if err != nil {
 		return err
 	}
-	_, err = f.ReadFromWithConcurrency(r, inFlight)
+	_, err = f.ReadFromWithConcurrency(r, inFlight(k.c.Now().Sub(asked)))
 	// Every write was answered, and whoever asked for the file compares its
 	// digest: what the close would say is not worth a round trip.
 	go f.Close()
