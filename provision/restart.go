@@ -46,7 +46,7 @@ func (r *run) restart(ctx context.Context, s plan.Step, a *plan.Restart) (outcom
 	for _, p := range peers {
 		applied = max(applied, p.RaftAppliedIndex)
 	}
-	if err := r.until(ctx, s.Member, nil, func() error {
+	if err := r.until(ctx, s.Member, func() error {
 		st, err := r.healthy(ctx, admin, s.Member, a.Voters)
 		if err == nil && st.RaftAppliedIndex < applied {
 			err = fmt.Errorf("%s has applied index %d, the others had %d before it was restarted", s.Member, st.RaftAppliedIndex, applied)

@@ -108,13 +108,6 @@ func (s *Session) Admin() (Admin, error) {
 	return s.admin, nil
 }
 
-// dear reports whether each question to a member costs a process on its host.
-func (s *Session) dear() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.relayed) > 0 || s.world.Client == "" && !s.world.Authority.Ready()
-}
-
 // AskAs has the members asked with the certificate of a client of the spec's;
 // "" leaves the choice as it is. To be called before anything is asked.
 func (s *Session) AskAs(client string) {

@@ -31,19 +31,6 @@ func (r *run) start(ctx context.Context, s plan.Step, a *plan.Start) (outcome, e
 	}); err != nil {
 		return outcome{}, err
 	}
-	asked, started := make(chan error, 1), make(chan struct{})
-	var id uint64
-	ask := func() {
-		var err error
-		id, err = r.oneCluster(ctx, a, started)
-		asked <- err
-	}
-	// Through a tunnel over half the world it counts that members are asked while they start: who serves
-	// then answers at once. A process that has to go first would answer too, and may serve elsewhere afterwards.
-	early := len(stale) == 0 && !r.session.dear()
-	if early {
-		go ask()
-	}
 	if err := r.each(ctx, a.Members, func(ctx context.Context, h host.Host, m plan.StartMember) error {
 		u, err := h.Service(ctx, host.ServiceRequest{Unit: m.Unit, Verb: "start", Wait: a.Wait, Progress: r.waits(s, m.Member)})
 		if err == nil && (differs(u.ExeDigest, r.digest(m.ExeDigest)) || differs(u.ConfigDigest, m.ConfigDigest)) {
@@ -51,20 +38,15 @@ func (r *run) start(ctx context.Context, s plan.Step, a *plan.Start) (outcome, e
 		}
 		return err
 	}); err != nil {
-		cancel()
-		if early {
-			<-asked
-		}
 		return outcome{}, err
 	}
-	close(started)
-	if !early {
-		for _, m := range stale {
+	for _, m := range a.Members {
+		if m.Restart {
 			r.session.relocate(m.Member, "") // it serves where its configuration, which is the spec's now, says
 		}
-		ask()
 	}
-	if err := <-asked; err != nil {
+	id, err := r.oneCluster(ctx, a)
+	if err != nil {
 		return outcome{}, err
 	}
 	return outcome{changed: true, detail: fmt.Sprintf("cluster %x, %d voters", id, a.Voters)}, nil
@@ -157,8 +139,8 @@ func (r *run) each(ctx context.Context, members []plan.StartMember, f func(conte
 	return context.Cause(ctx)
 }
 
-// oneCluster asks every member until all agree or the deadline has come; again at once when they have been started.
-func (r *run) oneCluster(ctx context.Context, a *plan.Start, started <-chan struct{}) (uint64, error) {
+// oneCluster asks every member until all agree or the deadline has come.
+func (r *run) oneCluster(ctx context.Context, a *plan.Start) (uint64, error) {
 	admin, err := r.session.Admin()
 	if err != nil {
 		return 0, err
@@ -167,7 +149,7 @@ func (r *run) oneCluster(ctx context.Context, a *plan.Start, started <-chan stru
 	errs := make([]error, len(a.Members))
 	parallel(len(a.Members), func(i int) {
 		name := a.Members[i].Member
-		errs[i] = r.until(ctx, name, started, func() error {
+		errs[i] = r.until(ctx, name, func() error {
 			st, err := r.healthy(ctx, admin, name, a.Voters)
 			answers[i] = st
 			return err
@@ -216,11 +198,10 @@ func (r *run) healthy(ctx context.Context, admin Admin, name string, voters int)
 	return st, nil
 }
 
-// until repeats f, a little later each time and once more as soon as wake is closed, until it works, ctx ends,
-// or the connection with the member's host is gone; then the last error of f is the story.
-func (r *run) until(ctx context.Context, member string, wake <-chan struct{}, f func() error) error {
-	const first, last = 20 * time.Millisecond, time.Second
-	wait := first
+// until repeats f, a little later each time, until it works, ctx ends, or the
+// connection with the member's host is gone; then the last error of f is the story.
+func (r *run) until(ctx context.Context, member string, f func() error) error {
+	wait := 20 * time.Millisecond
 	for {
 		err := f()
 		if err == nil {
@@ -232,10 +213,8 @@ func (r *run) until(ctx context.Context, member string, wake <-chan struct{}, f 
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%w (gave up: %w)", err, context.Cause(ctx))
-		case <-wake:
-			wake, wait = nil, first
 		case <-time.After(wait):
-			wait = min(wait*2, last)
 		}
+		wait = min(wait*2, time.Second)
 	}
 }
