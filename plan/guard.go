@@ -13,10 +13,11 @@ const (
 	guardCanary    guard = "canary"         // what is new reaches the second host once the first member serves with it
 	guardHolder    guard = "holder-first"   // whose host has what is new already is restarted before all others
 	guardAlone     guard = "holder-is-down" // nobody else gets what is new while it waits for that restart
+	guardLeader    guard = "leader-last"    // who leads is restarted after all others
 )
 
 // guards are all of them; the judge has a row for each.
-var guards = []guard{guardLost, guardServing, guardQuorum, guardExclusive, guardCanary, guardHolder, guardAlone}
+var guards = []guard{guardLost, guardServing, guardQuorum, guardExclusive, guardCanary, guardHolder, guardAlone, guardLeader}
 
 // stands reports whether a guard does: always, but in a test that has switched it off.
 func (b *builder) stands(g guard) bool { return b.opt.without != g }

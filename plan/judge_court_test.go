@@ -5,24 +5,21 @@ import (
 	"slices"
 	"strings"
 
-	"quorate/kvserver"
 	"quorate/plan"
 )
 
 // novel lists the members that have on disk what is not what they had at
 // first, as long as nobody has served with such a thing.
-func (c *court) novel(r *reality) []string {
+func (r *reality) novel() []string {
 	if r.proven {
 		return nil
 	}
 	var holds []string
 	for _, m := range r.spec.Members {
-		h, l := r.obs.Hosts[m.Name], plan.LayoutOf(r.spec, m)
-		onDisk := kvserver.ConfigDigest(h.Files[l.EtcdYAML].Content, h.Files[l.UnitFile].Content)
-		if h.Files[l.KVServer].Digest == c.exe[m.Name] && onDisk == c.config[m.Name] {
+		if r.disk(m.Name) == r.had[m.Name] {
 			continue
 		}
-		if r.serves(m.Name) && h.Unit.ExeDigest == h.Files[l.KVServer].Digest && h.Unit.ConfigDigest == onDisk {
+		if r.serves(m.Name) && r.runs(m.Name) == r.disk(m.Name) {
 			r.proven = true
 			return nil
 		}
@@ -33,23 +30,20 @@ func (c *court) novel(r *reality) []string {
 
 // court walks a scenario breadth-first until nothing is left to try.
 type court struct {
-	plans       map[string]*plan.Plan
-	runs        map[*plan.Plan]int
-	exe, config map[string]string // what lay on the disks at first, by member
-	states      int
-	ends        map[string]int
-	off         string // an invariant that is not looked at
-	most        int    // states after which the walk ends; 0: when nothing is left to try
+	plans  map[string]*plan.Plan
+	runs   map[*plan.Plan]int
+	states int
+	ends   map[string]int
+	off    string // an invariant that is not looked at
+	most   int    // states after which the walk ends; 0: when nothing is left to try
 }
 
 // hear walks from a state; the first break is returned with the shortest way to it.
 func (c *court) hear(first *reality) (_ *broken, trace string) {
 	c.plans, c.runs, c.ends = map[string]*plan.Plan{}, map[*plan.Plan]int{}, map[string]int{}
-	c.exe, c.config = map[string]string{}, map[string]string{}
+	first.had = map[string]string{}
 	for _, m := range first.spec.Members {
-		h, l := first.obs.Hosts[m.Name], plan.LayoutOf(first.spec, m)
-		c.exe[m.Name] = h.Files[l.KVServer].Digest
-		c.config[m.Name] = kvserver.ConfigDigest(h.Files[l.EtcdYAML].Content, h.Files[l.UnitFile].Content)
+		first.had[m.Name] = first.disk(m.Name)
 	}
 	seen := map[string]bool{first.key(c.runs): true}
 	queue := []*reality{first}
@@ -98,7 +92,7 @@ func (c *court) make(r *reality, m move) (n *reality, b *broken) {
 	m.do(n)
 	// A quorum that comes back under a run that was planned without one finds what that run puts there.
 	// A member that is down is repaired with what is new: it takes nobody's quorum away.
-	holds, held := c.novel(n), c.novel(r)
+	holds, held := n.novel(), r.novel()
 	risked := slices.ContainsFunc(holds, func(m string) bool { return !slices.Contains(held, m) && r.serves(m) })
 	if n.ran && n.leader != "" && len(holds) > 1 && risked {
 		panic(broken{"I9", strings.Join(holds, ", ") + " have on disk what nobody serves with"})
@@ -160,7 +154,10 @@ func (c *court) plan(r *reality) {
 		panic(broken{"I6", fmt.Sprintf("a run without a fault left %s to do", p.Steps[0].ID)})
 	}
 	if !p.Blocked() && !p.Empty() {
-		r.run, r.clean, r.ran = p, len(p.Held) == 0, r.leader != ""
+		r.run, r.clean, r.ran, r.led = p, len(p.Held) == 0, r.leader != "", ""
+		if r.leader != "" && r.runs(r.leader) == r.disk(r.leader) {
+			r.led = r.leader
+		}
 	}
 }
 

@@ -17,17 +17,19 @@ import (
 type reality struct {
 	*world
 	rules
-	lag    map[string]int  // members with data: 0 has everything that was acknowledged, 1 lacks some of it, 2 never had a leader
-	acked  bool            // something has been acknowledged
-	proven bool            // somebody has served with what is new
-	leader string          // "" while there is none
-	down   map[string]bool // by a fault; they may boot again
+	had    map[string]string // what lay on the disks when the walk began, by member
+	lag    map[string]int    // members with data: 0 has everything that was acknowledged, 1 lacks some of it, 2 never had a leader
+	acked  bool              // something has been acknowledged
+	proven bool              // somebody has served with what is new
+	leader string            // "" while there is none
+	down   map[string]bool   // by a fault; they may boot again
 
 	run   *plan.Plan // what is being applied; nil: nobody applies
 	done  uint64     // its steps, by their place
 	quiet place      // the step in progress that touches no voter
 	loud  place      // the exclusive step in progress
 	ran   bool       // a quorum served when it was planned
+	led   string     // who led then, unless its host had what it is restarted for already
 	clean bool       // nothing has gone wrong since this run began
 
 	cuts, deaths, losses int // faults that may still come
@@ -336,12 +338,30 @@ func (r *reality) spared(m string) bool {
 	return !r.serves(m) || r.serving()-1 > len(r.spec.Members)/2
 }
 
+// runs is what a member's process runs with, disk what it would start with.
+func (r *reality) runs(m string) string {
+	u := r.obs.Hosts[m].Unit
+	return u.ExeDigest + u.ConfigDigest
+}
+
+func (r *reality) disk(m string) string {
+	h, l := r.obs.Hosts[m], plan.LayoutOf(r.spec, r.spec.Member(m))
+	return h.Files[l.KVServer].Digest + kvserver.ConfigDigest(h.Files[l.EtcdYAML].Content, h.Files[l.UnitFile].Content)
+}
+
 // away stops a member on purpose. In a roll every voter has to serve before;
 // leadership is handed over.
 func (r *reality) away(m string, roll bool) bool {
 	n, before := len(r.spec.Members), r.serving()
 	if r.serves(m) && roll && before < n {
 		panic(broken{"I1", fmt.Sprintf("%s is taken away while %d of %d voters serve", m, before, n)})
+	}
+	if roll && r.clean && r.leader == m && r.led == m {
+		for _, o := range r.spec.Members {
+			if o.Name != m && (r.disk(o.Name) == r.had[o.Name] || r.runs(o.Name) != r.disk(o.Name)) {
+				panic(broken{"I4", fmt.Sprintf("%s leads and is restarted before %s", m, o.Name)})
+			}
+		}
 	}
 	if r.leader == m {
 		for _, o := range r.spec.Members {

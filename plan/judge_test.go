@@ -116,7 +116,7 @@ func TestJudgeCatches(t *testing.T) {
 	table := map[string]mutation{
 		"a host that forgets that its member has served": {rules{noMark: true}, "cold start", 3, "I3", 1},
 		"a restart that does not look at the others":     {rules{noGate: true}, "roll", 3, "I1", 0},
-		"a scheduler that waits for no step":             {rules{noNeeds: true}, "roll", 2, "I6", 1},
+		"a scheduler that waits for no step":             {rules{noNeeds: true}, "roll", 2, "I4", 1},
 		"an executor that does not look what came of it": {rules{noLook: true}, "roll of a bad setting", 3, "I9", 0},
 		"a look that takes a process for a member":       {rules{noAsk: true}, "roll of a bad setting", 1, "I10", 1},
 		"a run that notes nothing down":                  {rules{noRecord: true}, "roll", 1, "I6", 1},
@@ -124,10 +124,11 @@ func TestJudgeCatches(t *testing.T) {
 		"a planner that starts a member whose disk is blank":        {rules{without: "data-lost"}, "cold start", 3, "I6", 1},
 		"a planner that passes over who does not serve":             {rules{without: "not-serving"}, "roll of a bad setting", 1, "I10", 0},
 		"a planner that rolls while a voter is down":                {rules{without: "quorum"}, "roll", 3, "I1", 1},
-		"a planner that restarts members side by side":              {rules{without: "exclusive"}, "roll", 3, "I6", 0},
+		"a planner that restarts members side by side":              {rules{without: "exclusive"}, "roll", 3, "I4", 0},
 		"a planner that stages what is new everywhere at once":      {rules{without: "canary"}, "roll", 3, "I9", 0},
 		"a planner that forgets who has what is new":                {rules{without: "holder-first"}, "roll", 3, "I9", 1},
 		"a planner that goes on beside one that has it and is down": {rules{without: "holder-is-down"}, "roll", 3, "I9", 1},
+		"a planner that does not know who leads":                    {rules{without: "leader-last"}, "roll", 3, "I4", 0},
 	}
 	for _, g := range plan.Guards() {
 		if !slices.ContainsFunc(slices.Collect(maps.Values(table)), func(m mutation) bool { return m.off.without == g }) {

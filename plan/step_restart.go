@@ -160,7 +160,7 @@ func (b *builder) leaderLast(members []*member) []*member {
 
 // leads is 1 for the leader, 0 for everybody else.
 func (b *builder) leads(m *member) int {
-	if b.census.Leader != 0 && m.listed.ID == b.census.Leader {
+	if b.census.Leader != 0 && m.listed.ID == b.census.Leader && b.stands(guardLeader) {
 		return 1
 	}
 	return 0
