@@ -77,14 +77,18 @@ func (f *Fetcher) Cached(s Source, goos, goarch string) (string, error) {
 	return "", nil
 }
 
-// Offered reports why there is nothing to fetch at a source, as far as that can be
-// seen without asking anybody: a path that is not there. nil: Fetch may be tried.
-func (f *Fetcher) Offered(s Source) error {
+// Offered reports why a source cannot be fetched, as far as that can be seen without asking
+// anybody: a path at which nothing lies, or another file than the one that is named. nil: Fetch may be tried.
+func (f *Fetcher) Offered(ctx context.Context, s Source) error {
 	if remote(s.URL) {
 		return nil
 	}
-	_, err := os.Stat(f.local(s.URL))
-	return err
+	archive, err := f.get(ctx, s.URL, strings.ToLower(s.SHA256), nil)
+	if err != nil {
+		return err
+	}
+	archive.close()
+	return nil
 }
 
 func remote(url string) bool {

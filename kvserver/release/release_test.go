@@ -209,20 +209,25 @@ func TestFetch(t *testing.T) {
 	}
 }
 
-// A look at a path that is not there says so before anything is done.
+// A look at a path where the file is not, or is another one, says so before anything is done.
 func TestOffered(t *testing.T) {
 	t.Parallel()
-	f := &Fetcher{Cache: t.TempDir(), Dir: t.TempDir()}
-	if err := os.WriteFile(filepath.Join(f.Dir, "etcd.tar.gz"), nil, 0o600); err != nil {
+	f := &Fetcher{Cache: filepath.Join(t.TempDir(), "cache"), Dir: t.TempDir()}
+	if err := os.WriteFile(filepath.Join(f.Dir, "etcd.tar.gz"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for url, want := range map[string]bool{
-		"etcd.tar.gz": true, "file://" + f.Dir + "/etcd.tar.gz": true, "https://mirror.example/etcd.tar.gz": true,
-		"other.tar.gz": false, "file:///nowhere/etcd.tar.gz": false,
+	x := sum([]byte("x"))
+	for _, tc := range []struct{ url, sum, want string }{
+		{"etcd.tar.gz", x, ""}, {"file://" + f.Dir + "/etcd.tar.gz", strings.ToUpper(x), ""}, {"https://mirror.example/etcd.tar.gz", x, ""},
+		{"other.tar.gz", x, "no such file"}, {"file:///nowhere/etcd.tar.gz", x, "no such file"}, {"etcd.tar.gz", strings.Repeat("0", 64), "its sha256 is " + x},
 	} {
-		if err := f.Offered(Source{URL: url}); (err == nil) != want {
-			t.Errorf("%s: %v", url, err)
+		err := f.Offered(t.Context(), Source{URL: tc.url, SHA256: tc.sum})
+		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+			t.Errorf("%s: %v, want %q", tc.url, err, tc.want)
 		}
+	}
+	if _, err := os.Stat(f.Cache); err == nil {
+		t.Error("a look wrote into the cache")
 	}
 }
 

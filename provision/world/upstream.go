@@ -26,7 +26,7 @@ func (b *binaries) upstream(platform string) (provision.Source, error) {
 	}
 	src := provision.Source{Version: b.cluster.Server.Etcd.Version, Archive: plan.Archive{URL: from.URL, SHA256: strings.ToLower(from.SHA256)}}
 	if path == "" {
-		if err := fetcher.Offered(from); err != nil {
+		if err := fetcher.Offered(context.Background(), from); err != nil {
 			src.Problem = fmt.Sprintf("cannot fetch etcd %s: %v", src.Version, err)
 		}
 		return src, nil
