@@ -1,0 +1,107 @@
+package provision_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+
+	"quorate/kvserver"
+	"quorate/provision/host"
+	"quorate/provision/host/hosttest"
+)
+
+// keys is kvserver keys: makes what is missing, answers a request each.
+func keys(_ context.Context, m *hosttest.Machine, c host.Command) (host.Result, error) {
+	if len(c.Argv) > 2 && c.Argv[1] == "serve" && c.Argv[2] == "--check" {
+		if strings.Contains(string(c.Stdin), "max-txn-ops: 666") {
+			return host.Result{}, hosttest.Exit(1, "kvserver: etcd cannot be started with this configuration: max-txn-ops")
+		}
+		return host.Result{}, nil
+	}
+	if len(c.Argv) == 2 && c.Argv[1] == "probe" {
+		return probes(m, c.Stdin)
+	}
+	if len(c.Argv) == 2 && c.Argv[1] == "certificates" {
+		return installs(m, c.Stdin)
+	}
+	if len(c.Argv) != 2 || c.Argv[1] != "keys" {
+		return host.Result{}, hosttest.Exit(2, "usage")
+	}
+	var ask []kvserver.KeyRequest
+	if err := json.Unmarshal(c.Stdin, &ask); err != nil {
+		return host.Result{}, hosttest.Exit(1, err.Error())
+	}
+	var out []kvserver.KeyAnswer
+	for _, k := range ask {
+		a := kvserver.KeyAnswer{Path: k.Path}
+		key, err := m.ReadFile(k.Path)
+		if err != nil {
+			a.Created, a.New = true, true
+			key = []byte("PRIVATE KEY " + m.Name() + k.Path)
+			if err := m.Place(host.File{Path: k.Path + ".new", Mode: 0o600, Owner: k.Owner, Content: key}); err != nil {
+				return host.Result{}, hosttest.Exit(1, err.Error())
+			}
+		}
+		a.CSR = "csr for " + string(key)
+		out = append(out, a)
+	}
+	b, err := json.Marshal(out)
+	return host.Result{Stdout: b}, err
+}
+
+// probes is kvserver probe, on a network in which nobody reaches a machine that has the file /firewall.
+func probes(m *hosttest.Machine, stdin []byte) (host.Result, error) {
+	var ask kvserver.PeerProbe
+	if err := json.Unmarshal(stdin, &ask); err != nil {
+		return host.Result{}, hosttest.Exit(1, err.Error())
+	}
+	a := kvserver.PeerProbeAnswer{Unreached: map[string]string{}}
+	if block, err := m.ReadFile("/firewall"); err == nil {
+		a.Unreached[string(block)] = "no route to host"
+	}
+	b, err := json.Marshal(a)
+	return host.Result{Stdout: b}, err
+}
+
+// installs is kvserver certificates: each with the key that it is for.
+func installs(m *hosttest.Machine, stdin []byte) (host.Result, error) {
+	var ask kvserver.Certificates
+	if err := json.Unmarshal(stdin, &ask); err != nil {
+		return host.Result{}, hosttest.Exit(1, err.Error())
+	}
+	out := kvserver.CertificatesAnswer{Changed: []string{}, Keys: map[string]string{}}
+	put := func(path, owner, content string, mode uint32) error {
+		have, err := m.ReadFile(path)
+		if err == nil && string(have) == content {
+			return nil
+		}
+		out.Changed = append(out.Changed, path)
+		return m.Place(host.File{Path: path, Mode: mode, Owner: owner, Content: []byte(content)})
+	}
+	if err := put(ask.CA.Path, ask.CA.Owner, ask.CA.PEM, ask.CA.Mode); err != nil {
+		return host.Result{}, hosttest.Exit(1, err.Error())
+	}
+	for _, p := range ask.Pairs {
+		key, err := m.ReadFile(p.Key + ".new")
+		if err == nil {
+			m.RemoveAll(p.Key + ".new")
+			err = put(p.Key, p.Certificate.Owner, string(key), 0o600)
+		} else {
+			if key, err = m.ReadFile(p.Key); err == nil {
+				err = m.Place(host.File{Path: p.Key, Mode: 0o600, Owner: p.Certificate.Owner, Content: key})
+			}
+		}
+		if err == nil {
+			err = put(p.Certificate.Path, p.Certificate.Owner, p.Certificate.PEM, p.Certificate.Mode)
+		}
+		if err != nil {
+			return host.Result{}, hosttest.Exit(1, err.Error())
+		}
+		sum := sha256.Sum256(key)
+		out.Keys[p.Key] = hex.EncodeToString(sum[:])
+	}
+	b, err := json.Marshal(out)
+	return host.Result{Stdout: b}, err
+}
