@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"time"
 
 	"quorate/kvserver"
 	"quorate/kvserver/node"
@@ -166,19 +167,33 @@ func memberRequests(m *spec.Member, t spec.TLS, hostname string) []pki.Request {
 	return out
 }
 
-// Requests are what a cluster's CA has to sign: for each member with the name
-// that its host was seen to give itself, and for each client of the spec.
-func Requests(c *spec.Cluster, hosts map[string]*Host) []pki.Request {
+// Requests are what a cluster's CA has yet to sign at a time: for each member with the name
+// that its host was seen to give itself, and for each client of the spec. Where a certificate
+// that it has signed is there and serves, nothing is asked of it.
+func Requests(c *spec.Cluster, o *Observed, now time.Time) []pki.Request {
 	var out []pki.Request
-	for _, m := range c.Members {
-		hostname := ""
-		if h := hosts[m.Name]; h != nil {
-			hostname = h.Hostname
+	add := func(have pki.Certificate, there bool, r pki.Request) {
+		if !there || len(pki.Mismatch(have, pki.Want{Request: r, CA: o.CA.Cert, Now: now, RenewBefore: c.TLS.RenewBefore})) > 0 {
+			out = append(out, r)
 		}
-		out = append(out, memberRequests(m, c.TLS, hostname)...)
+	}
+	for _, m := range c.Members {
+		h := o.Hosts[m.Name]
+		if h == nil {
+			h = &Host{}
+		}
+		l := LayoutOf(c, m)
+		for _, r := range memberRequests(m, c.TLS, h.Hostname) {
+			have, ok := h.Certificates[l.Cert(string(r.Profile))]
+			add(have, ok, r)
+		}
 	}
 	for _, cl := range c.Clients {
-		out = append(out, clientRequest(cl, c.TLS))
+		have := pki.Certificate{}
+		if said := o.Clients[cl.Name].Cert; said != nil {
+			have = *said
+		}
+		add(have, o.Clients[cl.Name].Cert != nil, clientRequest(cl, c.TLS))
 	}
 	return out
 }

@@ -60,7 +60,7 @@ func (s *Session) Observe(ctx context.Context) (*plan.Observed, error) {
 	for _, m := range s.cluster.Members {
 		asking, enough := context.WithCancel(ctx)
 		wg.Go(func() {
-			h := s.look(ctx, m)
+			h := s.look(ctx, m, o.CA)
 			if h.Unit.Active != "active" {
 				enough() // a member that is not ready answers nobody, or never: etcd opens its port before it has a leader
 			}
@@ -89,9 +89,9 @@ func (s *Session) Observe(ctx context.Context) (*plan.Observed, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if o.CA.Exists {
-		// Only now is it known what the hosts call themselves.
-		if err := s.world.Authority.Try(plan.Requests(s.cluster, o.Hosts)); err != nil {
+	// Only now is it known what the hosts call themselves, and what is signed already.
+	if requests := plan.Requests(s.cluster, o, s.world.Clock()); o.CA.Exists && len(requests) > 0 {
+		if err := s.world.Authority.Try(requests); err != nil {
 			o.CA.Exists, o.CA.Problem = false, err.Error()
 		}
 	}
@@ -182,8 +182,8 @@ func asked(err error) plan.Asked {
 	return plan.NotAsked
 }
 
-// look looks at one host.
-func (s *Session) look(ctx context.Context, m *spec.Member) *plan.Host {
+// look looks at one host. Its certificates are held against ca.
+func (s *Session) look(ctx context.Context, m *spec.Member, ca plan.CA) *plan.Host {
 	h, err := s.Reader(ctx, m.Name)
 	if err != nil {
 		return &plan.Host{Problem: err.Error()}
@@ -202,7 +202,7 @@ func (s *Session) look(ctx context.Context, m *spec.Member) *plan.Host {
 		out.ClockOffset = look.Facts.Clock.Sub(s.world.Clock())
 	}
 	for p, f := range look.Files {
-		s.file(out, m.Name, l, p, f)
+		s.file(out, m.Name, l, ca, p, f)
 	}
 	if f := look.Files[l.Manifest]; f.Exists {
 		if out.Manifest, err = plan.ParseManifest(f.Content); err != nil {
@@ -235,10 +235,10 @@ func inspection(p node.ProbeState) *kvserver.Inspection {
 
 // file takes one file over: keys without their digest, certificates parsed,
 // digests of large files remembered.
-func (s *Session) file(h *plan.Host, member string, l plan.Layout, p string, f host.FileState) {
+func (s *Session) file(h *plan.Host, member string, l plan.Layout, ca plan.CA, p string, f host.FileState) {
 	switch p {
 	case l.CA, l.Cert("server"), l.Cert("peer"), l.Cert("client"):
-		if c, err := s.world.Authority.Parse(f.Content); err == nil {
+		if c, err := s.world.Authority.Parse(f.Content, ca); err == nil {
 			h.Certificates[p] = c
 		}
 	case l.KVServer, l.Etcd:

@@ -71,7 +71,7 @@ func (a *authority) Sign(csr []byte, r pki.Request) ([]byte, pki.Certificate, er
 	return encode(c), c, nil
 }
 
-func (a *authority) Parse(pem []byte) (c pki.Certificate, err error) {
+func (a *authority) Parse(pem []byte, _ plan.CA) (c pki.Certificate, err error) {
 	return c, json.Unmarshal(pem, &c)
 }
 

@@ -83,8 +83,8 @@ type Authority interface {
 	Encrypt() (changed bool, err error)
 	// Sign signs the public key of a CSR as asked. Opens the key, once.
 	Sign(csr []byte, r pki.Request) (pem []byte, c pki.Certificate, err error)
-	// Parse says what a certificate says; its Issuer is set if this CA signed it.
-	Parse(pem []byte) (pki.Certificate, error)
+	// Parse says what a certificate says; its Issuer is set if ca, which Look gave, signed it.
+	Parse(pem []byte, ca plan.CA) (pki.Certificate, error)
 	// Operator gives a TLS configuration with a fresh short-lived client certificate. Opens the key, once.
 	Operator() (*tls.Config, error)
 	// Ready reports whether Operator would neither ask anybody nor decrypt anything: the key lies

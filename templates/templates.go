@@ -16,7 +16,7 @@ import (
 	"math"
 	"strings"
 
-	"sigs.k8s.io/yaml"
+	"go.yaml.in/yaml/v2"
 )
 
 // marshal renders settings as YAML with sorted keys below a comment.
@@ -40,7 +40,7 @@ func plain(v any) (any, error) {
 	case nil, bool, string, int, int64, uint64:
 		return v, nil
 	case float64:
-		if v == math.Trunc(v) && math.Abs(v) < 1<<53 {
+		if v == math.Trunc(v) && math.Abs(v) < 1<<63 {
 			return int64(v), nil
 		}
 		if math.IsNaN(v) || math.IsInf(v, 0) {

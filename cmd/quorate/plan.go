@@ -81,24 +81,17 @@ func runPlan(ctx context.Context, p *process, o PlanOptions, v view.Options) err
 	if o.Destroy {
 		how.build = plan.BuildDestroy
 	}
-	jobs := prepare(ctx, p, l, clusters, how)
-	defer closeAll(jobs)
-	worst := worstError(p, jobs)
-	for i, j := range jobs {
-		if j.err != nil {
-			continue
-		}
-		if err := showPlan(p, j, i > 0, o.JSON, v); err != nil {
-			return err
+	return inOrder(ctx, p, l, clusters, how, func(j *job, following bool) (verdict, err error) {
+		if err := showPlan(p, j, following, o.JSON, v); err != nil {
+			return nil, err
 		}
 		if o.Out != "" {
 			if err := savePlan(p, o, j.plan); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		worst = worse(worst, planExit(j.plan, o.DetailedExitcode))
-	}
-	return worst
+		return planExit(j.plan, o.DetailedExitcode), nil
+	})
 }
 
 func (o *PlanOptions) check() error {

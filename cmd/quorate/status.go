@@ -65,35 +65,21 @@ func runStatus(ctx context.Context, p *process, o StatusOptions, v view.Options)
 	if err != nil {
 		return err
 	}
-	jobs := prepare(ctx, p, l, clusters, look{hostOptions: o.hostOptions})
-	defer closeAll(jobs)
-	worst := worstError(p, jobs)
-	for i, j := range jobs {
-		if j.err != nil {
-			continue
-		}
+	how := look{hostOptions: o.hostOptions, hashes: o.Hash}
+	return inOrder(ctx, p, l, clusters, how, func(j *job, following bool) (verdict, err error) {
 		s := view.StatusOf(j.cluster, j.observed, p.now())
-		if o.Hash {
-			h, err := j.session.Hashes(ctx, j.observed)
-			if err != nil {
-				return fmt.Errorf("cannot compare the data of cluster %q: %w", j.cluster.Name, err)
-			}
-			s.Compare(h)
+		if j.hashes != nil {
+			s.Compare(*j.hashes)
 		}
 		if !s.Healthy || s.Data != nil && s.Data.Same != plan.Same {
-			worst = worse(worst, said(exitFailed))
+			verdict = said(exitFailed)
 		}
 		if o.JSON {
-			err = writeJSON(p.out, s)
-		} else {
-			if i > 0 {
-				fmt.Fprintln(p.out)
-			}
-			err = view.StatusText(p.out, s, v)
+			return verdict, writeJSON(p.out, s)
 		}
-		if err != nil {
-			return err
+		if following {
+			fmt.Fprintln(p.out)
 		}
-	}
-	return worst
+		return verdict, view.StatusText(p.out, s, v)
+	})
 }

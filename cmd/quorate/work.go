@@ -23,7 +23,9 @@ type job struct {
 	world    provision.World
 	session  *provision.Session
 	observed *plan.Observed
+	hashes   *plan.Hashes // nil unless they were asked for
 	plan     *plan.Plan
+	ready    chan struct{} // closed when the job is prepared, or err says why not
 	err      error
 }
 
@@ -33,10 +35,11 @@ type builder func(*spec.Cluster, *plan.Observed, plan.Options) (*plan.Plan, erro
 // look says how jobs are prepared.
 type look struct {
 	hostOptions
-	// verb to lock for; "" takes no lock.
+	// verb to lock for; "" takes no lock, and leaves the hosts once they are looked at.
 	lock     plan.Verb
 	wait     time.Duration
 	build    builder
+	hashes   bool // compare what the members hold
 	keepData bool
 	forget   bool
 }
@@ -46,22 +49,67 @@ type look struct {
 func prepare(ctx context.Context, p *process, l *loaded, clusters []*spec.Cluster, how look) []*job {
 	done := p.waiting(clusters)
 	defer done()
-	jobs := make([]*job, len(clusters))
-	slots := make(chan struct{}, max(how.Parallelism, 1))
-	if how.Parallelism == 0 {
-		slots = make(chan struct{}, len(clusters))
+	jobs := begin(ctx, p, l, clusters, how)
+	for _, j := range jobs {
+		<-j.ready
 	}
-	var wg sync.WaitGroup
-	for i, c := range clusters {
-		jobs[i] = &job{cluster: c, dir: l.dir}
-		wg.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			jobs[i].err = jobs[i].prepare(ctx, p, how)
-		})
-	}
-	wg.Wait()
 	return jobs
+}
+
+// begin is prepare in the background, in the order of the clusters: each job says when it is ready.
+func begin(ctx context.Context, p *process, l *loaded, clusters []*spec.Cluster, how look) []*job {
+	jobs := make([]*job, len(clusters))
+	next := make(chan *job, len(clusters))
+	for i, c := range clusters {
+		jobs[i] = &job{cluster: c, dir: l.dir, ready: make(chan struct{})}
+		next <- jobs[i]
+	}
+	close(next)
+	workers := how.Parallelism
+	if workers == 0 {
+		workers = len(clusters)
+	}
+	for range workers {
+		go func() {
+			for j := range next {
+				j.err = j.prepare(ctx, p, how)
+				close(j.ready)
+			}
+		}()
+	}
+	return jobs
+}
+
+// inOrder prepares the clusters and shows one after another, each as soon as it and those before it
+// are ready. What was shown is not kept, so that of a thousand clusters only a few are in memory. show
+// gives the error that its cluster deserves, of which the worst is returned, and one that ends it all.
+func inOrder(ctx context.Context, p *process, l *loaded, clusters []*spec.Cluster, how look, show func(j *job, following bool) (verdict, err error)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	done := sync.OnceFunc(p.waiting(clusters))
+	defer done()
+	jobs := begin(ctx, p, l, clusters, how)
+	defer func() {
+		cancel()
+		for _, j := range jobs {
+			<-j.ready
+		}
+	}()
+	var worst error
+	following := false
+	for _, j := range jobs {
+		if <-j.ready; j.err != nil {
+			continue
+		}
+		done()
+		verdict, err := show(j, following)
+		if err != nil {
+			return err
+		}
+		worst, following = worse(worst, verdict), true
+		j.observed, j.hashes, j.plan = nil, nil, nil
+	}
+	done()
+	return worse(worstError(p, jobs), worst)
 }
 
 func (j *job) prepare(ctx context.Context, p *process, how look) error {
@@ -71,6 +119,9 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 	if err := j.open(p, how.lock == ""); err != nil {
 		return err
 	}
+	if how.lock == "" {
+		defer j.close() // of many clusters only those are connected that are being looked at
+	}
 	j.session.AskAs(how.Client)
 	if how.lock != "" {
 		if err := j.session.Lock(ctx, how.lock, how.wait); err != nil {
@@ -78,8 +129,18 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 		}
 	}
 	var err error
-	if j.observed, err = j.session.Observe(ctx); err != nil || how.build == nil {
+	if j.observed, err = j.session.Observe(ctx); err != nil {
 		return err
+	}
+	if how.hashes {
+		h, err := j.session.Hashes(ctx, j.observed)
+		if err != nil {
+			return fmt.Errorf("cannot compare the data of cluster %q: %w", j.cluster.Name, err)
+		}
+		j.hashes = &h
+	}
+	if how.build == nil {
+		return nil
 	}
 	token, err := p.random(16)
 	if err != nil {
@@ -116,9 +177,14 @@ func (j *job) open(p *process, reads bool) error {
 
 func closeAll(jobs []*job) {
 	for _, j := range jobs {
-		if j.session != nil {
-			_ = j.session.Close() // the work is done; a connection that ends badly changes nothing of it
-		}
+		j.close()
+	}
+}
+
+func (j *job) close() {
+	if j.session != nil {
+		_ = j.session.Close() // the work is done; a connection that ends badly changes nothing of it
+		j.session = nil
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"quorate/pki/keypair"
 )
 
-// Parse reads the first certificate of a PEM text. If ca (PEM, may be nil; its
+// Parse reads the first certificate of a PEM text. If ca (PEM, may be empty; its
 // first certificate counts) signed it, Issuer is the CA's fingerprint. Time
 // does not matter here: whether it still serves is [pki.Mismatch]'s business.
 func Parse(text, ca []byte) (pki.Certificate, error) {
@@ -22,7 +22,7 @@ func Parse(text, ca []byte) (pki.Certificate, error) {
 		return pki.Certificate{}, err
 	}
 	var issuer *x509.Certificate
-	if ca != nil {
+	if len(ca) > 0 {
 		if issuer, err = first(ca); err != nil {
 			return pki.Certificate{}, errors.New("the CA: " + err.Error())
 		}

@@ -110,12 +110,8 @@ func (o *operator) Sign(csr []byte, r pki.Request) ([]byte, pki.Certificate, err
 }
 
 // Parse implements provision.Authority.
-func (o *operator) Parse(text []byte) (pki.Certificate, error) {
-	st, err := o.store.Look(o.clock())
-	if err != nil {
-		return pki.Certificate{}, err
-	}
-	return authority.Parse(text, st.Bundle)
+func (o *operator) Parse(text []byte, ca plan.CA) (pki.Certificate, error) {
+	return authority.Parse(text, []byte(ca.PEM))
 }
 
 // Operator implements provision.Authority.

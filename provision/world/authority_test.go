@@ -83,7 +83,7 @@ func TestAuthority(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if said, err := o.Parse(text); err != nil || said.Issuer != ca.Cert.Fingerprint || said.Fingerprint != made.Fingerprint {
+	if said, err := o.Parse(text, ca); err != nil || said.Issuer != ca.Cert.Fingerprint || said.Fingerprint != made.Fingerprint {
 		t.Errorf("%+v, %v", said, err)
 	}
 	op, err := o.Operator()

@@ -97,8 +97,16 @@ func inJSON(s string) string {
 
 // scriptArgv is the argv that runs a script of ours.
 func scriptArgv(name, script string, args ...string) []string {
-	return append([]string{"sh", "-c", compact(prelude) + compact(script), "quorate-" + name}, args...)
+	text, ok := compacted.Load(script)
+	if !ok {
+		text = compact(prelude) + compact(script)
+		compacted.Store(script, text)
+	}
+	return append([]string{"sh", "-c", text.(string), "quorate-" + name}, args...)
 }
+
+// compacted holds, by script, the text that travels.
+var compacted sync.Map
 
 // compact drops comment lines and indentation: half of the bytes that travel.
 // The scripts have no here-documents and no strings over lines but newline itself.

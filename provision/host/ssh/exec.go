@@ -124,7 +124,7 @@ func (p *process) follow(requests <-chan *ssh.Request, stdout, stderr io.Writer)
 			from = p.channel.Stderr()
 		}
 		copies.Go(func() {
-			_, errs[i] = io.Copy(to, &hearing{from, p})
+			errs[i] = pump(to, &hearing{from, p})
 			if errs[i] != nil {
 				p.channel.Close()
 				_, _ = io.Copy(io.Discard, from)
@@ -150,6 +150,17 @@ func (p *process) follow(requests <-chan *ssh.Request, stdout, stderr io.Writer)
 	p.err = errors.Join(errs[0], errs[1])
 	close(p.done)
 }
+
+// pump is io.Copy with a buffer that others have used before: a look is short, and three of its
+// 32 KiB for each would be most of what it needs.
+func pump(to io.Writer, from io.Reader) error {
+	b := buffers.Get().(*[32 << 10]byte)
+	defer buffers.Put(b)
+	_, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, b[:])
+	return err
+}
+
+var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 func (p *process) hear() { p.hearOnce.Do(func() { close(p.heard) }) }
 

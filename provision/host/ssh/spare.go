@@ -164,7 +164,7 @@ func (s session) start(line string, stdin io.Reader) error {
 		return err
 	}
 	go func() {
-		_, _ = io.Copy(s.channel, stdin) // a command may end before it read all
+		_ = pump(s.channel, stdin) // a command may end before it read all
 		_ = s.channel.CloseWrite()
 	}()
 	return nil
