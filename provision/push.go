@@ -25,7 +25,7 @@ func (r *run) push(ctx context.Context, s plan.Step, a *plan.Push) (outcome, err
 		if blob == nil || blob.Digest() != r.digest(b.Digest) {
 			return outcome{}, fmt.Errorf("cannot push %s: the binary on this side is not the planned one any more (sha256 %s); plan again", b.Name, b.Digest)
 		}
-		ch, err := h.Upload(ctx, host.Upload{Path: b.Path, Mode: b.Mode, Owner: b.Owner, Blob: blob, Progress: func(sent, total int64) {
+		ch, err := h.Upload(ctx, host.Upload{Path: b.Path, Mode: b.Mode, Owner: b.Owner, Blob: blob, New: b.Had == "", Progress: func(sent, total int64) {
 			r.tell(Event{Type: Progress, Step: s.ID, Title: b.Name, Member: s.Member, Sent: sent, Total: total})
 		}})
 		if err != nil {

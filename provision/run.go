@@ -92,6 +92,7 @@ func (r *run) execute(begin, abort context.Context) (*Report, error) {
 	begun := make([]bool, len(r.plan.Steps))
 	var flying, alone int // alone: exclusive steps in flight, at most one
 	var errs []error
+	var verified chan verdict // made once the members are as they will stay
 	for {
 		for i, st := range r.plan.Steps {
 			exclusive := st.Action.Exclusive()
@@ -108,6 +109,10 @@ func (r *run) execute(begin, abort context.Context) (*Report, error) {
 				rep, err := r.step(abort, st)
 				done <- finished{i, rep, err}
 			}()
+		}
+		if verified == nil && r.plan.Verb == plan.Apply && len(errs) == 0 && begin.Err() == nil && r.settled(state) {
+			verified = make(chan verdict, 1)
+			go func() { verified <- r.verify(abort) }()
 		}
 		if flying == 0 {
 			break
@@ -132,10 +137,13 @@ func (r *run) execute(begin, abort context.Context) (*Report, error) {
 		rep.Counts[reports[i].Result]++
 	}
 	rep.Steps = reports
-	if len(errs) == 0 && begin.Err() == nil && abort.Err() == nil && r.plan.Verb == plan.Apply {
-		if err := r.verify(abort, rep); err != nil {
-			rep.Problem = err.Error()
-			errs = append(errs, err)
+	if verified != nil {
+		v := <-verified
+		if len(errs) == 0 && begin.Err() == nil && abort.Err() == nil {
+			rep.Voters, rep.Members, rep.Problem = v.voters, v.members, text(v.err)
+			if v.err != nil {
+				errs = append(errs, v.err)
+			}
 		}
 	}
 	rep.Seconds = r.session.world.Clock().Sub(r.begun).Seconds()
@@ -145,6 +153,16 @@ func (r *run) execute(begin, abort context.Context) (*Report, error) {
 	}
 	r.tell(Event{Type: RunFinished, Seconds: rep.Seconds, Error: text(err)})
 	return rep, err
+}
+
+// settled: whatever touches a member is done, and what is left only notes down what has become true.
+func (r *run) settled(state map[string]Result) bool {
+	for _, s := range r.plan.Steps {
+		if d := state[s.ID]; s.Action.Phase() != plan.PhaseRecord && d != Changed && d != Unchanged {
+			return false
+		}
+	}
+	return true
 }
 
 // InterruptedError says that a run was stopped from outside.

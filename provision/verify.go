@@ -19,13 +19,21 @@ type MemberReport struct {
 	Problem  string `json:"problem,omitempty"`
 }
 
-// verify asks every member once more when all steps are done: what is said at
+// verdict is what a run says of its cluster at the end.
+type verdict struct {
+	voters  *plan.Voters
+	members []MemberReport
+	err     error
+}
+
+// verify asks every member once more when no step is left that touches one: what is said at
 // the end of a run is what was seen then, not what was planned. No quorum is
-// an error. It costs one round trip; nothing is retried.
-func (r *run) verify(ctx context.Context, rep *Report) error {
+// an error. It costs one round trip, beside that of noting down; nothing is retried.
+func (r *run) verify(ctx context.Context) (out verdict) {
 	admin, err := r.session.Admin()
 	if err != nil {
-		return fmt.Errorf("every step is done, and nobody could be asked whether the cluster serves: %w", err)
+		out.err = fmt.Errorf("every step is done, and nobody could be asked whether the cluster serves: %w", err)
+		return out
 	}
 	members := r.session.cluster.Members
 	answers := make([]plan.Answer, len(members))
@@ -37,7 +45,7 @@ func (r *run) verify(ctx context.Context, rep *Report) error {
 	}
 	census := plan.TakeCensus(r.session.cluster, o)
 	v := census.Membership.Voters()
-	rep.Voters = &v
+	out.voters = &v
 	var problems []string
 	for _, e := range r.session.Endpoints() {
 		a := o.Cluster.Answers[e.Name]
@@ -49,13 +57,13 @@ func (r *run) verify(ctx context.Context, rep *Report) error {
 		if !m.Healthy && m.Problem != "" {
 			problems = append(problems, m.Name+": "+m.Problem)
 		}
-		rep.Members = append(rep.Members, m)
+		out.members = append(out.members, m)
 	}
 	for _, c := range census.Conflicts {
 		problems = append(problems, c.Subject+": "+c.Detail)
 	}
 	if !v.Writable() {
-		return fmt.Errorf("every step is done, and the cluster does not serve: %s (%s)", v, strings.Join(problems, "; "))
+		out.err = fmt.Errorf("every step is done, and the cluster does not serve: %s (%s)", v, strings.Join(problems, "; "))
 	}
-	return nil
+	return out
 }

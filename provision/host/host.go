@@ -208,6 +208,9 @@ type Upload struct {
 	Mode  uint32
 	Owner string
 	Blob  Blob
+	// New: nothing lay there when it was looked at. It is sent while the host
+	// compares, which saves a round trip; what lies there by now is found all the same.
+	New bool
 	// Progress, if set, is called with the bytes sent so far of the total to send (compressed).
 	Progress func(sent, total int64)
 }

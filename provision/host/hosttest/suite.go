@@ -112,6 +112,7 @@ func Suite(t *testing.T, open func(t *testing.T) Fixture) {
 		{"probes", testProbes},
 		{"probes refused", testProbesRefused},
 		{"upload", testUpload},
+		{"upload of what is new", testUploadNew},
 		{"upload refuses", testUploadRefuses},
 		{"upload cancelled", testUploadCancelled},
 		{"move", testMove},

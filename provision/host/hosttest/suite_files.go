@@ -270,6 +270,39 @@ func testUpload(t *testing.T, s *suite) {
 	s.alone(t, s.path("bin"), p)
 }
 
+// testUploadNew: what was not there when it was looked at is sent at once, and what lies there by now counts.
+func testUploadNew(t *testing.T, s *suite) {
+	content := bytes.Repeat([]byte("the binary "), 90_000)
+	p := s.path("bin", "kvserver")
+	u := host.Upload{Path: p, Mode: 0o755, Blob: host.BytesBlob(content), New: true}
+	c, err := s.h.Upload(t.Context(), u)
+	if err != nil || !c.Changed || c.Digest != digest(content) {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	before := s.file(t, p)
+	if c, err = s.h.Upload(t.Context(), u); err != nil || c.Changed || c.Stamp != before.Stamp {
+		t.Errorf("somebody had put it there: %+v, %v", c, err)
+	}
+	u.Blob = host.BytesBlob([]byte("another"))
+	if c, err = s.h.Upload(t.Context(), u); err != nil || !c.Changed || s.file(t, p).Digest != digest([]byte("another")) {
+		t.Errorf("somebody had put something else there: %+v, %v", c, err)
+	}
+	s.write(t, host.File{Path: s.path("dir"), Dir: true, Mode: 0o755})
+	if _, err := s.h.Upload(t.Context(), host.Upload{Path: s.path("dir"), Mode: 0o755, Blob: u.Blob, New: true}); err == nil {
+		t.Error("a folder was replaced")
+	}
+	s.alone(t, s.path("bin"), p)
+	stage := s.look(t, host.Query{}).Facts.StageDir
+	if stage == "/tmp" {
+		return // others stage there too
+	}
+	for _, name := range s.look(t, host.Query{Dirs: []host.DirQuery{{Path: stage}}}).Dirs[stage].Entries {
+		if strings.HasPrefix(name, ".quorate-") {
+			t.Errorf("%s was left in %s", name, stage)
+		}
+	}
+}
+
 // alone checks that a folder holds nothing but a file.
 func (s *suite) alone(t *testing.T, dir, file string) {
 	t.Helper()

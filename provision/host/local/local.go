@@ -14,7 +14,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -122,14 +121,13 @@ func (t *transport) Exec(ctx context.Context, argv []string, stdin io.Reader, st
 }
 
 // Stage copies r into dir.
-func (t *transport) Stage(ctx context.Context, dir string, r io.Reader, progress func(int64)) (string, error) {
-	name := filepath.Join(dir, "stage")
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+func (t *transport) Stage(ctx context.Context, path string, r io.Reader, progress func(int64)) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return "", err
+		return err
 	}
 	_, err = io.Copy(f, &posix.Counter{Ctx: ctx, R: r, Report: progress})
-	return name, errors.Join(err, f.Close())
+	return errors.Join(err, f.Close())
 }
 
 // Dial connects from this machine.

@@ -27,10 +27,9 @@ type Transport interface {
 	// SSH), stdin nil being empty. exit is its code, -1 when a signal ended it; err
 	// says that it could not be run, or that ctx or the connection ended.
 	Exec(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) (exit int, err error)
-	// Stage puts r into a new file in dir, as the login user, and tells its
-	// path. progress, if not nil, is told the bytes sent so far. On error the
-	// file may be left behind; dir is removed by the caller.
-	Stage(ctx context.Context, dir string, r io.Reader, progress func(sent int64)) (path string, err error)
+	// Stage puts r into a new file, as the login user. progress, if not nil, is
+	// told the bytes sent so far. On error the file may be left behind.
+	Stage(ctx context.Context, path string, r io.Reader, progress func(sent int64)) error
 	// Dial opens a connection from the machine.
 	Dial(ctx context.Context, network, address string) (net.Conn, error)
 	// Close ends the session.

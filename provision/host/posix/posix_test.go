@@ -75,13 +75,13 @@ func (s *shell) Exec(ctx context.Context, argv []string, stdin io.Reader, stdout
 	return 0, err
 }
 
-func (s *shell) Stage(ctx context.Context, dir string, r io.Reader, progress func(int64)) (string, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "stage"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+func (s *shell) Stage(ctx context.Context, path string, r io.Reader, progress func(int64)) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return "", err
+		return err
 	}
 	_, err = io.Copy(f, &Counter{Ctx: ctx, R: r, Report: progress})
-	return f.Name(), errors.Join(err, f.Close())
+	return errors.Join(err, f.Close())
 }
 
 func (s *shell) Dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -222,8 +222,8 @@ func (c *canned) Exec(_ context.Context, _ []string, _ io.Reader, stdout, _ io.W
 	return 0, err
 }
 
-func (c *canned) Stage(context.Context, string, io.Reader, func(int64)) (string, error) {
-	return "", errors.New("not staged")
+func (c *canned) Stage(context.Context, string, io.Reader, func(int64)) error {
+	return errors.New("not staged")
 }
 
 func (c *canned) Dial(context.Context, string, string) (net.Conn, error) {

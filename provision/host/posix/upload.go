@@ -2,8 +2,9 @@ package posix
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
-	"io"
+	"path"
 	"strings"
 	"time"
 
@@ -18,9 +19,10 @@ const cleanWait = 5 * time.Second
 // bookkeeping, and small files that are written after it.
 const spaceMargin = 1 << 20
 
-// Upload implements host.Host: a script that compares and makes room, the
-// stream, and a script that unpacks beside the target, compares and renames.
-// When the digest is there already nothing travels.
+// Upload implements host.Host: a script that compares and sees that there is
+// room, the stream, and a script that unpacks beside the target, compares and
+// renames. When the digest is there already nothing travels, unless it was
+// thought to be new: then the stream goes out beside the first script.
 func (h *Host) Upload(ctx context.Context, u host.Upload) (host.Change, error) {
 	c, err := h.upload(ctx, u)
 	if err != nil {
@@ -39,13 +41,16 @@ func (h *Host) upload(ctx context.Context, u host.Upload) (host.Change, error) {
 	if err := checkOwner(u.Owner); err != nil {
 		return host.Change{}, err
 	}
-	stream, packed, err := u.Blob.Compressed()
+	p := h.parcel(u)
+	packed, err := p.size()
 	if err != nil {
 		return host.Change{}, err
 	}
-	defer stream.Close()
-
 	h.prepare() // while the host compares
+	if u.New {
+		p.send(ctx)
+	}
+	defer p.drop(ctx)
 	digest, known := u.Blob.Digest(), "-"
 	for stamp, d := range h.knownDigests() {
 		if d == digest {
@@ -69,10 +74,102 @@ func (h *Host) upload(ctx context.Context, u host.Upload) (host.Change, error) {
 	case word == "same" && value != "":
 		h.learn(value, digest)
 		return host.Change{Path: u.Path, Changed: lines[0] == "changed", Digest: digest, Stamp: value}, nil
-	case word != "stage" || checkPath(value) != nil || !strings.HasPrefix(value, h.o.StageDir+"/"):
+	case word != "send":
 		return host.Change{}, fmt.Errorf("cannot understand the answer %q", body)
 	}
-	return h.deliver(ctx, u, value, stream, packed, []string{u.Path, digest, mode, owner, value}, owners)
+	if err := p.arrived(ctx); err != nil {
+		return host.Change{}, err
+	}
+	body, err = h.script(ctx, "upload", uploadFinishScript, []string{u.Path, digest, mode, owner, p.path, owners})
+	if err != nil {
+		return host.Change{}, err
+	}
+	word, stamp, _ := strings.Cut(strings.TrimSuffix(string(body), "\n"), "\t")
+	if word != "done" || stamp == "" {
+		return host.Change{}, fmt.Errorf("cannot understand the answer %q", body)
+	}
+	p.taken = true
+	h.learn(stamp, digest)
+	return host.Change{Path: u.Path, Changed: true, Digest: digest, Stamp: stamp}, nil
+}
+
+// parcel is an upload's stream on its way to a file that nobody else knows of.
+type parcel struct {
+	h    *Host
+	u    host.Upload
+	path string
+	// early, if not nil, gives what came of a stream that was begun before the host had compared; stop ends it.
+	early chan error
+	stop  context.CancelFunc
+	sent  bool // something may lie at path
+	taken bool // and lies there no more
+}
+
+func (h *Host) parcel(u host.Upload) *parcel {
+	return &parcel{h: h, u: u, path: path.Join(h.o.StageDir, ".quorate-"+rand.Text())}
+}
+
+// size is how many bytes travel.
+func (p *parcel) size() (int64, error) {
+	stream, packed, err := p.u.Blob.Compressed()
+	if err != nil {
+		return 0, err
+	}
+	return packed, stream.Close()
+}
+
+func (p *parcel) stage(ctx context.Context) error {
+	stream, packed, err := p.u.Blob.Compressed()
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	var progress func(int64)
+	if p.u.Progress != nil {
+		progress = func(sent int64) { p.u.Progress(sent, packed) }
+	}
+	return p.h.t.Stage(ctx, p.path, stream, progress)
+}
+
+// send begins the stream in the background.
+func (p *parcel) send(ctx context.Context) {
+	ctx, p.stop = context.WithCancel(ctx)
+	p.early, p.sent = make(chan error, 1), true
+	go func() { p.early <- p.stage(ctx) }()
+}
+
+// arrived waits for the stream that was begun. One that was not, or that did
+// not work (the folder may not have been there), is sent now.
+func (p *parcel) arrived(ctx context.Context) error {
+	if p.early != nil {
+		err := <-p.early
+		p.early = nil
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		p.remove(ctx)
+	}
+	p.sent = true
+	return p.stage(ctx)
+}
+
+// drop ends a stream that nobody waits for and removes what lies there, also when ctx is over.
+func (p *parcel) drop(ctx context.Context) {
+	if p.stop != nil {
+		p.stop()
+	}
+	if p.early != nil {
+		<-p.early
+	}
+	if p.sent && !p.taken {
+		p.remove(ctx)
+	}
+}
+
+func (p *parcel) remove(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanWait)
+	defer cancel()
+	_, _ = p.h.script(ctx, "remove", removeScript, []string{"f\t" + p.path})
 }
 
 // prepare tells the transport that files will be staged soon, if it wants to know.
@@ -80,33 +177,4 @@ func (h *Host) prepare() {
 	if p, ok := h.t.(interface{ Prepare() }); ok {
 		p.Prepare()
 	}
-}
-
-func (h *Host) deliver(ctx context.Context, u host.Upload, dir string, stream io.Reader, packed int64, request []string, owners string) (host.Change, error) {
-	var progress func(int64)
-	if u.Progress != nil {
-		progress = func(sent int64) { u.Progress(sent, packed) }
-	}
-	staged, err := h.t.Stage(ctx, dir, stream, progress)
-	var body []byte
-	if err == nil {
-		body, err = h.script(ctx, "upload", uploadFinishScript, append(request, staged, owners))
-	}
-	if err != nil {
-		h.unstage(ctx, dir)
-		return host.Change{}, err
-	}
-	word, stamp, _ := strings.Cut(strings.TrimSuffix(string(body), "\n"), "\t")
-	if word != "done" || stamp == "" {
-		return host.Change{}, fmt.Errorf("cannot understand the answer %q", body)
-	}
-	h.learn(stamp, u.Blob.Digest())
-	return host.Change{Path: u.Path, Changed: true, Digest: u.Blob.Digest(), Stamp: stamp}, nil
-}
-
-// unstage removes what an upload left, also when ctx is over.
-func (h *Host) unstage(ctx context.Context, dir string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanWait)
-	defer cancel()
-	_, _ = h.script(ctx, "remove", removeScript, []string{"t\t" + dir})
 }

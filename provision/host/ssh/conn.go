@@ -24,13 +24,14 @@ const maxCommands = 10 - 1 - reserved
 
 // Conn is one login. It is a posix.Transport.
 type Conn struct {
-	c       Config
-	hop     hop
-	clients []*ssh.Client // outermost first; the last is the host's
-	slots   chan struct{} // one for each command that may run
-	ended   atomic.Int64  // commands that have
-	sudo    sudo
-	silence time.Duration
+	c        Config
+	hop      hop
+	clients  []*ssh.Client // outermost first; the last is the host's
+	slots    chan struct{} // one for each command that may run
+	ended    atomic.Int64  // commands that have
+	distance atomic.Int64  // see roundTrip
+	sudo     sudo
+	silence  time.Duration
 
 	lost     chan struct{} // closed when the connection is gone
 	lostOnce sync.Once
@@ -49,11 +50,7 @@ func newConn(c Config, h hop, clients []*ssh.Client) *Conn {
 	if c.KeepAlive > 0 {
 		go k.keepAlive()
 	}
-	if c.Reads {
-		k.reserve(1)
-	} else {
-		k.reserve(reserved)
-	}
+	k.reserve(k.ahead())
 	return k
 }
 

@@ -48,7 +48,7 @@ func (k *Conn) exec(ctx context.Context, line string, stdin io.Reader, stdout, s
 		return -1, err
 	}
 	if !k.c.Reads {
-		k.reserve(reserved)
+		k.reserve(k.ahead())
 	}
 	channel := session.channel
 	p := &process{channel: channel, exit: -1, done: make(chan struct{}), heard: make(chan struct{}), answered: make(chan struct{})}

@@ -13,8 +13,39 @@ import (
 
 // reserved sessions are kept ahead of need. One takes two round trips to get
 // ready, a command takes one: with two of them commands that follow one
-// another never wait for a session, and the third is for two commands at once.
-const reserved = 3
+// another never wait for a session, and the third is for two commands at once. On
+// a far host nothing else happens in the two trips, and several steps begin together.
+const (
+	reserved    = 3
+	reservedFar = 5
+)
+
+// farAway is the round trip from which on those of a command are most of what it takes.
+const farAway = 20 * time.Millisecond
+
+// ahead is how many sessions are kept ready: for who only looks, the one for his look.
+func (k *Conn) ahead() int {
+	switch {
+	case k.c.Reads:
+		return 1
+	case k.roundTrip() >= farAway:
+		return reservedFar
+	}
+	return reserved
+}
+
+// roundTrip is the shortest that was seen; 0 until then.
+func (k *Conn) roundTrip() time.Duration { return time.Duration(k.distance.Load()) }
+
+// travelled notes how long an answer took that the host gives at once.
+func (k *Conn) travelled(took time.Duration) {
+	for {
+		known := k.distance.Load()
+		if known != 0 && known <= int64(took) || k.distance.CompareAndSwap(known, int64(max(took, 1))) {
+			return
+		}
+	}
+}
 
 // waiting is what runs in a reserved session: it reads one line and becomes the
 // command that the line names. sshd takes no input for a session before
@@ -59,9 +90,11 @@ func (k *Conn) open(claimed bool) *spare {
 	s := &spare{done: make(chan struct{}), claimed: claimed}
 	go func() {
 		defer close(s.done)
+		asked := k.c.Now()
 		if s.channel, s.requests, s.err = k.client().OpenChannel("session", nil); s.err != nil {
 			return
 		}
+		k.travelled(k.c.Now().Sub(asked))
 		k.mu.Lock()
 		s.ready = !s.claimed
 		k.mu.Unlock()

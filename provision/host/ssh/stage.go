@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"time"
 
 	"github.com/pkg/sftp"
@@ -77,34 +76,37 @@ func (k *Conn) drop(s *lazySFTP) {
 	s.close()
 }
 
-// Stage writes r into a new file in dir as the login user, over sftp, or with
-// cat on a host without the subsystem.
-func (k *Conn) Stage(ctx context.Context, dir string, r io.Reader, progress func(int64)) (string, error) {
-	name := path.Join(dir, "stage")
+// Stage writes r into a new file as the login user, over sftp; with cat on a host
+// without the subsystem, and on one so far away that sftp would be given the whole
+// window too: what is sent ahead is the same then, and opening the file costs no trip of its own.
+func (k *Conn) Stage(ctx context.Context, path string, r io.Reader, progress func(int64)) error {
 	counted := &posix.Counter{Ctx: ctx, R: r, Report: progress}
+	if inFlight(k.roundTrip()) == mostInFlight {
+		return k.stageByCat(ctx, path, counted)
+	}
 	s := k.subsystem()
 	select {
 	case <-s.done:
 	case <-ctx.Done():
-		return "", ctx.Err()
+		return ctx.Err()
 	case <-k.lost:
-		return "", k.gone()
+		return k.gone()
 	}
 	if s.err != nil {
 		k.drop(s)
-		return name, k.stageByCat(ctx, name, counted)
+		return k.stageByCat(ctx, path, counted)
 	}
 	stop := context.AfterFunc(ctx, func() { k.drop(s) })
 	defer stop()
-	err := k.writeFile(s.client, name, counted)
+	err := k.writeFile(s.client, path, counted)
 	switch {
 	case ctx.Err() != nil:
-		return "", ctx.Err()
+		return ctx.Err()
 	case err == nil:
-		return name, nil
+		return nil
 	}
 	k.drop(s)
-	return "", k.orGone(fmt.Errorf("cannot stage to %s: %w", name, err))
+	return k.orGone(fmt.Errorf("cannot stage to %s: %w", path, err))
 }
 
 func (k *Conn) writeFile(c *sftp.Client, name string, r io.Reader) error {
@@ -120,11 +122,11 @@ func (k *Conn) writeFile(c *sftp.Client, name string, r io.Reader) error {
 	return err
 }
 
-func (k *Conn) stageByCat(ctx context.Context, name string, r io.Reader) error {
+func (k *Conn) stageByCat(ctx context.Context, path string, r io.Reader) error {
 	stderr := &keep{}
-	exit, err := k.exec(ctx, quote([]string{"sh", "-c", `set -C; umask 077; exec cat >"$1"`, "quorate-stage", name}), r, io.Discard, stderr)
+	exit, err := k.exec(ctx, quote([]string{"sh", "-c", `set -C; umask 077; exec cat >"$1"`, "quorate-stage", path}), r, io.Discard, stderr)
 	if err == nil && exit != 0 {
-		err = fmt.Errorf("cannot stage to %s: %s", name, stderr.text)
+		err = fmt.Errorf("cannot stage to %s: %s", path, stderr.text)
 	}
 	return err
 }

@@ -56,7 +56,7 @@ printf 'facts\t%s\t%s\t%s\t%s\n' "$os" "$machine" "$uid" "$nodename"
 id=''
 if [ -r /etc/machine-id ]; then read -r id </etc/machine-id; fi
 [ -z "$id" ] || printf 'machine\t%s\n' "$id"
-for t in base64 df grep gzip mktemp stat timeout; do
+for t in base64 df grep gzip stat timeout; do
   command -v $t >/dev/null || printf 'missing\t%s\n' $t
 done
 command -v sha256sum >/dev/null || command -v shasum >/dev/null || printf 'missing\tsha256sum\n'

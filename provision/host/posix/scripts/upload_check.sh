@@ -1,6 +1,6 @@
 # Before an upload. Request lines: PATH, DIGEST, MODE, OWNER, bytes needed at the target, bytes
 # needed for staging, folder to stage in, known STAMP of that digest, owners (yes or no), end.
-# Answers "same STAMP", or "stage DIR": a new folder that only the login user can enter.
+# Answers "same STAMP", or "send".
 set -- $(cat)
 whole "$@"
 path=$1 digest=$2 fmode=$3 owner=$4 need=$5 need_stage=$6 where=$7 known=$8 owners=$9
@@ -49,12 +49,8 @@ if [ "${devices%%$nl*}" = "${devices#*$nl}" ] && [ "$free" -lt $((need + need_st
 fi
 # What a killed run staged stays behind; nothing takes two hours.
 if [ -d "$where" ]; then
-  find "$where" -maxdepth 1 -name '.quorate-*' -type d -mmin +120 -exec rm -rf {} + 2>/dev/null
+  find "$where" -maxdepth 1 -name '.quorate-*' -mmin +120 -exec rm -rf {} + 2>/dev/null
 else
   out=$(mkdir -p "$where" 2>&1) || die "$out"
 fi
-dir=$(mktemp -d "$where/.quorate-XXXXXXXXXX" 2>&1) || die "$dir"
-if [ -n "${SUDO_UID-}" ] && [ "$owners" = yes ]; then
-  out=$(chown "$SUDO_UID" "$dir" 2>&1) || die "$out"
-fi
-printf 'stage\t%s\nend\n' "$dir"
+printf 'send\nend\n'

@@ -1,13 +1,13 @@
 # After an upload was staged: unpack beside the target, check, put in place.
-# Request lines: PATH, DIGEST, MODE, OWNER, staging folder, staged file, owners (yes or no), end.
+# Request lines: PATH, DIGEST, MODE, OWNER, staged file, owners (yes or no), end.
 set -- $(cat)
 whole "$@"
 set -C # the temporary file must be new
-path=$1 digest=$2 fmode=$3 owner=$4 stage=$5 staged=$6 owners=$7
+path=$1 digest=$2 fmode=$3 owner=$4 staged=$5 owners=$6
 dir=${path%/*}
 temp=''
 clean() {
-  rm -rf "$stage"
+  rm -f "$staged"
   [ -z "$temp" ] || rm -f "$temp"
 }
 trap clean EXIT
