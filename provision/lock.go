@@ -88,10 +88,18 @@ func (s *Session) lock(ctx context.Context, m *spec.Member, verb plan.Verb, wait
 	}
 	r := host.LockRequest{Path: s.layout[m.Name].Lock, Holder: s.world.Holder}
 	r.Holder.Verb, r.Holder.Since = string(verb), s.world.Clock()
+	// Who has the lock looks next: both take one round trip, unless others are waited for.
+	q := s.query(m, s.layout[m.Name])
+	r.Look, r.Found = &q, func(l *host.Look) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.found[m.Name] = l
+	}
 	unlock, err := h.Lock(ctx, r)
 	var locked *host.LockedError
 	if errors.As(err, &locked) && !s.ours(locked) && wait > 0 {
-		r.Wait = wait
+		s.forgetFound()
+		r.Wait, r.Look = wait, nil
 		unlock, err = h.Lock(ctx, r)
 	}
 	switch {
@@ -106,6 +114,13 @@ func (s *Session) lock(ctx context.Context, m *spec.Member, verb plan.Verb, wait
 		return err
 	}
 	return fmt.Errorf("cannot lock cluster %q on %s: %w", s.cluster.Name, m.Name, err)
+}
+
+// forgetFound has every host looked at anew: what was seen is not of this moment any more.
+func (s *Session) forgetFound() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.found)
 }
 
 // ours reports whether a lock is held by this run.

@@ -3,6 +3,7 @@ package provision_test
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -117,6 +118,54 @@ func TestOneMachineAsTwoMembers(t *testing.T) {
 	err := s.Lock(context.Background(), plan.Apply, 0)
 	if err == nil || !strings.Contains(err.Error(), "members etcd2 and etcd3 of") && !strings.Contains(err.Error(), "members etcd3 and etcd2 of") {
 		t.Errorf("%v", err)
+	}
+}
+
+// Who locks has looked: the first look after it asks no host, the second does;
+// and after a lock that was waited for so does the first.
+func TestLockedIsLookedAt(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, threeMembers)
+	calls := func(method string) (n int) {
+		for _, c := range r.world.Calls() {
+			if c.Method == method {
+				n++
+			}
+		}
+		return n
+	}
+	s := r.session()
+	defer s.Close()
+	must(t, s.Lock(context.Background(), plan.Apply, 0))
+	first, err := s.Observe(context.Background())
+	must(t, err)
+	if n := calls("Look"); n != 0 {
+		t.Errorf("%d looks beside those of the locks", n)
+	}
+	second, err := s.Observe(context.Background())
+	must(t, err)
+	if n := calls("Look"); n != 3 {
+		t.Errorf("%d looks instead of three", n)
+	}
+	for name, h := range first.Hosts {
+		if h.Problem != "" || !reflect.DeepEqual(h.Files, second.Hosts[name].Files) {
+			t.Errorf("%s: the lock saw %+v, a look sees %+v", name, h, second.Hosts[name])
+		}
+	}
+
+	other := r.session()
+	defer other.Close()
+	locked := make(chan error, 1)
+	go func() { locked <- other.Lock(context.Background(), plan.Apply, time.Minute) }()
+	for calls("Lock") < 3+2 { // it has found the first host locked, and waits for it
+		time.Sleep(time.Millisecond)
+	}
+	s.Unlock()
+	must(t, <-locked)
+	_, err = other.Observe(context.Background())
+	must(t, err)
+	if n := calls("Look"); n != 3+1 {
+		t.Errorf("%d looks: the host that was waited for is to be looked at, and no other", n-3)
 	}
 }
 

@@ -189,9 +189,14 @@ func (s *Session) look(ctx context.Context, m *spec.Member, ca plan.CA) *plan.Ho
 		return &plan.Host{Problem: err.Error()}
 	}
 	l := s.layout[m.Name]
-	look, err := h.Look(ctx, s.query(m, l))
-	if err != nil {
-		return &plan.Host{Problem: err.Error()}
+	s.mu.Lock()
+	look := s.found[m.Name]
+	delete(s.found, m.Name)
+	s.mu.Unlock()
+	if look == nil {
+		if look, err = h.Look(ctx, s.query(m, l)); err != nil {
+			return &plan.Host{Problem: err.Error()}
+		}
 	}
 	out := &plan.Host{
 		Facts: look.Facts, Files: map[string]node.FileState{}, Certificates: map[string]pki.Certificate{}, Ports: look.Ports,

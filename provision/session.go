@@ -31,6 +31,7 @@ type Session struct {
 	locks   map[string]func() error                    // by member: what gives its host's lock back
 	wrap    func(member string, h host.Host) host.Host // the journal's ear, nil outside a run
 	lost    map[string]error                           // hosts whose connection has died since
+	found   map[string]*host.Look                      // by member: what was seen as its host was locked, until somebody observes
 }
 
 // connection is a host that may not be connected yet.
@@ -44,7 +45,7 @@ type connection struct {
 
 // Open prepares a session; it connects nothing yet.
 func Open(w World, c *spec.Cluster) *Session {
-	s := &Session{world: w, cluster: c, layout: map[string]plan.Layout{}, hosts: map[string]*connection{}, locks: map[string]func() error{}, lost: map[string]error{}}
+	s := &Session{world: w, cluster: c, layout: map[string]plan.Layout{}, hosts: map[string]*connection{}, locks: map[string]func() error{}, lost: map[string]error{}, found: map[string]*host.Look{}}
 	for _, m := range c.Members {
 		s.layout[m.Name] = plan.LayoutOf(c, m)
 		s.hosts[m.Name] = &connection{member: m, ready: make(chan struct{})}

@@ -166,6 +166,11 @@ type LockRequest struct {
 	Holder Holder
 	// Wait bounds how long to wait for another holder; 0 does not wait.
 	Wait time.Duration
+	// Look, if set, is looked for once the lock is taken, in the same round trip, and Found told
+	// of it before Lock returns. A host that cannot do both at once, or cannot look, does not call
+	// Found and gives the lock all the same: look then says why.
+	Look  *Query
+	Found func(*Look)
 }
 
 // Holder tells who holds a lock.

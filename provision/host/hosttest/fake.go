@@ -135,14 +135,20 @@ func (h *Fake) Close() error {
 func (h *Fake) Look(ctx context.Context, q host.Query) (*host.Look, error) {
 	var out *host.Look
 	err := h.call(ctx, Call{Method: "Look"}, nil, func() (err error) {
-		for _, name := range q.Units {
-			h.m.refresh(name)
-		}
-		if out, err = h.m.look(q); err == nil {
-			err = h.m.probes(ctx, q.Probes, out)
-		}
+		out, err = h.look(ctx, q)
 		return err
 	})
+	return out, err
+}
+
+func (h *Fake) look(ctx context.Context, q host.Query) (*host.Look, error) {
+	for _, name := range q.Units {
+		h.m.refresh(name)
+	}
+	out, err := h.m.look(q)
+	if err == nil {
+		err = h.m.probes(ctx, q.Probes, out)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -241,7 +247,15 @@ func (m *Machine) probe(ctx context.Context, p host.Probe) (host.ProbeState, err
 
 // Lock implements host.Host.
 func (h *Fake) Lock(ctx context.Context, r host.LockRequest) (func() error, error) {
-	err := h.call(ctx, Call{Method: "Lock", Writes: true, Detail: r.Path}, nil, func() error { return h.lock(ctx, r) })
+	err := h.call(ctx, Call{Method: "Lock", Writes: true, Detail: r.Path}, nil, func() error {
+		err := h.lock(ctx, r)
+		if err == nil && r.Look != nil {
+			if found, err := h.look(ctx, *r.Look); err == nil {
+				r.Found(found)
+			}
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -126,6 +126,7 @@ func Suite(t *testing.T, open func(t *testing.T) Fixture) {
 		{"cancel", testCancel},
 		{"many at once", testManyAtOnce},
 		{"lock", testLock},
+		{"lock and look", testLockLooks},
 		{"lock waits", testLockWaits},
 		{"lock ends with the session", testLockEndsWithSession},
 		{"dial", testDial},

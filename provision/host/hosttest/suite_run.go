@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -127,6 +128,55 @@ func testLock(t *testing.T, s *suite) {
 	}
 	if !s.file(t, request.Path).Exists {
 		t.Error("unlocking removed the lock file")
+	}
+}
+
+// testLockLooks: what is seen as the lock is taken is what a look sees, whatever a file holds.
+func testLockLooks(t *testing.T, s *suite) {
+	odd := s.path("odd")
+	s.write(t, host.File{Path: odd, Mode: 0o640, Content: []byte("first\nend\n\nlocked\n\x00\xff no newline")})
+	q := host.Query{Files: []host.FileQuery{{Path: odd, Content: true}, {Path: s.path("none")}}, Dirs: []host.DirQuery{{Path: s.path("dir")}}}
+	var found *host.Look
+	request := host.LockRequest{Path: s.path("lock"), Holder: s.holder("first"), Look: &q, Found: func(l *host.Look) { found = l }}
+	unlock, err := s.h.Lock(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := s.look(t, q)
+	switch {
+	case found == nil && seen.Facts.Manager == "supervise":
+		// A local host is locked by this process itself.
+	case found == nil:
+		t.Error("nothing was seen as the lock was taken")
+	default:
+		if got, want := found.Files[odd], seen.Files[odd]; !reflect.DeepEqual(got, want) || found.Files[s.path("none")].Exists || found.Dirs[s.path("dir")].Exists {
+			t.Errorf("%+v, a look sees %+v", got, want)
+		}
+		if off := time.Until(found.Facts.Clock); off.Abs() > time.Minute || found.Facts.ClockError <= 0 && seen.Facts.ClockError > 0 {
+			t.Errorf("its clock is %s off, give or take %s", off, found.Facts.ClockError)
+		}
+	}
+	found = nil
+	if _, err := s.session(t).Lock(t.Context(), request); err == nil || found != nil {
+		t.Errorf("two hold the lock (%v), or who does not looked: %v", err, found)
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	// A look that fails leaves the lock alone, and says why when it is asked for by itself.
+	q.Files = append(q.Files, host.FileQuery{Path: s.path("large"), Content: true})
+	if _, err := s.h.Upload(t.Context(), host.Upload{Path: s.path("large"), Mode: 0o600, Blob: host.BytesBlob(make([]byte, 1<<20+1))}); err != nil {
+		t.Fatal(err)
+	}
+	if unlock, err = s.h.Lock(t.Context(), request); err != nil || found != nil {
+		t.Fatalf("%v, %v", err, found)
+	}
+	if _, err := s.h.Look(t.Context(), q); err == nil {
+		t.Error("more than a look carries was seen")
+	}
+	s.write(t, host.File{Path: s.path("f"), Mode: 0o644}) // the lock is held all the same
+	if err := unlock(); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -2,7 +2,9 @@ package posix
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -71,7 +73,16 @@ func (h *Host) lock(ctx context.Context, r host.LockRequest) (*lock, error) {
 		return nil, err
 	}
 	seconds := int((r.Wait + time.Second - 1) / time.Second)
-	argv := scriptArgv("lock", lockScript, r.Path, fmt.Sprint(seconds), string(who), inJSON(r.Holder.From))
+	args := []string{r.Path, fmt.Sprint(seconds), string(who), inJSON(r.Holder.From)}
+	var look *locking
+	if r.Look != nil {
+		if q, request, err := h.asked(ctx, *r.Look); err == nil {
+			look = &locking{query: q, last: rand.Text()}
+			args = append(args, framed(request), look.last)
+		}
+	}
+	argv := scriptArgv("lock", lockScript, args...)
+	began := h.o.Now()
 
 	// The script lives longer than this call.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -92,12 +103,13 @@ func (h *Host) lock(ctx context.Context, r host.LockRequest) (*lock, error) {
 
 	first := make(chan []byte, 1)
 	go func() {
-		var lines []byte
-		for in := bufio.NewScanner(outR); in.Scan() && in.Text() != "end"; {
-			lines = append(append(lines, in.Bytes()...), '\n')
+		in := bufio.NewReader(outR)
+		lines := until(in, "end")
+		if look != nil && bytes.HasPrefix(lines, []byte("locked\n")) {
+			look.answer = until(in, look.last)
 		}
 		first <- lines
-		_, _ = io.Copy(io.Discard, outR)
+		_, _ = io.Copy(io.Discard, in)
 	}()
 	var lines []byte
 	select {
@@ -113,6 +125,13 @@ func (h *Host) lock(ctx context.Context, r host.LockRequest) (*lock, error) {
 		h.locks[l], h.held = true, r
 		h.mu.Unlock()
 		go l.watch()
+		if look != nil {
+			if body, whole := unframed(bytes.TrimSuffix(look.answer, []byte("\n"))); whole && failure(body) == "" {
+				if found, err := h.found(ctx, look.query, body, h.o.Now().Sub(began)); err == nil {
+					r.Found(found)
+				}
+			}
+		}
 		return l, nil
 	}
 	cancel()
@@ -125,6 +144,26 @@ func (h *Host) lock(ctx context.Context, r host.LockRequest) (*lock, error) {
 	}
 	<-l.ended
 	return nil, l.endErr
+}
+
+// locking is a look that the lock's script takes.
+type locking struct {
+	query  host.Query
+	last   string // the line after the answer, which no file's content can know
+	answer []byte
+}
+
+// until reads lines up to one that is last, or to the end.
+func until(in *bufio.Reader, last string) []byte {
+	var lines []byte
+	for len(lines) < answerLimit {
+		line, err := in.ReadBytes('\n')
+		if err != nil || string(line) == last+"\n" {
+			break
+		}
+		lines = append(lines, line...)
+	}
+	return lines
 }
 
 // parseHolder reads the line in a lock file; what is no such line gives a zero Holder.

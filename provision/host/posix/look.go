@@ -45,12 +45,7 @@ type movingError struct{ path string }
 func (e *movingError) Error() string { return e.path + " changed while it was looked at; try again" }
 
 func (h *Host) look(ctx context.Context, q host.Query) (*host.Look, error) {
-	q.Space = append(slices.Clip(q.Space), h.o.StageDir)
-	q, err := h.probesToRun(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	request, err := h.lookRequest(q)
+	q, request, err := h.asked(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +55,22 @@ func (h *Host) look(ctx context.Context, q host.Query) (*host.Look, error) {
 	if err != nil {
 		return nil, err
 	}
+	return h.found(ctx, q, body, took)
+}
+
+// asked is the query as look.sh is asked, and its request.
+func (h *Host) asked(ctx context.Context, q host.Query) (host.Query, []string, error) {
+	q.Space = append(slices.Clip(q.Space), h.o.StageDir)
+	q, err := h.probesToRun(ctx, q)
+	if err != nil {
+		return q, nil, err
+	}
+	request, err := h.lookRequest(q)
+	return q, request, err
+}
+
+// found is what look.sh answered, within a time in which it read the clock.
+func (h *Host) found(ctx context.Context, q host.Query, body []byte, took time.Duration) (*host.Look, error) {
 	a, err := parseAnswer(body)
 	if err != nil {
 		return nil, err

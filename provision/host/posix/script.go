@@ -32,7 +32,10 @@ var (
 )
 
 //go:embed scripts/lock.sh
-var lockScript string
+var lockText string
+
+// lockScript can look while it holds the lock, which what it starts for that does not inherit.
+var lockScript = unitsText + "look() (\nexec 9>&-\n" + lookText + ")\n" + lockText
 
 //go:embed scripts/guard.sh
 var guardScript string
@@ -139,10 +142,7 @@ func (h *Host) talk(ctx context.Context, name, script string, request []string, 
 	if err := h.open(); err != nil {
 		return nil, err
 	}
-	stdin := strings.NewReader(strings.Join(request, "\n") + "\nend\n")
-	if len(request) == 0 {
-		stdin = strings.NewReader("end\n")
-	}
+	stdin := strings.NewReader(framed(request))
 	out := &bounded{limit: answerLimit}
 	stderr := &bounded{limit: stderrLimit, drop: true}
 	var to io.Writer = out
@@ -161,9 +161,8 @@ func (h *Host) talk(ctx context.Context, name, script string, request []string, 
 	if err != nil {
 		return nil, err
 	}
-	answer := out.buf.Bytes()
-	body, whole := bytes.CutSuffix(answer, []byte("end\n"))
-	if !whole || len(body) > 0 && body[len(body)-1] != '\n' {
+	body, whole := unframed(out.buf.Bytes())
+	if !whole {
 		text := strings.TrimSpace(stderr.buf.String())
 		if text == "" {
 			text = "its answer was cut short"
@@ -174,6 +173,17 @@ func (h *Host) talk(ctx context.Context, name, script string, request []string, 
 		return nil, &scriptError{text}
 	}
 	return body, nil
+}
+
+// unframed takes the end off an answer that is whole.
+func unframed(answer []byte) (body []byte, whole bool) {
+	body, whole = bytes.CutSuffix(answer, []byte("end\n"))
+	return body, whole && (len(body) == 0 || body[len(body)-1] == '\n')
+}
+
+// framed is a request with its end.
+func framed(request []string) string {
+	return strings.Join(append(slices.Clip(request), "end"), "\n") + "\n"
 }
 
 // failure collects the "fail" lines at the end of an answer: a script that

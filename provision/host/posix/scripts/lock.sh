@@ -1,7 +1,7 @@
 # Lock: $1 file, $2 seconds to wait, $3 the holder as one line of JSON without "from",
-# $4 where from if this host cannot tell.
+# $4 where from if this host cannot tell, $5 a request for a look or nothing, $6 the line after its answer.
 # Prints "held" and the holder's line, or "locked" once nothing of an earlier run is
-# under way; then holds the lock until
+# under way, and what the look said; then holds the lock until
 # standard input ends, or stays silent for 45 seconds (the other side says
 # something every 10): a lost operator does not keep the lock.
 path=$1 wait=$2 holder=$3
@@ -37,6 +37,10 @@ until flock -n 8; do
 done
 exec 8>&-
 printf 'locked\nend\n'
+if [ -n "${5-}" ]; then
+  printf '%s\n' "$5" | look
+  printf '\n%s\n' "$6"
+fi
 if command -v timeout >/dev/null; then
   while x=$(timeout 45 head -n 1 9>&-) && [ -n "$x" ]; do :; done
 else
