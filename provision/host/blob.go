@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 
 	"github.com/klauspost/compress/gzip"
@@ -16,18 +17,35 @@ func BytesBlob(content []byte) Blob {
 	_, _ = z.Write(content) // a bytes.Buffer takes everything
 	_ = z.Close()
 	sum := sha256.Sum256(content)
-	return &bytesBlob{digest: hex.EncodeToString(sum[:]), size: int64(len(content)), packed: b.Bytes()}
+	return &bytesBlob{digest: hex.EncodeToString(sum[:]), content: content, packed: b.Bytes()}
 }
 
 type bytesBlob struct {
-	digest string
-	size   int64
-	packed []byte
+	digest          string
+	content, packed []byte
 }
 
 func (b *bytesBlob) Digest() string { return b.digest }
-func (b *bytesBlob) Size() int64    { return b.size }
+func (b *bytesBlob) Size() int64    { return int64(len(b.content)) }
 
 func (b *bytesBlob) Compressed() (io.ReadCloser, int64, error) {
 	return io.NopCloser(bytes.NewReader(b.packed)), int64(len(b.packed)), nil
+}
+
+func (b *bytesBlob) Stored() (io.ReadCloser, int64, error) {
+	return stored(io.NopCloser(bytes.NewReader(b.content))), b.Size(), nil
+}
+
+// stored wraps what r gives into gzip's frame as it is. Closing it closes r, soon after.
+func stored(r io.ReadCloser) io.ReadCloser {
+	out, in := io.Pipe()
+	go func() {
+		z, err := gzip.NewWriterLevel(in, gzip.NoCompression)
+		if err == nil {
+			_, err = io.Copy(z, r)
+			err = errors.Join(err, z.Close())
+		}
+		in.CloseWithError(errors.Join(err, r.Close()))
+	}()
+	return out
 }

@@ -135,6 +135,15 @@ func (b *fileBlob) Compressed() (io.ReadCloser, int64, error) {
 	return f, size, nil
 }
 
+// Stored opens the file itself. That it is still what its digest says is found out by who gets it.
+func (b *fileBlob) Stored() (io.ReadCloser, int64, error) {
+	f, err := os.Open(b.path)
+	if err != nil {
+		return nil, 0, fmt.Errorf("cannot read the file: %w", err)
+	}
+	return stored(f), b.Bytes, nil
+}
+
 func openSized(name string) (*os.File, int64, error) {
 	f, err := os.Open(name)
 	if err != nil {

@@ -35,6 +35,11 @@ func unpack(t *testing.T, b Blob) []byte {
 	if err != nil || int64(len(packed)) != size {
 		t.Fatalf("%d bytes, said to be %d, %v", len(packed), size, err)
 	}
+	return gunzip(t, packed)
+}
+
+func gunzip(t *testing.T, packed []byte) []byte {
+	t.Helper()
 	z, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
 		t.Fatal(err)
@@ -66,6 +71,21 @@ func TestBlobs(t *testing.T) {
 				if !bytes.Equal(unpack(t, b), content) {
 					t.Errorf("%s: another content came out", name)
 				}
+			}
+			r, size, err := b.Stored()
+			if err != nil {
+				t.Fatal(err)
+			}
+			frame, err := io.ReadAll(r)
+			if more := len(frame) - len(content); err != nil || size != b.Size() || more < 0 || more > 64+len(content)/5000 {
+				t.Errorf("%s: as it is %d bytes in a frame of %d, %v", name, size, len(frame), err)
+			}
+			if r.Close() != nil || !bytes.Equal(gunzip(t, frame), content) {
+				t.Errorf("%s: another content came out of its frame", name)
+			}
+			// Who leaves early keeps nobody writing, and finds out no later.
+			if r, _, err = b.Stored(); err != nil || r.Close() != nil {
+				t.Errorf("%s: %v", name, err)
 			}
 		}
 	}

@@ -51,8 +51,8 @@ type Host interface {
 	// needed, each file written beside its target, fsynced, given owner and
 	// mode, renamed. What is already as asked is left alone. One round trip.
 	Write(ctx context.Context, w WriteRequest) ([]Change, error)
-	// Upload streams a large file into place, compressed in transit; compared by digest
-	// first and after; atomic.
+	// Upload streams a large file into place, to a host that is not near compressed in
+	// transit; compared by digest first and after; atomic.
 	Upload(ctx context.Context, u Upload) (Change, error)
 	// Service reloads, enables, starts or stops one unit.
 	Service(ctx context.Context, r ServiceRequest) (UnitState, error)
@@ -216,7 +216,7 @@ type Upload struct {
 	// New: nothing lay there when it was looked at. It is sent while the host
 	// compares, which saves a round trip; what lies there by now is found all the same.
 	New bool
-	// Progress, if set, is called with the bytes sent so far of the total to send (compressed).
+	// Progress, if set, is called with the bytes sent so far of the total to send: compressed, unless the host is near.
 	Progress func(sent, total int64)
 }
 
@@ -224,8 +224,12 @@ type Upload struct {
 type Blob interface {
 	Digest() string // sha256 of the uncompressed content, hex
 	Size() int64    // uncompressed
-	// Compressed opens the gzip stream and tells its size.
+	// Compressed opens the content as a gzip stream and tells the stream's size.
 	Compressed() (r io.ReadCloser, size int64, err error)
+	// Stored opens it as a gzip stream that compresses nothing, for a host to which the bytes that
+	// would be saved take less time than packing and unpacking them. The stream is longer
+	// than the content, which is size, by a few bytes in each 64 KiB.
+	Stored() (r io.ReadCloser, size int64, err error)
 }
 
 // ServiceRequest is done in the order of the fields.

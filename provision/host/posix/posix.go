@@ -27,14 +27,18 @@ type Transport interface {
 	// SSH), stdin nil being empty. exit is its code, -1 when a signal ended it; err
 	// says that it could not be run, or that ctx or the connection ended.
 	Exec(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) (exit int, err error)
-	// Stage puts r into a new file, as the login user. progress, if not nil, is
-	// told the bytes sent so far. On error the file may be left behind.
-	Stage(ctx context.Context, path string, r io.Reader, progress func(sent int64)) error
+	// Stage puts r, which ends when ctx does, into a new file, as the login user.
+	// On error the file may be left behind.
+	Stage(ctx context.Context, path string, r io.Reader) error
 	// Dial opens a connection from the machine.
 	Dial(ctx context.Context, network, address string) (net.Conn, error)
 	// Close ends the session.
 	Close() error
 }
+
+// Near is a Transport that knows how far its machine is. A near one gets large files as they are: half of a
+// binary takes a network of a gigabit a tenth of a second, and gzip on the host a quarter.
+type Near interface{ Near() bool }
 
 // Services stands in for systemd where units are something else.
 type Services interface {

@@ -75,12 +75,12 @@ func (s *shell) Exec(ctx context.Context, argv []string, stdin io.Reader, stdout
 	return 0, err
 }
 
-func (s *shell) Stage(ctx context.Context, path string, r io.Reader, progress func(int64)) error {
+func (s *shell) Stage(_ context.Context, path string, r io.Reader) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(f, &Counter{Ctx: ctx, R: r, Report: progress})
+	_, err = io.Copy(f, r)
 	return errors.Join(err, f.Close())
 }
 
@@ -222,7 +222,7 @@ func (c *canned) Exec(_ context.Context, _ []string, _ io.Reader, stdout, _ io.W
 	return 0, err
 }
 
-func (c *canned) Stage(context.Context, string, io.Reader, func(int64)) error {
+func (c *canned) Stage(context.Context, string, io.Reader) error {
 	return errors.New("not staged")
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"path"
 	"strings"
 	"time"
@@ -98,6 +99,7 @@ type parcel struct {
 	h    *Host
 	u    host.Upload
 	path string
+	near bool // it travels as it is
 	// early, if not nil, gives what came of a stream that was begun before the host had compared; stop ends it.
 	early chan error
 	stop  context.CancelFunc
@@ -106,29 +108,37 @@ type parcel struct {
 }
 
 func (h *Host) parcel(u host.Upload) *parcel {
-	return &parcel{h: h, u: u, path: path.Join(h.o.StageDir, ".quorate-"+rand.Text())}
+	n, ok := h.t.(Near)
+	return &parcel{h: h, u: u, path: path.Join(h.o.StageDir, ".quorate-"+rand.Text()), near: ok && n.Near()}
 }
 
-// size is how many bytes travel.
+func (p *parcel) open() (stream io.ReadCloser, size int64, err error) {
+	if p.near {
+		return p.u.Blob.Stored()
+	}
+	return p.u.Blob.Compressed()
+}
+
+// size is about how many bytes travel.
 func (p *parcel) size() (int64, error) {
-	stream, packed, err := p.u.Blob.Compressed()
+	stream, size, err := p.open()
 	if err != nil {
 		return 0, err
 	}
-	return packed, stream.Close()
+	return size, stream.Close()
 }
 
 func (p *parcel) stage(ctx context.Context) error {
-	stream, packed, err := p.u.Blob.Compressed()
+	stream, size, err := p.open()
 	if err != nil {
 		return err
 	}
 	defer stream.Close()
-	var progress func(int64)
+	counted := &counter{ctx: ctx, r: stream}
 	if p.u.Progress != nil {
-		progress = func(sent int64) { p.u.Progress(sent, packed) }
+		counted.report = func(sent int64) { p.u.Progress(min(sent, size), size) }
 	}
-	return p.h.t.Stage(ctx, p.path, stream, progress)
+	return p.h.t.Stage(ctx, p.path, counted)
 }
 
 // send begins the stream in the background.

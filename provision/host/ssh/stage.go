@@ -10,8 +10,6 @@ import (
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
-
-	"quorate/provision/host/posix"
 )
 
 // Writes of 32 KiB that wait for their answer. The most are the 2 MiB of OpenSSH's window. But sshd moves
@@ -27,6 +25,15 @@ const (
 // inFlight is how many writes are sent ahead on a connection with that round trip.
 func inFlight(roundTrip time.Duration) int {
 	return min(max(int(roundTrip.Seconds()*stageRate/writeSize), leastInFlight), mostInFlight)
+}
+
+// lan is the round trip up to which a host is in the same building, on a network of a gigabit or more.
+const lan = time.Millisecond
+
+// Near implements posix.Near.
+func (k *Conn) Near() bool {
+	d := k.roundTrip()
+	return 0 < d && d < lan
 }
 
 // Prepare begins the sftp subsystem in the background, once: it takes three
@@ -79,10 +86,9 @@ func (k *Conn) drop(s *lazySFTP) {
 // Stage writes r into a new file as the login user, over sftp; with cat on a host
 // without the subsystem, and on one so far away that sftp would be given the whole
 // window too: what is sent ahead is the same then, and opening the file costs no trip of its own.
-func (k *Conn) Stage(ctx context.Context, path string, r io.Reader, progress func(int64)) error {
-	counted := &posix.Counter{Ctx: ctx, R: r, Report: progress}
+func (k *Conn) Stage(ctx context.Context, path string, r io.Reader) error {
 	if inFlight(k.roundTrip()) == mostInFlight {
-		return k.stageByCat(ctx, path, counted)
+		return k.stageByCat(ctx, path, r)
 	}
 	s := k.subsystem()
 	select {
@@ -94,11 +100,11 @@ func (k *Conn) Stage(ctx context.Context, path string, r io.Reader, progress fun
 	}
 	if s.err != nil {
 		k.drop(s)
-		return k.stageByCat(ctx, path, counted)
+		return k.stageByCat(ctx, path, r)
 	}
 	stop := context.AfterFunc(ctx, func() { k.drop(s) })
 	defer stop()
-	err := k.writeFile(s.client, path, counted)
+	err := k.writeFile(s.client, path, r)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()

@@ -22,20 +22,41 @@ func TestStageFarAway(t *testing.T) {
 	sub.client.Close() // who used it would fail
 	c.distance.Store(int64(200 * time.Millisecond))
 	path := filepath.Join(t.TempDir(), "f")
-	if err := c.Stage(t.Context(), path, strings.NewReader("content"), nil); err != nil {
+	if err := c.Stage(t.Context(), path, strings.NewReader("content")); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(path); err != nil || string(got) != "content" {
 		t.Errorf("%q, %v", got, err)
 	}
-	if len(c.spares) != reservedFar {
-		t.Errorf("%d sessions are kept ahead", len(c.spares))
+}
+
+// TestDistance: how far a host is, by the fastest answer, decides what is sent ahead, and how.
+func TestDistance(t *testing.T) {
+	t.Parallel()
+	k := &Conn{}
+	if k.Near() || k.ahead() != reserved {
+		t.Error("a host of which nothing is known counts as near, or as far")
 	}
-	if err := c.Stage(t.Context(), path, strings.NewReader("another"), nil); err == nil {
-		t.Error("what lay there was overwritten")
+	for _, step := range []struct {
+		took  time.Duration
+		ahead int
+		near  bool
+	}{
+		{farAway, reservedFar, false},
+		{time.Second, reservedFar, false}, // a busy moment
+		{farAway - 1, reserved, false},
+		{lan, reserved, false},
+		{lan / 2, reserved, true},
+		{0, reserved, true}, // a coarse clock
+	} {
+		k.travelled(step.took)
+		if k.ahead() != step.ahead || k.Near() != step.near {
+			t.Errorf("after %s: %d ahead, near %t", step.took, k.ahead(), k.Near())
+		}
 	}
-	if c.travelled(time.Millisecond); c.ahead() != reserved {
-		t.Error("it is near, and counts as far")
+	k.c.Reads = true
+	if k.ahead() != 1 {
+		t.Error("who only looks keeps more than one session ahead")
 	}
 }
 
