@@ -75,6 +75,7 @@ type transport struct {
 
 	mu     sync.Mutex
 	unlock map[*flock]bool
+	work   string // see working; "" without a lock
 }
 
 // Exec runs argv in a process group of its own, which is killed when ctx ends.
@@ -88,6 +89,14 @@ func (t *transport) Exec(ctx context.Context, argv []string, stdin io.Reader, st
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = killDelay
+	work, err := t.working()
+	if err != nil {
+		return -1, err
+	}
+	if work != nil {
+		defer work.Close()
+		cmd.ExtraFiles = []*os.File{work}
+	}
 	// A command that ends does not wait for input that is still to come.
 	in, err := cmd.StdinPipe()
 	if err != nil {

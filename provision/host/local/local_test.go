@@ -275,6 +275,48 @@ func TestLocksMeetFlock(t *testing.T) {
 	}
 }
 
+// What a run that died has begun on this machine is over before the next one has the lock.
+func TestWhatADeadRunBegan(t *testing.T) {
+	t.Parallel()
+	dead, root := newHost(t)
+	request := host.LockRequest{Path: filepath.Join(root, "lock"), Wait: 10 * time.Second}
+	unlock, err := dead.Lock(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun, over := filepath.Join(root, "begun"), filepath.Join(root, "over")
+	ended := make(chan error, 1)
+	go func() {
+		_, err := dead.Run(t.Context(), host.Command{Argv: []string{"sh", "-c", ": >" + begun + "; sleep 1; : >" + over}})
+		ended <- err
+	}()
+	for _, err := os.Stat(begun); err != nil; _, err = os.Stat(begun) {
+		time.Sleep(time.Millisecond)
+	}
+	if err := unlock(); err != nil { // as the kernel does it for a process that is gone
+		t.Fatal(err)
+	}
+	next := New(Config{Name: "etcd1", Root: root, Now: time.Now})
+	defer next.Close()
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := next.Lock(short, request); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while a command runs: %v", err)
+	}
+	if _, err := next.Lock(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(over); err != nil {
+		t.Errorf("the lock was given while a command of the dead run was under way: %v", err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if _, err := next.Run(t.Context(), host.Command{Argv: []string{"true"}}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTheEnvironmentIsTheOneGiven(t *testing.T) {
 	t.Setenv("QUORATE_VAR_password", "secret")
 	h, _ := newHost(t)

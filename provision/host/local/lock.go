@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -68,9 +69,58 @@ func (t *transport) lock(ctx context.Context, r host.LockRequest) (func() error,
 	}
 	l := &flock{t: t, f: f}
 	t.mu.Lock()
-	t.unlock[l] = true
+	t.unlock[l], t.work = true, r.Path+".work"
 	t.mu.Unlock()
+	if err := t.quiet(ctx, r.Path+".work"); err != nil {
+		return nil, errors.Join(err, l.release())
+	}
 	return l.release, nil
+}
+
+// working is what a command holds while it runs under a lock, whether or not the run that began it
+// still lives: guard.sh does the same on other hosts. nil without a lock.
+func (t *transport) working() (*os.File, error) {
+	t.mu.Lock()
+	path := t.work
+	t.mu.Unlock()
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("the lock is another's (%s: %w); run again", path, err)
+	}
+	return f, nil
+}
+
+// quietWait is how long what an earlier run has left under way is waited for; lock.sh's is the same.
+const quietWait = 30 * time.Second
+
+// quiet waits until nothing of an earlier run is under way. Nobody else can begin anything: the lock is ours.
+func (t *transport) quiet(ctx context.Context, path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for deadline := t.c.Now().Add(quietWait); ; {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil || !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+		if !t.c.Now().Before(deadline) {
+			return errors.New("what an earlier run began there is still under way; run again in a moment")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(lockPoll):
+		}
+	}
 }
 
 // readHolder reads who holds the lock; what cannot be read is the zero Holder.
@@ -87,7 +137,9 @@ func readHolder(f *os.File) host.Holder {
 func (l *flock) release() error {
 	l.once.Do(func() {
 		l.t.mu.Lock()
-		delete(l.t.unlock, l)
+		if delete(l.t.unlock, l); len(l.t.unlock) == 0 {
+			l.t.work = ""
+		}
 		l.t.mu.Unlock()
 		l.err = l.f.Close()
 	})
