@@ -235,7 +235,7 @@ type Blob interface {
 // ServiceRequest is done in the order of the fields.
 type ServiceRequest struct {
 	Unit    string
-	Reload  bool // have the manager re-read unit files, unless it has what lies there
+	Reload  bool // let the manager re-read unit files
 	Enable  bool
 	Disable bool
 	// Verb is "", "start", "stop" or "restart".

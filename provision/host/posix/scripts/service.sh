@@ -24,24 +24,17 @@ show() {
 }
 now() { date +%s; }
 began=$(now)
-# A reload has systemd read all units and run its generators: a tenth of a second, and much more on a
-# host with many. So enabling, which reloads too, leaves it to the one that is asked for (it reads the unit's
-# file itself), and that is done only where systemd says that it does not have what lies there: a
-# unit that is new it reads when it is asked for it.
-behind() {
-  show
-  value NeedDaemonReload
-  [ "$loaded" != loaded ] || [ "$v" != no ]
-}
+# A reload takes systemd's generators a tenth of a second: enabling, which reloads
+# too, leaves it to the one that is asked for. It reads the unit's file itself.
 late=''
 case $nl"$*"$nl in *"${nl}reload${nl}enable$nl"*) late=--no-reload ;; esac
 exes=$nl cause=''
 for r do
   case $r in
-  reload) [ -n "$late" ] || ! behind || out=$(ctl daemon-reload) || cause="daemon-reload: $out" ;;
+  reload) [ -n "$late" ] || out=$(ctl daemon-reload) || cause="daemon-reload: $out" ;;
   enable)
     [ -n "$cause" ] || out=$(ctl enable $late -- "$unit") || cause="cannot enable it: $out"
-    [ -n "$cause" ] || [ -z "$late" ] || ! behind || out=$(ctl daemon-reload) || cause="daemon-reload: $out"
+    [ -n "$cause" ] || [ -z "$late" ] || out=$(ctl daemon-reload) || cause="daemon-reload: $out"
     ;;
   disable)
     if [ -z "$cause" ] && ! out=$(ctl disable -- "$unit"); then
