@@ -10,12 +10,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/klauspost/pgzip"
+	"github.com/klauspost/compress/gzip"
 )
 
 const (
@@ -23,8 +22,6 @@ const (
 	// have changed again within the same tick of the file system's clock, so the
 	// note is not believed. The coarsest clocks in use tick every two seconds.
 	racyWindow = 2 * time.Second
-	// mostCores compress a file together: each holds some megabytes of it.
-	mostCores = 8
 	// staleAfter is how long a compressed copy that nobody used is kept.
 	staleAfter = 30 * 24 * time.Hour
 )
@@ -173,13 +170,9 @@ func (b *fileBlob) compress(name string) error {
 	defer f.Close()
 	err = publish(name, func(w io.Writer) error {
 		h := sha256.New()
-		// The link to a host is rarely slower than a better compression is, and every host
-		// waits for this one: so with all cores.
-		z, err := pgzip.NewWriterLevel(w, pgzip.BestSpeed)
+		// The link to a host is rarely slower than a better compression is.
+		z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
 		if err != nil {
-			return err
-		}
-		if err := z.SetConcurrency(1<<20, min(runtime.GOMAXPROCS(0), mostCores)); err != nil {
 			return err
 		}
 		if _, err := io.Copy(io.MultiWriter(z, h), f); err != nil {
