@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 )
@@ -16,6 +17,11 @@ import (
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == etcdctlArgument {
 		runEtcdctl(os.Args[2:]) // does not return, and keeps its own ways with signals
+	}
+	if os.Getenv("GOGC") == "" {
+		// A run lives for seconds and holds little at a time: a plan of hundreds of hosts takes a
+		// fifteenth less with a fifth more memory.
+		debug.SetGCPercent(200)
 	}
 	os.Exit(run(context.Background(), realProcess()))
 }

@@ -101,7 +101,7 @@ func (s Store) Look(now time.Time) (State, error) {
 		st.Problem = s.lacking(err).Error()
 		return st, nil
 	}
-	st.Bundle, st.Certificate = text, describe(ca, ca)
+	st.Bundle, st.Certificate = text, describe(ca, nil) // who signed the CA matters to nobody here
 	if !haveKey {
 		st.Problem = fmt.Sprintf("the CA certificate %s is there but its key %s is not: put the key back from where you keep it, or move the certificate away to have a new CA (every certificate is then issued anew)", s.certPath(), keyPath)
 		return st, nil

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"io"
 
 	"github.com/klauspost/compress/gzip"
@@ -32,20 +31,6 @@ func (b *bytesBlob) Compressed() (io.ReadCloser, int64, error) {
 	return io.NopCloser(bytes.NewReader(b.packed)), int64(len(b.packed)), nil
 }
 
-func (b *bytesBlob) Stored() (io.ReadCloser, int64, error) {
-	return stored(io.NopCloser(bytes.NewReader(b.content))), b.Size(), nil
-}
-
-// stored wraps what r gives into gzip's frame as it is. Closing it closes r, soon after.
-func stored(r io.ReadCloser) io.ReadCloser {
-	out, in := io.Pipe()
-	go func() {
-		z, err := gzip.NewWriterLevel(in, gzip.NoCompression)
-		if err == nil {
-			_, err = io.Copy(z, r)
-			err = errors.Join(err, z.Close())
-		}
-		in.CloseWithError(errors.Join(err, r.Close()))
-	}()
-	return out
+func (b *bytesBlob) Open() (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(b.content)), nil
 }

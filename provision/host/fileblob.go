@@ -132,13 +132,13 @@ func (b *fileBlob) Compressed() (io.ReadCloser, int64, error) {
 	return f, size, nil
 }
 
-// Stored opens the file itself. That it is still what its digest says is found out by who gets it.
-func (b *fileBlob) Stored() (io.ReadCloser, int64, error) {
+// Open opens the file itself. That it is still what its digest says is found out by who gets it.
+func (b *fileBlob) Open() (io.ReadCloser, error) {
 	f, err := os.Open(b.path)
 	if err != nil {
-		return nil, 0, fmt.Errorf("cannot read the file: %w", err)
+		return nil, fmt.Errorf("cannot read the file: %w", err)
 	}
-	return stored(f), b.Bytes, nil
+	return f, nil
 }
 
 func openSized(name string) (*os.File, int64, error) {

@@ -35,11 +35,6 @@ func unpack(t *testing.T, b Blob) []byte {
 	if err != nil || int64(len(packed)) != size {
 		t.Fatalf("%d bytes, said to be %d, %v", len(packed), size, err)
 	}
-	return gunzip(t, packed)
-}
-
-func gunzip(t *testing.T, packed []byte) []byte {
-	t.Helper()
 	z, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
 		t.Fatal(err)
@@ -72,20 +67,12 @@ func TestBlobs(t *testing.T) {
 					t.Errorf("%s: another content came out", name)
 				}
 			}
-			r, size, err := b.Stored()
+			r, err := b.Open()
 			if err != nil {
 				t.Fatal(err)
 			}
-			frame, err := io.ReadAll(r)
-			if more := len(frame) - len(content); err != nil || size != b.Size() || more < 0 || more > 64+len(content)/5000 {
-				t.Errorf("%s: as it is %d bytes in a frame of %d, %v", name, size, len(frame), err)
-			}
-			if r.Close() != nil || !bytes.Equal(gunzip(t, frame), content) {
-				t.Errorf("%s: another content came out of its frame", name)
-			}
-			// Who leaves early keeps nobody writing, and finds out no later.
-			if r, _, err = b.Stored(); err != nil || r.Close() != nil {
-				t.Errorf("%s: %v", name, err)
+			if plain, err := io.ReadAll(r); err != nil || !bytes.Equal(plain, content) || r.Close() != nil {
+				t.Errorf("%s: as it is it is something else (%v)", name, err)
 			}
 		}
 	}

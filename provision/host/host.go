@@ -226,10 +226,9 @@ type Blob interface {
 	Size() int64    // uncompressed
 	// Compressed opens the content as a gzip stream and tells the stream's size.
 	Compressed() (r io.ReadCloser, size int64, err error)
-	// Stored opens it as a gzip stream that compresses nothing, for a host to which the bytes that
-	// would be saved take less time than packing and unpacking them. The stream is longer
-	// than the content, which is size, by a few bytes in each 64 KiB.
-	Stored() (r io.ReadCloser, size int64, err error)
+	// Open opens it as it is, for a host to which the bytes that would be saved take less time
+	// than packing and unpacking them.
+	Open() (io.ReadCloser, error)
 }
 
 // ServiceRequest is done in the order of the fields.

@@ -346,9 +346,9 @@ func (b stuckBlob) Compressed() (io.ReadCloser, int64, error) {
 	return b.stuck(r, n), n, err
 }
 
-func (b stuckBlob) Stored() (io.ReadCloser, int64, error) {
-	r, n, err := b.Blob.Stored()
-	return b.stuck(r, n), n, err
+func (b stuckBlob) Open() (io.ReadCloser, error) {
+	r, err := b.Blob.Open()
+	return b.stuck(r, b.Size()), err
 }
 
 func (b stuckBlob) stuck(r io.ReadCloser, n int64) io.ReadCloser {

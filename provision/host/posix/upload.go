@@ -81,7 +81,7 @@ func (h *Host) upload(ctx context.Context, u host.Upload) (host.Change, error) {
 	if err := p.arrived(ctx); err != nil {
 		return host.Change{}, err
 	}
-	body, err = h.script(ctx, "upload", uploadFinishScript, []string{u.Path, digest, mode, owner, p.path, owners})
+	body, err = h.script(ctx, "upload", uploadFinishScript, []string{u.Path, digest, mode, owner, p.path, p.form(), owners})
 	if err != nil {
 		return host.Change{}, err
 	}
@@ -114,12 +114,21 @@ func (h *Host) parcel(u host.Upload) *parcel {
 
 func (p *parcel) open() (stream io.ReadCloser, size int64, err error) {
 	if p.near {
-		return p.u.Blob.Stored()
+		stream, err = p.u.Blob.Open()
+		return stream, p.u.Blob.Size(), err
 	}
 	return p.u.Blob.Compressed()
 }
 
-// size is about how many bytes travel.
+// form is the stream's, for the host.
+func (p *parcel) form() string {
+	if p.near {
+		return "plain"
+	}
+	return "gzip"
+}
+
+// size is how many bytes travel.
 func (p *parcel) size() (int64, error) {
 	stream, size, err := p.open()
 	if err != nil {
@@ -136,7 +145,7 @@ func (p *parcel) stage(ctx context.Context) error {
 	defer stream.Close()
 	counted := &counter{ctx: ctx, r: stream}
 	if p.u.Progress != nil {
-		counted.report = func(sent int64) { p.u.Progress(min(sent, size), size) }
+		counted.report = func(sent int64) { p.u.Progress(sent, size) }
 	}
 	return p.h.t.Stage(ctx, p.path, counted)
 }

@@ -1,9 +1,10 @@
 # After an upload was staged: unpack beside the target, check, put in place.
-# Request lines: PATH, DIGEST, MODE, OWNER, staged file, owners (yes or no), end.
+# Request lines: PATH, DIGEST, MODE, OWNER, staged file, its form
+# (gzip or plain), owners (yes or no), end.
 set -- $(cat)
 whole "$@"
 set -C # the temporary file must be new
-path=$1 digest=$2 fmode=$3 owner=$4 staged=$5 owners=$6
+path=$1 digest=$2 fmode=$3 owner=$4 staged=$5 form=$6 owners=$7
 dir=${path%/*}
 temp=''
 clean() {
@@ -19,7 +20,8 @@ set +f
 for old in "$dir/.${path##*/}.quorate-"*; do [ ! -e "$old" ] || rm -f "$old"; done
 set -f
 temp=$dir/.${path##*/}.quorate-$$
-if ! out=$( (gzip -dc <"$staged" >"$temp") 2>&1); then
+unpack() { if [ "$form" = gzip ]; then gzip -dc; else cat; fi; }
+if ! out=$( (unpack <"$staged" >"$temp") 2>&1); then
   rm -f "$temp"
   free_bytes "$dir"
   die "cannot unpack beside $path ($free bytes free there): $out"
