@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -349,6 +350,20 @@ func (r *reality) disk(m string) string {
 	return h.Files[l.KVServer].Digest + kvserver.ConfigDigest(h.Files[l.EtcdYAML].Content, h.Files[l.UnitFile].Content)
 }
 
+// handOver gives leadership from a member to another, as etcd does it and refuses it.
+func (r *reality) handOver(from string, to uint64) error {
+	if r.leader != from {
+		return errors.New("etcdserver: not leader")
+	}
+	for _, v := range r.voters {
+		if v.ID == to && r.serves(v.Name) {
+			r.leader = v.Name
+			return nil
+		}
+	}
+	return errors.New("etcdserver: bad leader transferee")
+}
+
 // away stops a member on purpose. In a roll every voter has to serve before;
 // leadership is handed over.
 func (r *reality) away(m string, roll bool) bool {
@@ -363,11 +378,9 @@ func (r *reality) away(m string, roll bool) bool {
 			}
 		}
 	}
-	if r.leader == m {
-		for _, o := range r.spec.Members {
-			if o.Name != m && r.serves(o.Name) {
-				r.leader = o.Name
-			}
+	for _, v := range slices.Backward(r.voters) {
+		if v.Name != m && r.leader == m {
+			_ = r.handOver(m, v.ID) // to who is down it does not go
 		}
 	}
 	r.stop(m)
