@@ -35,26 +35,12 @@ func (t *transport) lock(ctx context.Context, r host.LockRequest) (func() error,
 	if err != nil {
 		return nil, err
 	}
-	deadline := t.c.Now().Add(r.Wait)
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if free, err := t.claim(ctx, f, r.Wait); err != nil || !free {
+		defer f.Close()
 		if err == nil {
-			break
+			err = &host.LockedError{Host: t.c.Name, Holder: readHolder(f)}
 		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-			f.Close()
-			return nil, err
-		}
-		if !t.c.Now().Before(deadline) {
-			defer f.Close()
-			return nil, &host.LockedError{Host: t.c.Name, Holder: readHolder(f)}
-		}
-		select {
-		case <-ctx.Done():
-			f.Close()
-			return nil, ctx.Err()
-		case <-time.After(lockPoll):
-		}
+		return nil, err
 	}
 	line, err := json.Marshal(r.Holder)
 	if err == nil {
@@ -107,17 +93,28 @@ func (t *transport) quiet(ctx context.Context, path string) error {
 		return err
 	}
 	defer f.Close()
-	for deadline := t.c.Now().Add(quietWait); ; {
+	free, err := t.claim(ctx, f, quietWait)
+	if err == nil && !free {
+		err = errors.New("what an earlier run began there is still under way; run again in a moment")
+	}
+	return err
+}
+
+// claim takes a file's lock; free says whether it could be had within wait.
+func (t *transport) claim(ctx context.Context, f *os.File, wait time.Duration) (free bool, err error) {
+	for deadline := t.c.Now().Add(wait); ; {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil || !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-			return err
-		}
-		if !t.c.Now().Before(deadline) {
-			return errors.New("what an earlier run began there is still under way; run again in a moment")
+		switch {
+		case err == nil:
+			return true, nil
+		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR):
+			return false, err
+		case !t.c.Now().Before(deadline):
+			return false, nil
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return false, ctx.Err()
 		case <-time.After(lockPoll):
 		}
 	}
