@@ -13,8 +13,9 @@ import (
 // impatient finds out soon that a host has lost its power.
 const impatient = "connection {\n connect_timeout = \"5s\"\n keep_alive = \"4s\"\n}\n"
 
-// outageWait is longer than hosts are without power here, all of a run and their boot on a busy machine.
-const outageWait = 5 * time.Minute
+// outageWait is longer than hosts are without power here: all of a run, which waits five minutes for a
+// quorum where two of three have none, and their boot on a busy machine.
+const outageWait = 10 * time.Minute
 
 // cuts are the moments of a run, in host calls, at which power is cut: all of
 // them in a soak, else a few that lie in different kinds of steps.
