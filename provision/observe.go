@@ -90,9 +90,11 @@ func (s *Session) Observe(ctx context.Context) (*plan.Observed, error) {
 		return nil, context.Cause(ctx)
 	}
 	// Only now is it known what the hosts call themselves, and what is signed already.
-	if requests := plan.Requests(s.cluster, o, s.world.Clock()); o.CA.Exists && len(requests) > 0 {
-		if err := s.world.Authority.Try(requests); err != nil {
-			o.CA.Exists, o.CA.Problem = false, err.Error()
+	if o.CA.Exists {
+		if requests := plan.Requests(s.cluster, o, s.world.Clock()); len(requests) > 0 {
+			if err := s.world.Authority.Try(requests); err != nil {
+				o.CA.Exists, o.CA.Problem = false, err.Error()
+			}
 		}
 	}
 	if err := s.follow(ctx, o); err != nil {

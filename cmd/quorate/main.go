@@ -20,7 +20,7 @@ func main() {
 	}
 	if os.Getenv("GOGC") == "" {
 		// A run lives for seconds and holds little at a time: a plan of hundreds of hosts takes a
-		// fifteenth less with a fifth more memory.
+		// tenth less with a fifth more memory.
 		debug.SetGCPercent(200)
 	}
 	os.Exit(run(context.Background(), realProcess()))

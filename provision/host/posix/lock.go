@@ -19,6 +19,9 @@ import (
 // heartbeat is how often the lock's script hears of us; it gives up after 45 s of silence.
 const heartbeat = 10 * time.Second
 
+// lockLimit bounds what the script may say of a lock: a line of the holder's.
+const lockLimit = 64 << 10
+
 // releaseWait bounds how long Unlock waits for the script to be gone; the end
 // of its standard input ends it at once on any live connection.
 const releaseWait = 5 * time.Second
@@ -102,14 +105,18 @@ func (h *Host) lock(ctx context.Context, r host.LockRequest) (*lock, error) {
 	}()
 
 	first := make(chan []byte, 1)
+	limit := int64(lockLimit)
+	if look != nil {
+		limit += answerLimit
+	}
 	go func() {
-		in := bufio.NewReader(outR)
+		in := bufio.NewReader(io.LimitReader(outR, limit))
 		lines := until(in, "end")
 		if look != nil && bytes.HasPrefix(lines, []byte("locked\n")) {
 			look.answer = until(in, look.last)
 		}
 		first <- lines
-		_, _ = io.Copy(io.Discard, in)
+		_, _ = io.Copy(io.Discard, outR)
 	}()
 	var lines []byte
 	select {
@@ -156,14 +163,13 @@ type locking struct {
 // until reads lines up to one that is last, or to the end.
 func until(in *bufio.Reader, last string) []byte {
 	var lines []byte
-	for len(lines) < answerLimit {
+	for {
 		line, err := in.ReadBytes('\n')
 		if err != nil || string(line) == last+"\n" {
-			break
+			return lines
 		}
 		lines = append(lines, line...)
 	}
-	return lines
 }
 
 // parseHolder reads the line in a lock file; what is no such line gives a zero Holder.

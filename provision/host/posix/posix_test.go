@@ -3,6 +3,7 @@ package posix
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -427,4 +428,71 @@ func TestScriptsFitSSH(t *testing.T) {
 			t.Errorf("%s travels with its comments", name)
 		}
 	}
+}
+
+// endless says something for ever.
+type endless struct {
+	canned
+	first string
+}
+
+func (e *endless) Exec(ctx context.Context, _ []string, _ io.Reader, stdout, _ io.Writer) (int, error) {
+	_, err := io.WriteString(stdout, e.first)
+	for x := bytes.Repeat([]byte("x"), 1<<20); err == nil && ctx.Err() == nil; {
+		_, err = stdout.Write(x)
+	}
+	return -1, errors.Join(ctx.Err(), err)
+}
+
+// TestLockOnAHostThatNeverStopsTalking: what it says of the lock, and of the look with it, is bounded.
+func TestLockOnAHostThatNeverStopsTalking(t *testing.T) {
+	t.Parallel()
+	r := host.LockRequest{Path: "/lock"}
+	if _, err := New(&endless{}, options("/")).Lock(t.Context(), r); err == nil {
+		t.Error("it is locked, it is said in no words")
+	}
+	r.Look, r.Found = &host.Query{}, func(*host.Look) { t.Error("it was seen, it is said in no words") }
+	h := New(&endless{first: "locked\nend\n"}, options("/"))
+	unlock, err := h.Lock(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.mu.Lock()
+	lost := h.lost
+	h.mu.Unlock()
+	if lost != nil {
+		t.Errorf("the lock that it gave was lost: %v", lost)
+	}
+	go func() { _ = unlock() }()
+	_ = h.Close()
+}
+
+// TestWhatIsLeftInTheStageDir: an upload removes what a killed one staged hours ago, a file or, of earlier versions, a folder, and nothing else.
+func TestWhatIsLeftInTheStageDir(t *testing.T) {
+	each(t, func(t *testing.T, s shell, root string) {
+		staged, old := ".quorate-"+rand.Text(), time.Now().Add(-3*time.Hour)
+		for _, name := range []string{staged, ".quorate-notes", "f", ".quorate-" + rand.Text() + "x"} {
+			if err := os.WriteFile(filepath.Join(root, name), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chtimes(filepath.Join(root, name), old, old); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fresh, folder := ".quorate-"+rand.Text(), ".quorate-"+rand.Text()
+		if err := errors.Join(os.WriteFile(filepath.Join(root, fresh), nil, 0o600), os.Mkdir(filepath.Join(root, folder), 0o700), os.Chtimes(filepath.Join(root, folder), old, old)); err != nil {
+			t.Fatal(err)
+		}
+		h := New(&s, options(root))
+		if _, err := h.Upload(t.Context(), host.Upload{Path: root + "/bin/f", Mode: 0o755, Blob: host.BytesBlob([]byte("b"))}); err != nil {
+			t.Fatal(err)
+		}
+		left, err := os.ReadDir(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.ContainsFunc(left, func(e os.DirEntry) bool { return e.Name() == staged }) || slices.ContainsFunc(left, func(e os.DirEntry) bool { return e.Name() == folder }) || len(left) != 5 {
+			t.Errorf("left: %v", left)
+		}
+	})
 }

@@ -47,9 +47,9 @@ devices=$(stat_l "$device" "$target_near" "$where")
 if [ "${devices%%$nl*}" = "${devices#*$nl}" ] && [ "$free" -lt $((need + need_stage)) ]; then
   die "no space left for $path: its file system has $free bytes free, $((need + need_stage)) are needed"
 fi
-# What a killed run staged stays behind; nothing takes two hours.
+# What a killed run staged stays behind (of earlier versions a folder); nothing takes two hours.
 if [ -d "$where" ]; then
-  find "$where" -maxdepth 1 -name '.quorate-*' -mmin +120 -exec rm -rf {} + 2>/dev/null
+  find "$where" -maxdepth 1 \( -name '.quorate-??????????????????????????' -type f -o -name '.quorate-*' -type d \) -mmin +120 -exec rm -rf {} + 2>/dev/null
 else
   out=$(mkdir -p "$where" 2>&1) || die "$out"
 fi
