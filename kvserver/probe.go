@@ -25,3 +25,22 @@ type PeerProbeAnswer struct {
 	// Unreached are the peers that could not be reached, by name, and why.
 	Unreached map[string]string `json:"unreached,omitempty"`
 }
+
+// Handshakes asks a host to shake hands with its peers anew, with the certificate that its own member
+// shows them: `kvserver handshakes` reads one as JSON on its standard input.
+type Handshakes struct {
+	CA   string `json:"ca"` // paths on the host
+	Cert string `json:"cert"`
+	Key  string `json:"key"`
+	// CommonName that both ends have to show.
+	CommonName string      `json:"common_name"`
+	Peers      []ProbePeer `json:"peers"`
+	// TimeoutMS bounds all of it, milliseconds.
+	TimeoutMS int64 `json:"timeout_ms"`
+}
+
+// HandshakesAnswer is what `kvserver handshakes` writes, as JSON.
+type HandshakesAnswer struct {
+	// Failed are the peers with which it did not work, by name, and why.
+	Failed map[string]string `json:"failed,omitempty"`
+}

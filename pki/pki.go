@@ -17,6 +17,9 @@ const (
 	Client Profile = "client"
 )
 
+// MaxRequest bounds a signing request (PEM) in bytes: one for an RSA key of 4096 bits has less than two thousand.
+const MaxRequest = 16 << 10
+
 // Request is what the operator's side wants signed for one key. The subject
 // and names in a host's CSR are ignored; only its public key is taken.
 type Request struct {

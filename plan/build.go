@@ -62,6 +62,7 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 	}
 	b.versions()
 	b.alarms()
+	b.peersNote()
 	if !b.plan.Blocked() {
 		b.servable()
 		b.rollable()
@@ -76,6 +77,7 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 		b.fetch()
 		b.clients()
 		b.reach()
+		b.peers()
 		b.start()
 		b.restarts()
 		b.canary()
@@ -98,6 +100,8 @@ type builder struct {
 	census  Census
 	// formed: the cluster has served; lost data is lost.
 	formed bool
+	// byName: members refuse peers whose certificate is not a peer's.
+	byName bool
 	// now is the membership as it will be after the exclusive steps added so far.
 	now Membership
 	err error // of a rule that planned what may not be: a defect
@@ -204,6 +208,7 @@ func (b *builder) finish() (*Plan, error) {
 }
 
 func (b *builder) desireAll() error {
+	b.byName = b.peersByName()
 	for _, m := range b.seen() {
 		var err error
 		if m.want, err = b.desire(m); err != nil {

@@ -44,7 +44,7 @@ func (b *builder) desire(m *member) (*desired, error) {
 		ClientPort: m.ClientPort, PeerPort: m.PeerPort, MetricsPort: m.MetricsPort,
 		DataDir: l.Data, WALDir: l.WALFiles, Version: b.serving(m).Version,
 		ServerCert: l.Cert("server"), ServerKey: l.Key("server"),
-		PeerCert: l.Cert("peer"), PeerKey: l.Key("peer"), TrustedCA: l.CA,
+		PeerCert: l.Cert("peer"), PeerKey: l.Key("peer"), PeerName: b.peerName(m), TrustedCA: l.CA,
 		QuotaBackendBytes: s.QuotaBackendBytes, AutoCompactionMode: s.AutoCompactionMode,
 		AutoCompactionRetention: s.AutoCompactionRetention, SnapshotCount: s.SnapshotCount,
 		MaxRequestBytes: s.MaxRequestBytes, HeartbeatInterval: s.HeartbeatInterval,

@@ -23,7 +23,7 @@ func TestRequests(t *testing.T) {
 	}
 	ca := pki.Certificate{Fingerprint: "ca", NotAfter: now.Add(3650 * day)}
 	l := plan.LayoutOf(c, c.Members[0])
-	names := []string{"127.0.0.1", "::1", "localhost", "198.18.0.11", "node7"}
+	names := []string{"127.0.0.1", "::1", "localhost", "198.18.0.11", "etcd1"}
 	// full is a world in which the CA has signed all.
 	full := func() *plan.Observed {
 		signed := func(p pki.Profile, name string, sans ...string) pki.Certificate {
@@ -35,8 +35,8 @@ func TestRequests(t *testing.T) {
 			Clients: map[string]plan.ClientFiles{"app": {Cert: &app}},
 			Hosts: map[string]*plan.Host{"etcd1": {Facts: node.Facts{Hostname: "node7"}, Certificates: map[string]pki.Certificate{
 				l.Cert("server"): signed(pki.Server, "etcd1", names...),
-				l.Cert("peer"):   signed(pki.Peer, "etcd1", names...),
-				l.Cert("client"): signed(pki.Client, "etcd1"),
+				l.Cert("peer"):   signed(pki.Peer, node.PeerName, names...),
+				l.Cert("client"): signed(pki.Client, node.OperatorName),
 			}}},
 		}
 	}
@@ -44,10 +44,18 @@ func TestRequests(t *testing.T) {
 		change func(*plan.Observed)
 		want   int
 	}{
-		"all signed":             {func(*plan.Observed) {}, 0},
-		"nothing there":          {func(o *plan.Observed) { o.Hosts, o.Clients = nil, nil }, 4},
-		"no answer from a host":  {func(o *plan.Observed) { o.Hosts["etcd1"] = &plan.Host{Problem: "no route"} }, 3},
-		"another name":           {func(o *plan.Observed) { o.Hosts["etcd1"].Hostname = "node8" }, 2},
+		"all signed":            {func(*plan.Observed) {}, 0},
+		"nothing there":         {func(o *plan.Observed) { o.Hosts, o.Clients = nil, nil }, 4},
+		"no answer from a host": {func(o *plan.Observed) { o.Hosts["etcd1"] = &plan.Host{Problem: "no route"} }, 3},
+		"its host calls itself": {func(o *plan.Observed) { o.Hosts["etcd1"].Hostname = "*.corp.example" }, 0},
+		"a peer by its own name": {func(o *plan.Observed) {
+			for path, c := range o.Hosts["etcd1"].Certificates {
+				if path == l.Cert("peer") {
+					c.Subject = "etcd1"
+					o.Hosts["etcd1"].Certificates[path] = c
+				}
+			}
+		}, 1},
 		"another CA":             {func(o *plan.Observed) { o.CA.Cert.Fingerprint = "new" }, 4},
 		"a client's is missing":  {func(o *plan.Observed) { delete(o.Clients, "app") }, 1},
 		"one about to expire":    {func(o *plan.Observed) { o.Clients["app"].Cert.NotAfter = now.Add(day) }, 1},

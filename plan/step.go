@@ -129,6 +129,7 @@ var kinds = map[Kind]func() Action{
 	KindCertificate: func() Action { return new(Certificates) },
 	KindEncrypt:     func() Action { return new(EncryptCA) },
 	KindFetch:       func() Action { return new(Fetch) },
+	KindPeers:       func() Action { return new(Peers) },
 	KindReach:       func() Action { return new(Reach) },
 	KindAside:       func() Action { return new(Aside) },
 	KindStart:       func() Action { return new(Start) },

@@ -147,28 +147,25 @@ func (b *builder) mismatch(have pki.Certificate, want Certificate) []string {
 func (b *builder) memberCertificates(m *member) []Certificate {
 	l, t := m.layout, b.spec.TLS
 	var out []Certificate
-	for _, r := range memberRequests(m.Member, t, m.host.Hostname) {
+	for _, r := range memberRequests(m.Member, t) {
 		p := string(r.Profile)
 		out = append(out, Certificate{Path: l.Cert(p), Key: l.Key(p), Algorithm: t.KeyAlgorithm, Request: r})
 	}
 	return out
 }
 
-func memberRequests(m *spec.Member, t spec.TLS, hostname string) []pki.Request {
-	names := slices.Concat([]string{"127.0.0.1", "::1", "localhost", m.Address, hostname}, t.ExtraSANs, m.ExtraSANs)
-	var out []pki.Request
-	for _, p := range []pki.Profile{pki.Server, pki.Peer, pki.Client} {
-		r := pki.Request{Profile: p, CommonName: m.Name, Lifetime: t.LeafLifetime}
-		if p != pki.Client {
-			r.SANs = pki.CanonicalSANs(names)
-		}
-		out = append(out, r)
+// memberRequests are what a member's certificates are to say. The names are those of the spec: what
+// a host says of itself is in none of them.
+func memberRequests(m *spec.Member, t spec.TLS) []pki.Request {
+	names := pki.CanonicalSANs(slices.Concat([]string{"127.0.0.1", "::1", "localhost", m.Name, m.Address}, t.ExtraSANs, m.ExtraSANs))
+	return []pki.Request{
+		{Profile: pki.Server, CommonName: m.Name, SANs: names, Lifetime: t.LeafLifetime},
+		{Profile: pki.Peer, CommonName: node.PeerName, SANs: names, Lifetime: t.LeafLifetime},
+		{Profile: pki.Client, CommonName: node.OperatorName, Lifetime: t.LeafLifetime},
 	}
-	return out
 }
 
-// Requests are what a cluster's CA has yet to sign at a time: for each member with the name
-// that its host was seen to give itself, and for each client of the spec. Where a certificate
+// Requests are what a cluster's CA has yet to sign at a time: for each member, and for each client of the spec. Where a certificate
 // that it has signed is there and serves, nothing is asked of it.
 func Requests(c *spec.Cluster, o *Observed, now time.Time) []pki.Request {
 	var out []pki.Request
@@ -183,7 +180,7 @@ func Requests(c *spec.Cluster, o *Observed, now time.Time) []pki.Request {
 			h = &Host{}
 		}
 		l := LayoutOf(c, m)
-		for _, r := range memberRequests(m, c.TLS, h.Hostname) {
+		for _, r := range memberRequests(m, c.TLS) {
 			have, ok := h.Certificates[l.Cert(string(r.Profile))]
 			add(have, ok, r)
 		}

@@ -325,6 +325,18 @@ func happen(t *testing.T, w *world, words []string) {
 		host().Unit.DropIns = []string{arg(1)}
 	case "addresses":
 		host().Addresses = args[1:]
+	case "unnamed-peers": // made by a version that did not know peers by name, and running with it
+		for _, m := range w.spec.Members {
+			h, l := w.obs.Hosts[m.Name], plan.LayoutOf(w.spec, m)
+			c := h.Certificates[l.Cert("peer")]
+			c.Subject = m.Name
+			h.Certificates[l.Cert("peer")] = c
+			f := h.Files[l.EtcdYAML]
+			f.Content = regexp.MustCompile(`(?m)^ +allowed-cn:.*\n( +- .*\n)?`).ReplaceAll(f.Content, nil)
+			f.Digest = sha(string(f.Content))
+			h.Files[l.EtcdYAML] = f
+			h.Unit.ConfigDigest = kvserver.ConfigDigest(f.Content, h.Files[l.UnitFile].Content)
+		}
 	case "client-gone":
 		w.obs.Clients[arg(0)] = plan.ClientFiles{}
 	case "clock":

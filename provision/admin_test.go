@@ -15,7 +15,7 @@ func TestModelOfMembers(t *testing.T) {
 	must(t, r.apply())
 	s := r.session()
 	defer s.Close()
-	a, err := s.Admin()
+	a, err := s.Admin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

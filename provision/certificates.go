@@ -29,7 +29,7 @@ func (r *run) certificates(ctx context.Context, s plan.Step, a *plan.Certificate
 			return outcome{}, err
 		}
 		for _, c := range a.Issue {
-			pem, _, err := r.session.world.Authority.Sign(csrs[c.Key], c.Request)
+			pem, _, err := r.session.world.Authority.Sign(ctx, csrs[c.Key], c.Algorithm, c.Request)
 			if err != nil {
 				return outcome{}, fmt.Errorf("cannot sign the %s certificate: %w", c.Request.Profile, err)
 			}

@@ -26,7 +26,7 @@ const (
 // goes on. Members that had compacted up to different revisions are asked
 // again, a few times. It writes nothing; the error is that of ctx, or of this side's certificate.
 func (s *Session) Hashes(ctx context.Context, o *plan.Observed) (plan.Hashes, error) {
-	admin, err := s.Admin()
+	admin, err := s.Admin(ctx)
 	if err != nil {
 		return plan.Hashes{}, err
 	}

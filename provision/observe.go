@@ -46,7 +46,7 @@ func (s *Session) Observe(ctx context.Context) (*plan.Observed, error) {
 			return nil, fmt.Errorf("cannot look at the client certificate %q: %w", c.Name, err)
 		}
 	}
-	admin, err := s.Admin()
+	admin, err := s.Admin(ctx)
 	if err != nil {
 		return nil, err
 	}

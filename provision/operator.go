@@ -16,8 +16,8 @@ func (r *run) createCA(_ context.Context, _ plan.Step, a *plan.CreateCA) (outcom
 	return outcome{changed: true}, r.session.world.Authority.Create(a)
 }
 
-func (r *run) issueClient(_ context.Context, _ plan.Step, a *plan.IssueClient) (outcome, error) {
-	return outcome{changed: true}, r.session.world.Authority.IssueClient(a)
+func (r *run) issueClient(ctx context.Context, _ plan.Step, a *plan.IssueClient) (outcome, error) {
+	return outcome{changed: true}, r.session.world.Authority.IssueClient(ctx, a)
 }
 
 func (r *run) forget(_ context.Context, _ plan.Step, a *plan.Forget) (outcome, error) {

@@ -59,7 +59,7 @@ func (r *run) recall(ctx context.Context, name string) (kvserver.Status, bool) {
 	if ok {
 		return s, true
 	}
-	admin, err := r.session.Admin()
+	admin, err := r.session.Admin(ctx)
 	if err != nil {
 		return s, false
 	}

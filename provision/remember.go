@@ -11,7 +11,7 @@ import (
 
 // remember writes down what a quorum lists now.
 func (r *run) remember(ctx context.Context, _ plan.Step, a *plan.Remember) (outcome, error) {
-	admin, err := r.session.Admin()
+	admin, err := r.session.Admin(ctx)
 	if err != nil {
 		return outcome{}, err
 	}

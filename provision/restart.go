@@ -20,7 +20,7 @@ func (r *run) restart(ctx context.Context, s plan.Step, a *plan.Restart) (outcom
 	if err != nil {
 		return outcome{}, err
 	}
-	admin, err := r.session.Admin()
+	admin, err := r.session.Admin(ctx)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -39,7 +39,7 @@ func (r *run) restart(ctx context.Context, s plan.Step, a *plan.Restart) (outcom
 		return outcome{}, err
 	}
 	r.session.relocate(s.Member, "") // it serves where its configuration, which is the spec's now, says
-	if admin, err = r.session.Admin(); err != nil {
+	if admin, err = r.session.Admin(ctx); err != nil {
 		return outcome{}, err
 	}
 	var applied uint64

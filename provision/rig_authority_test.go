@@ -1,6 +1,7 @@
 package provision_test
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"quorate/pki"
 	"quorate/plan"
@@ -61,13 +63,13 @@ func (a *authority) sign(r pki.Request, algorithm string) pki.Certificate {
 		NotBefore: now.Add(-pki.Backdate), NotAfter: now.Add(r.Lifetime), Fingerprint: fmt.Sprintf("cert-%d", a.serial), Issuer: a.ca.Fingerprint}
 }
 
-func (a *authority) Sign(csr []byte, r pki.Request) ([]byte, pki.Certificate, error) {
+func (a *authority) Sign(_ context.Context, csr []byte, algorithm string, r pki.Request) ([]byte, pki.Certificate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !strings.HasPrefix(string(csr), "csr for ") {
 		return nil, pki.Certificate{}, errors.New("that is no request")
 	}
-	c := a.sign(r, "ecdsa-p256")
+	c := a.sign(r, algorithm)
 	return encode(c), c, nil
 }
 
@@ -75,7 +77,7 @@ func (a *authority) Parse(pem []byte, _ plan.CA) (c pki.Certificate, err error) 
 	return c, json.Unmarshal(pem, &c)
 }
 
-func (a *authority) Operator() (*tls.Config, error) {
+func (a *authority) Operator(context.Context, time.Duration) (*tls.Config, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.ca == nil || a.locked {
@@ -112,7 +114,7 @@ func (a *authority) LookClient(c *spec.Client) (plan.ClientFiles, error) {
 	return plan.ClientFiles{Cert: &cert, Key: true, Bundle: cert.Issuer}, nil
 }
 
-func (a *authority) IssueClient(i *plan.IssueClient) error {
+func (a *authority) IssueClient(_ context.Context, i *plan.IssueClient) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.clients == nil {

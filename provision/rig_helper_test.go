@@ -5,9 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 
 	"quorate/kvserver"
+	"quorate/pki"
 	"quorate/provision/host"
 	"quorate/provision/host/hosttest"
 )
@@ -22,6 +25,9 @@ func keys(_ context.Context, m *hosttest.Machine, c host.Command) (host.Result, 
 	}
 	if len(c.Argv) == 2 && c.Argv[1] == "probe" {
 		return probes(m, c.Stdin)
+	}
+	if len(c.Argv) == 2 && c.Argv[1] == "handshakes" {
+		return shakes(m, c.Stdin)
 	}
 	if len(c.Argv) == 2 && c.Argv[1] == "certificates" {
 		return installs(m, c.Stdin)
@@ -104,4 +110,22 @@ func installs(m *hosttest.Machine, stdin []byte) (host.Result, error) {
 	}
 	b, err := json.Marshal(out)
 	return host.Result{Stdout: b}, err
+}
+
+// shakes is kvserver handshakes: it sees what this end shows, and no further.
+func shakes(m *hosttest.Machine, stdin []byte) (host.Result, error) {
+	var ask kvserver.Handshakes
+	var shown pki.Certificate
+	err := json.Unmarshal(stdin, &ask)
+	text, readErr := m.ReadFile(ask.Cert)
+	if err = errors.Join(err, readErr); err == nil {
+		err = json.Unmarshal(text, &shown)
+	}
+	if err == nil && shown.Subject != ask.CommonName {
+		err = fmt.Errorf("the peer certificate has the common name %q", shown.Subject)
+	}
+	if err != nil {
+		return host.Result{}, hosttest.Exit(1, err.Error())
+	}
+	return host.Result{Stdout: []byte("{}\n")}, nil
 }

@@ -223,6 +223,7 @@ var executors = map[plan.Kind]executor{
 	plan.KindClient:      of((*run).issueClient),
 	plan.KindEncrypt:     of((*run).encryptCA),
 	plan.KindFetch:       of((*run).fetch),
+	plan.KindPeers:       of((*run).peers),
 	plan.KindReach:       of((*run).reach),
 	plan.KindAside:       of((*run).aside),
 	plan.KindStart:       of((*run).start),

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"quorate/kvserver/node"
 	"quorate/plan"
@@ -91,13 +92,13 @@ func (s *Session) Reader(ctx context.Context, member string) (host.Reader, error
 // the CA's key can be had without asking anybody; each host's own client
 // certificate, used on the host through kvserver relay. The last needs nothing
 // on this side, and costs a process on each host.
-func (s *Session) Admin() (Admin, error) {
+func (s *Session) Admin(ctx context.Context) (Admin, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.admin != nil {
 		return s.admin, nil
 	}
-	t, err := s.credentials()
+	t, err := s.credentials(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -134,13 +135,24 @@ func (s *Session) forgetAdmin() {
 	}
 }
 
+// How long the certificate is valid that members are asked with: who only looks is done in
+// seconds; a run, or a watch through ctl, shows it again whenever it connects anew, for a working day.
+const (
+	lookLifetime = 10 * time.Minute
+	runLifetime  = 8 * time.Hour
+)
+
 // credentials to ask members with; nil is those of their hosts.
-func (s *Session) credentials() (*tls.Config, error) {
+func (s *Session) credentials(ctx context.Context) (*tls.Config, error) {
 	switch {
 	case s.world.Client != "":
 		return s.world.Authority.ClientTLS(s.world.Client)
 	case s.world.Authority.Ready():
-		t, err := s.world.Authority.Operator()
+		lifetime := lookLifetime
+		if len(s.locks) > 0 {
+			lifetime = runLifetime
+		}
+		t, err := s.world.Authority.Operator(ctx, lifetime)
 		if err != nil {
 			return nil, fmt.Errorf("cannot make a client certificate for this run: %w", err)
 		}
@@ -198,13 +210,13 @@ func (s *Session) relocate(member, address string) {
 
 // Operator gives the TLS configuration of the client that was named, see
 // [Session.AskAs]; else of a short-lived client certificate, for which the CA's key is opened.
-func (s *Session) Operator() (*tls.Config, error) {
+func (s *Session) Operator(ctx context.Context) (*tls.Config, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.world.Client != "" {
 		return s.world.Authority.ClientTLS(s.world.Client)
 	}
-	return s.world.Authority.Operator()
+	return s.world.Authority.Operator(ctx, runLifetime)
 }
 
 // Dial opens a connection from a member's host: the tunnel.

@@ -98,7 +98,7 @@ func (r *run) spared(ctx context.Context, a *plan.Start) error {
 	if !ready {
 		return nil
 	}
-	admin, err := r.session.Admin()
+	admin, err := r.session.Admin(ctx)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (r *run) each(ctx context.Context, members []plan.StartMember, f func(conte
 
 // oneCluster asks every member until all agree or the deadline has come.
 func (r *run) oneCluster(ctx context.Context, a *plan.Start) (uint64, error) {
-	admin, err := r.session.Admin()
+	admin, err := r.session.Admin(ctx)
 	if err != nil {
 		return 0, err
 	}

@@ -30,7 +30,7 @@ type verdict struct {
 // the end of a run is what was seen then, not what was planned. No quorum is
 // an error. It costs one round trip, beside that of noting down; nothing is retried.
 func (r *run) verify(ctx context.Context) (out verdict) {
-	admin, err := r.session.Admin()
+	admin, err := r.session.Admin(ctx)
 	if err != nil {
 		out.err = fmt.Errorf("every step is done, and nobody could be asked whether the cluster serves: %w", err)
 		return out

@@ -39,7 +39,7 @@ func (s *Session) follow(ctx context.Context, o *plan.Observed) error {
 	if len(again) == 0 {
 		return nil
 	}
-	admin, err := s.Admin()
+	admin, err := s.Admin(ctx)
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (s *Session) askStrangers(ctx context.Context, o *plan.Observed) {
 		return
 	}
 	s.mu.Lock()
-	t, err := s.credentials()
+	t, err := s.credentials(ctx)
 	s.mu.Unlock()
 	if err != nil || t == nil {
 		return // a host lends its certificate for its own member only: they stay not asked

@@ -81,12 +81,13 @@ type Authority interface {
 	Create(a *plan.CreateCA) error
 	// Encrypt encrypts a plain CA key where the spec wants that, and says whether it had to.
 	Encrypt() (changed bool, err error)
-	// Sign signs the public key of a CSR as asked. Opens the key, once.
-	Sign(csr []byte, r pki.Request) (pem []byte, c pki.Certificate, err error)
+	// Sign signs the public key of a CSR as asked, if it is of that algorithm. Opens the key, once.
+	Sign(ctx context.Context, csr []byte, algorithm string, r pki.Request) (pem []byte, c pki.Certificate, err error)
 	// Parse says what a certificate says; its Issuer is set if ca, which Look gave, signed it.
 	Parse(pem []byte, ca plan.CA) (pki.Certificate, error)
-	// Operator gives a TLS configuration with a fresh short-lived client certificate. Opens the key, once.
-	Operator() (*tls.Config, error)
+	// Operator gives a TLS configuration with a fresh client certificate of that lifetime, whose key is
+	// in memory only. Opens the CA's key, once.
+	Operator(ctx context.Context, lifetime time.Duration) (*tls.Config, error)
 	// Ready reports whether Operator would neither ask anybody nor decrypt anything: the key lies
 	// there plain, or has been opened already.
 	Ready() bool
@@ -94,7 +95,7 @@ type Authority interface {
 	ClientTLS(name string) (*tls.Config, error)
 	// LookClient and IssueClient are about the client certificates on this side.
 	LookClient(c *spec.Client) (plan.ClientFiles, error)
-	IssueClient(a *plan.IssueClient) error
+	IssueClient(ctx context.Context, a *plan.IssueClient) error
 	// Recorded is what an earlier run noted down of the cluster; nil: nothing. Remember
 	// notes it down, and says whether that changed anything.
 	Recorded() (*plan.Recorded, error)

@@ -1,6 +1,7 @@
 package templates
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -36,6 +37,9 @@ type ConfigParams struct {
 	ServerCert, ServerKey string
 	PeerCert, PeerKey     string
 	TrustedCA             string
+	// PeerName is the common name without which a certificate is no peer's, in whatever CA it is signed by;
+	// empty: every certificate of TrustedCA is one. See [TakesPeerName].
+	PeerName string
 	// TLSMinVersion is "TLS1.2" (the default) or "TLS1.3".
 	TLSMinVersion string
 
@@ -85,6 +89,11 @@ func Config(p ConfigParams) ([]byte, error) {
 		"strict-reconfig-check":       true,
 		"pre-vote":                    true,  // off by default in 3.4
 		"logger":                      "zap", // capnslog by default in 3.4
+	}
+	if p.PeerName != "" {
+		peer := security(p.PeerCert, p.PeerKey)
+		peer["allowed-cn"] = []string{p.PeerName}
+		s["peer-transport-security"] = peer
 	}
 	set := func(key, v string) {
 		if v != "" {
@@ -163,6 +172,9 @@ func (p ConfigParams) check() error {
 	if p.MetricsPort < 0 || p.MetricsPort > 65535 {
 		refuse("metrics port %d is not a port", p.MetricsPort)
 	}
+	if p.PeerName != "" && !TakesPeerName(p.Version) {
+		refuse("etcd %s does not take the name of peers from its configuration file", p.Version)
+	}
 	minor := etcdoption.Builtin
 	if p.Version != "" {
 		_, minor, _ = release(p.Version)
@@ -195,6 +207,16 @@ func listen(p ConfigParams, what string) string {
 	}
 	return strings.Join(urls, ",")
 }
+
+// TakesPeerName reports whether an etcd of that version reads allowed-cn from its configuration file: a list,
+// since 3.5.15 (in 3.5.14 it is one name; before, and in 3.4, there is a flag only: embed/config.go, securityConfig).
+func TakesPeerName(version string) bool {
+	major, minor, patch := release(version)
+	return major == 3 && (minor > 5 || minor == 5 && patch >= 15)
+}
+
+// AsksPeerName reports whether a configuration rendered by [Config] has its member refuse peers of another name.
+func AsksPeerName(config []byte) bool { return bytes.Contains(config, []byte("allowed-cn:")) }
 
 // ClientAddresses are the addresses (host:port) that a configuration rendered
 // by [Config] has its member advertise to clients; none if it says none.

@@ -78,7 +78,7 @@ func runCtl(ctx context.Context, p *process, o CtlOptions, args []string) error 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	j.session.AskAs(o.Client)
-	t, err := j.session.Operator()
+	t, err := j.session.Operator(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot talk to cluster %q: %w%s", cluster.Name, err, otherClient(cluster, client))
 	}

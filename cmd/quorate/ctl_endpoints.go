@@ -82,7 +82,7 @@ func etcdctlCommand(args []string) string {
 // that the leader is spared and a dead host is not waited for; the leader if
 // no follower answers soon after it; one that knows no leader only if nobody does.
 func anyHealthy(ctx context.Context, s *provision.Session, c *spec.Cluster) (*spec.Member, error) {
-	admin, err := s.Admin()
+	admin, err := s.Admin(ctx)
 	if err != nil {
 		return nil, err
 	}

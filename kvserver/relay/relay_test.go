@@ -49,7 +49,7 @@ func (p *place) sign(name string, profile pki.Profile, sans ...string) (cert, ke
 		p.t.Fatal(err)
 	}
 	csr, _ := keypair.Request(k, name)
-	text, _, err := p.ca.Sign(csr, pki.Request{Profile: profile, CommonName: name, SANs: sans, Lifetime: time.Hour}, time.Now())
+	text, _, err := p.ca.Sign(p.t.Context(), csr, "ecdsa-p256", pki.Request{Profile: profile, CommonName: name, SANs: sans, Lifetime: time.Hour}, time.Now())
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -15,7 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/version"
+
 	"quorate/kvserver/admin"
+	"quorate/kvserver/node"
 	"quorate/pki"
 	"quorate/pki/authority"
 	"quorate/pki/keypair"
@@ -84,7 +87,11 @@ func (c *Cluster) member(name string) *Member {
 			c.t.Fatal(err)
 		}
 		request, _ := keypair.Request(key, name)
-		cert, _, err := c.CA.Sign(request, pki.Request{Profile: p, CommonName: name, SANs: []string{m.Address, "127.0.0.1", "localhost"}, Lifetime: time.Hour}, time.Now())
+		cn := name
+		if p == pki.Peer {
+			cn = node.PeerName
+		}
+		cert, _, err := c.CA.Sign(c.t.Context(), request, "ecdsa-p256", pki.Request{Profile: p, CommonName: cn, SANs: []string{m.Address, "127.0.0.1", "localhost"}, Lifetime: time.Hour}, time.Now())
 		if err != nil {
 			c.t.Fatal(err)
 		}
@@ -132,6 +139,7 @@ func (c *Cluster) ConfigParams(m *Member) templates.ConfigParams {
 	return templates.ConfigParams{
 		Cluster: "test", Name: m.Name, Address: m.Address, ClientPort: m.ClientPort, PeerPort: m.PeerPort, DataDir: m.DataDir,
 		ServerCert: at("server.pem"), ServerKey: at("server-key.pem"), PeerCert: at("peer.pem"), PeerKey: at("peer-key.pem"), TrustedCA: at("ca.pem"),
+		PeerName: node.PeerName, Version: version.Version,
 		HeartbeatInterval: 100, ElectionTimeout: 1000,
 	}
 }
@@ -188,11 +196,29 @@ func (c *Cluster) Start() {
 // TLS is an operator's configuration for this cluster.
 func (c *Cluster) TLS() *tls.Config {
 	c.t.Helper()
-	cert, roots, err := c.CA.Operator(time.Now(), time.Hour)
+	cert, roots, err := c.CA.Operator(c.t.Context(), time.Now(), time.Hour)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: roots, MinVersion: tls.VersionTLS12}
+}
+
+// ClientTLS is what a client of that name shows.
+func (c *Cluster) ClientTLS(name string) *tls.Config {
+	c.t.Helper()
+	dir := filepath.Join(c.Dir, "clients")
+	r := pki.Request{Profile: pki.Client, CommonName: name, Lifetime: time.Hour}
+	if _, err := c.CA.IssueClient(c.t.Context(), dir, name, "ecdsa-p256", r, time.Now()); err != nil {
+		c.t.Fatal(err)
+	}
+	f := authority.ClientFiles(dir, name)
+	pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	t := c.TLS()
+	t.Certificates = []tls.Certificate{pair}
+	return t
 }
 
 // Admin is a client of all members, which dials directly.

@@ -8,6 +8,8 @@
 package authority
 
 import (
+	"cmp"
+	"context"
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
@@ -22,6 +24,7 @@ import (
 	"github.com/cloudflare/cfssl/signer"
 	"github.com/cloudflare/cfssl/signer/local"
 
+	"quorate/kvserver/node"
 	"quorate/pki"
 	"quorate/pki/keypair"
 )
@@ -83,12 +86,13 @@ func (a *Authority) CA() pki.Certificate { return describe(a.ca, a.ca) }
 // Bundle is what those who trust the CA are given (PEM): ca.pem.
 func (a *Authority) Bundle() []byte { return append([]byte(nil), a.bundle...) }
 
-// Sign makes a certificate for the key of a signing request (PEM), whose
-// signature is checked; subject, names and usages are those of r, whatever
-// the request says. It is valid from [pki.Backdate] before now for r.Lifetime,
+// Sign makes a certificate for the key of a signing request (PEM), which has to be of the
+// algorithm asked for and signed with it; subject, names and usages are those of r, whatever
+// the request says. Who sent the request is not trusted: its size ([pki.MaxRequest]) and the kind
+// of its key are looked at before anything is computed with it. The certificate is valid from [pki.Backdate] before now for r.Lifetime,
 // but never after the CA; its serial is random. What comes back has been read
 // again and holds exactly what was asked for.
-func (a *Authority) Sign(request []byte, r pki.Request, now time.Time) ([]byte, pki.Certificate, error) {
+func (a *Authority) Sign(ctx context.Context, request []byte, algorithm string, r pki.Request, now time.Time) ([]byte, pki.Certificate, error) {
 	fail := func(err error) ([]byte, pki.Certificate, error) {
 		return nil, pki.Certificate{}, fmt.Errorf("cannot sign the %s certificate of %q: %w", r.Profile, r.CommonName, err)
 	}
@@ -104,13 +108,15 @@ func (a *Authority) Sign(request []byte, r pki.Request, now time.Time) ([]byte, 
 	if !now.Before(a.ca.NotAfter) {
 		return fail(fmt.Errorf("the CA expired on %s", a.ca.NotAfter.UTC().Format(time.RFC3339)))
 	}
-	block, _ := pem.Decode(request)
-	if block == nil {
-		return fail(errors.New("the request is not in PEM form"))
+	if err := ctx.Err(); err != nil {
+		return fail(err)
 	}
-	parsed, err := x509.ParseCertificateRequest(block.Bytes)
+	parsed, err := parseRequest(request)
 	if err != nil {
-		return fail(fmt.Errorf("the request is damaged: %w", err))
+		return fail(err)
+	}
+	if have := keypair.Algorithm(parsed.PublicKey); have != algorithm {
+		return fail(fmt.Errorf("the request is for a key of %s, not of %s", cmp.Or(have, "another algorithm"), algorithm))
 	}
 	public, err := keypair.Fingerprint(parsed.PublicKey)
 	if err != nil {
@@ -140,27 +146,43 @@ func (a *Authority) Sign(request []byte, r pki.Request, now time.Time) ([]byte, 
 	if err != nil {
 		return fail(err)
 	}
-	if why := pki.Mismatch(made, pki.Want{Request: r, CA: ca, PublicKey: public, Now: now}); why != nil {
+	if why := pki.Mismatch(made, pki.Want{Request: r, CA: ca, KeyAlgorithm: algorithm, PublicKey: public, Now: now}); why != nil {
 		return fail(fmt.Errorf("the signer made something else: %v", why))
 	}
 	return text, made, nil
 }
 
-// OperatorName is the common name of a run's own certificate.
-const OperatorName = "quorate"
+// parseRequest takes a request apart; its signature is not checked.
+func parseRequest(request []byte) (*x509.CertificateRequest, error) {
+	if len(request) > pki.MaxRequest {
+		return nil, fmt.Errorf("the request has more than %d bytes", pki.MaxRequest)
+	}
+	block, _ := pem.Decode(request)
+	if block == nil {
+		return nil, errors.New("the request is not in PEM form")
+	}
+	parsed, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("the request is damaged: %w", err)
+	}
+	return parsed, nil
+}
+
+// operatorKey is the algorithm of a run's own key.
+const operatorKey = "ecdsa-p256"
 
 // Operator makes a client certificate for one run: its key is in memory only
 // and it ends after lifetime. Roots trusts the CA's bundle and nothing else.
-func (a *Authority) Operator(now time.Time, lifetime time.Duration) (tls.Certificate, *x509.CertPool, error) {
-	key, err := keypair.Generate("ecdsa-p256")
+func (a *Authority) Operator(ctx context.Context, now time.Time, lifetime time.Duration) (tls.Certificate, *x509.CertPool, error) {
+	key, err := keypair.Generate(operatorKey)
 	if err != nil {
 		return tls.Certificate{}, nil, err
 	}
-	request, err := keypair.Request(key, OperatorName)
+	request, err := keypair.Request(key, node.OperatorName)
 	if err != nil {
 		return tls.Certificate{}, nil, err
 	}
-	text, _, err := a.Sign(request, pki.Request{Profile: pki.Client, CommonName: OperatorName, Lifetime: lifetime}, now)
+	text, _, err := a.Sign(ctx, request, operatorKey, pki.Request{Profile: pki.Client, CommonName: node.OperatorName, Lifetime: lifetime}, now)
 	if err != nil {
 		return tls.Certificate{}, nil, err
 	}

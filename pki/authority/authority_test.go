@@ -1,12 +1,17 @@
 package authority
 
 import (
+	"context"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
+	"errors"
 	"io"
+	"math/big"
 	"net"
 	"strings"
 	"testing"
@@ -43,7 +48,7 @@ func leaf(t *testing.T, a *Authority, algorithm string, r pki.Request) (tls.Cert
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, said, err := a.Sign(request, r, now)
+	text, said, err := a.Sign(t.Context(), request, algorithm, r, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +149,7 @@ func TestRequestDecidesNothingButTheKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	request := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
-	text, _, err := a.Sign(request, pki.Request{Profile: pki.Client, CommonName: "etcd1", Lifetime: days}, now)
+	text, _, err := a.Sign(t.Context(), request, "ecdsa-p256", pki.Request{Profile: pki.Client, CommonName: "etcd1", Lifetime: days}, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +170,7 @@ func TestRequestDecidesNothingButTheKey(t *testing.T) {
 
 	// One bit of the request changed: its own signature does not hold any more.
 	der[len(der)-1] ^= 1
-	if _, _, err := a.Sign(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), pki.Request{Profile: pki.Client, CommonName: "x", Lifetime: days}, now); err == nil {
+	if _, _, err := a.Sign(t.Context(), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), "ecdsa-p256", pki.Request{Profile: pki.Client, CommonName: "x", Lifetime: days}, now); err == nil {
 		t.Error("signed a request whose signature does not hold")
 	}
 }
@@ -188,9 +193,91 @@ func TestSignRefusals(t *testing.T) {
 	} {
 		b, r, at := request, good, now
 		f(&b, &r, &at)
-		if _, _, err := a.Sign(b, r, at); err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "cannot sign the ") {
+		if _, _, err := a.Sign(t.Context(), b, "ecdsa-p256", r, at); err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "cannot sign the ") {
 			t.Errorf("%s: got %v", want, err)
 		}
+	}
+}
+
+// Who is to be signed for may ask for anything: what costs time, or is not what was planned, is
+// refused before a signature is computed or checked.
+func TestHostileRequests(t *testing.T) {
+	t.Parallel()
+	a := open(t, "ecdsa-p256")
+	r := pki.Request{Profile: pki.Server, CommonName: "etcd1", Lifetime: days}
+	request := func(algorithm string) []byte {
+		key, err := keypair.Generate(algorithm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := keypair.Request(key, "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, weak)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A modulus of a hundred thousand bits takes seconds to verify with: it does not get that far.
+	modulus := new(big.Int).Lsh(big.NewInt(1), 100_000)
+	spki, err := asn1.Marshal(struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Key       asn1.BitString
+	}{pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}, Parameters: asn1.NullRawValue},
+		asn1.BitString{Bytes: x509.MarshalPKCS1PublicKey(&rsa.PublicKey{N: modulus.Add(modulus, big.NewInt(1)), E: 65537})}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	huge, err := asn1.Marshal(struct {
+		Info struct {
+			Version int
+			Subject asn1.RawValue
+			Key     asn1.RawValue
+			Extras  asn1.RawValue
+		}
+		Algorithm pkix.AlgorithmIdentifier
+		Signature asn1.BitString
+	}{Info: struct {
+		Version int
+		Subject asn1.RawValue
+		Key     asn1.RawValue
+		Extras  asn1.RawValue
+	}{Subject: asn1.RawValue{FullBytes: []byte{0x30, 0}}, Key: asn1.RawValue{FullBytes: spki}, Extras: asn1.RawValue{FullBytes: []byte{0xa0, 0}}},
+		Algorithm: pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}, Parameters: asn1.NullRawValue},
+		Signature: asn1.BitString{Bytes: make([]byte, 12_500)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	asPEM := func(der []byte) []byte {
+		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
+	}
+	for what, tt := range map[string]struct {
+		request []byte
+		want    string
+	}{
+		"another algorithm":  {request("ed25519"), "for a key of ed25519, not of ecdsa-p256"},
+		"a weak key":         {asPEM(der), "not of ecdsa-p256"},
+		"a very large key":   {asPEM(huge), "more than 16384 bytes"},
+		"megabytes":          {append(request("ecdsa-p256"), make([]byte, 1<<20)...), "more than 16384 bytes"},
+		"the most there may": {append(request("ecdsa-p256"), make([]byte, pki.MaxRequest)...), "more than 16384 bytes"},
+	} {
+		if _, _, err := a.Sign(t.Context(), tt.request, "ecdsa-p256", r, now); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %q", what, err, tt.want)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := a.Sign(ended, request("ecdsa-p256"), "ecdsa-p256", r, now); !errors.Is(err, context.Canceled) {
+		t.Errorf("signed after the end: %v", err)
+	}
+	if _, _, err := a.Sign(t.Context(), request("rsa-4096"), "rsa-4096", r, now); err != nil {
+		t.Errorf("the largest key that a spec can ask for: %v", err)
 	}
 }
 
@@ -215,7 +302,7 @@ func TestOperator(t *testing.T) {
 	t.Parallel()
 	a := open(t, "ecdsa-p256")
 	server, _ := leaf(t, a, "ecdsa-p256", pki.Request{Profile: pki.Server, CommonName: "etcd1", SANs: []string{"127.0.0.1"}, Lifetime: days})
-	mine, roots, err := a.Operator(now, time.Hour)
+	mine, roots, err := a.Operator(t.Context(), now, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +320,7 @@ func TestParse(t *testing.T) {
 	a, b := open(t, "ecdsa-p256"), open(t, "ecdsa-p256") // of the same name
 	key, _ := keypair.Generate("ecdsa-p256")
 	request, _ := keypair.Request(key, "x")
-	text, said, err := a.Sign(request, pki.Request{Profile: pki.Server, CommonName: "etcd1", Lifetime: days}, now)
+	text, said, err := a.Sign(t.Context(), request, "ecdsa-p256", pki.Request{Profile: pki.Server, CommonName: "etcd1", Lifetime: days}, now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package authority
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"errors"
 	"fmt"
@@ -92,7 +93,7 @@ func clientKey(path string) (crypto.Signer, error) {
 // algorithm asked for is kept; any other is replaced, after the certificate
 // has been made. The key goes first: cut in between, [LookClient] sees that
 // they do not belong together.
-func (a *Authority) IssueClient(dir, name, algorithm string, r pki.Request, now time.Time) (pki.Certificate, error) {
+func (a *Authority) IssueClient(ctx context.Context, dir, name, algorithm string, r pki.Request, now time.Time) (pki.Certificate, error) {
 	fail := func(err error) (pki.Certificate, error) {
 		return pki.Certificate{}, fmt.Errorf("cannot issue the certificate of client %q: %w", name, err)
 	}
@@ -107,7 +108,7 @@ func (a *Authority) IssueClient(dir, name, algorithm string, r pki.Request, now 
 	if err != nil {
 		return fail(err)
 	}
-	cert, made, err := a.Sign(request, r, now)
+	cert, made, err := a.Sign(ctx, request, algorithm, r, now)
 	if err != nil {
 		return pki.Certificate{}, err
 	}

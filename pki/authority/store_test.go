@@ -412,7 +412,7 @@ func TestClientFiles(t *testing.T) {
 	if st := look(); st.Exists || st.Problem != "" {
 		t.Errorf("before: %+v", st)
 	}
-	made, err := a.IssueClient(dir, "kube-apiserver", "ecdsa-p256", r, now)
+	made, err := a.IssueClient(t.Context(), dir, "kube-apiserver", "ecdsa-p256", r, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -424,11 +424,11 @@ func TestClientFiles(t *testing.T) {
 		t.Errorf("key has mode %o", info.Mode().Perm())
 	}
 	// A renewal keeps the key, another algorithm does not.
-	again, err := a.IssueClient(dir, "kube-apiserver", "ecdsa-p256", r, now)
+	again, err := a.IssueClient(t.Context(), dir, "kube-apiserver", "ecdsa-p256", r, now)
 	if err != nil || again.PublicKey != made.PublicKey || again.Serial == made.Serial {
 		t.Errorf("renewed: %v", err)
 	}
-	if other, err := a.IssueClient(dir, "kube-apiserver", "ed25519", r, now); err != nil || other.KeyAlgorithm != "ed25519" {
+	if other, err := a.IssueClient(t.Context(), dir, "kube-apiserver", "ed25519", r, now); err != nil || other.KeyAlgorithm != "ed25519" {
 		t.Errorf("other algorithm: %+v %v", other, err)
 	}
 	for want, spoil := range map[string]func(){
@@ -446,7 +446,7 @@ func TestClientFiles(t *testing.T) {
 		if st := look(); !strings.Contains(st.Problem, want) {
 			t.Errorf("%s: %+v", want, st)
 		}
-		if _, err := a.IssueClient(dir, "kube-apiserver", "ed25519", r, now); err != nil {
+		if _, err := a.IssueClient(t.Context(), dir, "kube-apiserver", "ed25519", r, now); err != nil {
 			t.Fatal(err)
 		}
 		if st := look(); st.Problem != "" {

@@ -5,6 +5,8 @@ import (
 	"path"
 	"strings"
 
+	hosts "quorate/kvserver/node" // a node is one of the spec's text here
+
 	"github.com/hashicorp/hcl/v2"
 )
 
@@ -83,6 +85,9 @@ func (l *loader) client(n *node, c *Cluster) *Client {
 		if len(v.text) > 64 || strings.TrimSpace(v.text) != v.text {
 			l.fail(v.at, "Bad common name", fmt.Sprintf("%q is no common name: those have at most 64 characters, and no space at either end.", v.text), "Shorten it.")
 		}
+	}
+	if k.CommonName == hosts.PeerName {
+		l.fail(n.where("common_name"), "Bad common name", fmt.Sprintf("%q is what the members know each other by: whoever shows it on their peer port is one of them.", hosts.PeerName), "Choose another one.")
 	}
 	if v, ok := n.given("organization"); ok {
 		for i, o := range v.texts {

@@ -164,7 +164,7 @@ func clientBlock() *block {
 		name: "client", label: "name", many: true,
 		doc: "A client certificate for a consumer such as kube-apiserver, written on this side.",
 		attrs: []*attribute{
-			{name: "common_name", kind: kindString, unset: "the block's name", example: `"kube-apiserver-etcd-client"`, doc: "common name: the user name that etcd sees"},
+			{name: "common_name", kind: kindString, unset: "the block's name", example: `"kube-apiserver-etcd-client"`, doc: "common name: the user name that etcd sees; not `quorate-peer`, which is the members' own"},
 			{name: "organization", kind: kindStrings, def: "[]", example: `["system:masters"]`, doc: "organizations of the subject"},
 			{name: "dir", kind: kindString, unset: "clients inside the folder of tls", example: `"pki/<cluster>/clients"`, doc: "folder for <name>.pem, <name>-key.pem and ca.pem"},
 		},

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -18,10 +19,6 @@ import (
 	"quorate/plan"
 	"quorate/plan/spec"
 )
-
-// operatorLifetime is how long the certificate of a run is valid: a working
-// day, since a watch through ctl shows it again whenever it reconnects.
-const operatorLifetime = 8 * time.Hour
 
 // operator is provision.Authority on a folder of the operator's.
 type operator struct {
@@ -101,12 +98,12 @@ func (o *operator) authority() (*authority.Authority, error) {
 func (o *operator) Encrypt() (bool, error) { return o.store.Encrypt() }
 
 // Sign implements provision.Authority.
-func (o *operator) Sign(csr []byte, r pki.Request) ([]byte, pki.Certificate, error) {
+func (o *operator) Sign(ctx context.Context, csr []byte, algorithm string, r pki.Request) ([]byte, pki.Certificate, error) {
 	a, err := o.authority()
 	if err != nil {
 		return nil, pki.Certificate{}, err
 	}
-	return a.Sign(csr, r, o.clock())
+	return a.Sign(ctx, csr, algorithm, r, o.clock())
 }
 
 // Parse implements provision.Authority.
@@ -115,12 +112,12 @@ func (o *operator) Parse(text []byte, ca plan.CA) (pki.Certificate, error) {
 }
 
 // Operator implements provision.Authority.
-func (o *operator) Operator() (*tls.Config, error) {
+func (o *operator) Operator(ctx context.Context, lifetime time.Duration) (*tls.Config, error) {
 	a, err := o.authority()
 	if err != nil {
 		return nil, err
 	}
-	cert, roots, err := a.Operator(o.clock(), operatorLifetime)
+	cert, roots, err := a.Operator(ctx, o.clock(), lifetime)
 	if err != nil {
 		return nil, err
 	}
@@ -192,13 +189,13 @@ func (o *operator) LookClient(c *spec.Client) (plan.ClientFiles, error) {
 }
 
 // IssueClient implements provision.Authority.
-func (o *operator) IssueClient(c *plan.IssueClient) error {
+func (o *operator) IssueClient(ctx context.Context, c *plan.IssueClient) error {
 	a, err := o.authority()
 	if err != nil {
 		return err
 	}
 	dir := within(o.cluster, c.Dir)
-	if _, err = a.IssueClient(dir, c.Name, c.Certificate.Algorithm, c.Certificate.Request, o.clock()); err != nil {
+	if _, err = a.IssueClient(ctx, dir, c.Name, c.Certificate.Algorithm, c.Certificate.Request, o.clock()); err != nil {
 		return err
 	}
 	if rel, err := filepath.Rel(o.store.Dir, dir); err == nil && filepath.IsLocal(rel) {

@@ -55,10 +55,10 @@ func TestAuthority(t *testing.T) {
 		t.Fatalf("an empty folder: %+v, %v", ca, err)
 	}
 	// Only Create makes a CA: whatever else wants one must not.
-	if _, err := o.Operator(); err == nil || !strings.Contains(err.Error(), "there is no CA in") {
+	if _, err := o.Operator(t.Context(), time.Hour); err == nil || !strings.Contains(err.Error(), "there is no CA in") {
 		t.Errorf("an operator without a CA: %v", err)
 	}
-	if err := o.IssueClient(issueApp()); err == nil {
+	if err := o.IssueClient(t.Context(), issueApp()); err == nil {
 		t.Error("a client without a CA")
 	}
 	o.mustCreate(t)
@@ -79,18 +79,18 @@ func TestAuthority(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, made, err := o.Sign(csr, pki.Request{Profile: pki.Server, CommonName: "etcd1", SANs: []string{"127.0.0.1"}, Lifetime: day})
+	text, made, err := o.Sign(t.Context(), csr, "ecdsa-p256", pki.Request{Profile: pki.Server, CommonName: "etcd1", SANs: []string{"127.0.0.1"}, Lifetime: day})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if said, err := o.Parse(text, ca); err != nil || said.Issuer != ca.Cert.Fingerprint || said.Fingerprint != made.Fingerprint {
 		t.Errorf("%+v, %v", said, err)
 	}
-	op, err := o.Operator()
+	op, err := o.Operator(t.Context(), time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := op.Certificates[0].Leaf.NotAfter; !got.Equal(now.Add(operatorLifetime)) {
+	if got := op.Certificates[0].Leaf.NotAfter; !got.Equal(now.Add(time.Hour)) {
 		t.Errorf("the operator's certificate ends %s", got)
 	}
 	if _, err := op.Certificates[0].Leaf.Verify(x509.VerifyOptions{Roots: op.RootCAs, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
@@ -118,7 +118,7 @@ func TestClients(t *testing.T) {
 	}
 	o.mustCreate(t)
 	ca, _ := o.Look()
-	if err := o.IssueClient(issueApp()); err != nil {
+	if err := o.IssueClient(t.Context(), issueApp()); err != nil {
 		t.Fatal(err)
 	}
 	if f := look(); f.Cert == nil || f.Cert.Issuer != ca.Cert.Fingerprint || !f.Key || f.Bundle != ca.Cert.Fingerprint {
@@ -158,7 +158,7 @@ func TestClients(t *testing.T) {
 	if ca, err := o.Look(); err != nil || ca.Exists {
 		t.Errorf("the CA is still there: %+v %v", ca, err)
 	}
-	if _, err := o.Operator(); err == nil {
+	if _, err := o.Operator(t.Context(), time.Hour); err == nil {
 		t.Error("a forgotten CA still signs")
 	}
 }
@@ -180,7 +180,7 @@ func TestEncryptedAuthority(t *testing.T) {
 		t.Fatalf("%+v, %v, asked %d times", ca, err, asked)
 	}
 	for range 3 {
-		if _, err := o.Operator(); err != nil {
+		if _, err := o.Operator(t.Context(), time.Hour); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -188,7 +188,7 @@ func TestEncryptedAuthority(t *testing.T) {
 		t.Errorf("asked %d times", asked)
 	}
 	e.Prompt = nil
-	if _, err := newAuthority(c, e).Operator(); err == nil || !strings.Contains(err.Error(), "nobody is there to ask") {
+	if _, err := newAuthority(c, e).Operator(t.Context(), time.Hour); err == nil || !strings.Contains(err.Error(), "nobody is there to ask") {
 		t.Errorf("without anybody: %v", err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"quorate/kvserver/node"
 	"quorate/pki"
 	"quorate/pki/authority"
 	"quorate/pki/keypair"
@@ -132,7 +133,7 @@ func newMembers(dir string, snapshotCount int64) (*members, error) {
 	if err != nil {
 		return nil, err
 	}
-	cert, roots, err := ca.Operator(time.Now(), time.Hour)
+	cert, roots, err := ca.Operator(context.Background(), time.Now(), time.Hour)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +188,10 @@ func issue(ca *authority.Authority, base string, p pki.Profile, name string) err
 	if err != nil {
 		return err
 	}
-	cert, _, err := ca.Sign(request, pki.Request{Profile: p, CommonName: name, SANs: []string{"127.0.0.1", "localhost"}, Lifetime: time.Hour}, time.Now())
+	if p == pki.Peer {
+		name = node.PeerName
+	}
+	cert, _, err := ca.Sign(context.Background(), request, "ecdsa-p256", pki.Request{Profile: p, CommonName: name, SANs: []string{"127.0.0.1", "localhost"}, Lifetime: time.Hour}, time.Now())
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ cluster "lab" {
 
   ## A client certificate for a consumer such as kube-apiserver, written on this side.
   # client "app" {
-  #   # common_name = "kube-apiserver-etcd-client" # common name: the user name that etcd sees; default: the block's name
+  #   # common_name = "kube-apiserver-etcd-client" # common name: the user name that etcd sees; not `quorate-peer`, which is the members' own; default: the block's name
   #   organization = []         # organizations of the subject
   #   # dir = "pki/lab/clients" # folder for <name>.pem, <name>-key.pem and ca.pem; default: clients inside the folder of tls
   # }

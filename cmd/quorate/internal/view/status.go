@@ -37,6 +37,8 @@ type Status struct {
 	CA       *Expiry     `json:"ca,omitempty"`
 	Clients  []Expiry    `json:"clients,omitempty"`
 	Problems []string    `json:"problems,omitempty"`
+	// Warnings are about what does not keep the cluster from serving.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // MemberStatus is one member of the spec.
@@ -119,6 +121,9 @@ func StatusOf(c *spec.Cluster, o *plan.Observed, now time.Time) Status {
 		s.Problems = append(s.Problems, o.CA.Problem)
 	case !o.CA.Exists:
 		s.Problems = append(s.Problems, "there is no CA in "+c.TLS.Dir+", so no member could be asked")
+	}
+	if open := plan.PeersByAnyName(c, o); len(open) > 0 {
+		s.Warnings = append(s.Warnings, List(open)+": "+plan.PeersOpen+" (`quorate plan` says what is to be done)")
 	}
 	if o.CA.Exists {
 		e := expiry("CA", "ca", o.CA.Cert, true, c.TLS, o.CA.Cert, now)

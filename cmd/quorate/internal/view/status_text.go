@@ -26,6 +26,9 @@ func StatusText(w io.Writer, s Status, o Options) error {
 	for _, p := range s.Problems {
 		d.wrapped("  ", p, yellow)
 	}
+	for _, p := range s.Warnings {
+		d.wrapped("  ", p, yellow)
+	}
 	for _, m := range s.Members {
 		switch {
 		case m.HostProblem != "":

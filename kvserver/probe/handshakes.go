@@ -1,0 +1,100 @@
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"quorate/kvserver"
+)
+
+// RunHandshakes reads one [kvserver.Handshakes] as JSON and writes a [kvserver.HandshakesAnswer].
+func RunHandshakes(ctx context.Context, in io.Reader, out io.Writer) error {
+	var h kvserver.Handshakes
+	if err := json.NewDecoder(in).Decode(&h); err != nil {
+		return fmt.Errorf("cannot read with whom to shake hands: %w", err)
+	}
+	a, err := ShakeHands(ctx, h)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(a)
+}
+
+// ShakeHands makes a new connection to each peer as the member here would, and sees that both ends show
+// the common name, that each accepts the other's certificate, and that the peer answers. The error
+// is about the files of this end.
+func ShakeHands(ctx context.Context, h kvserver.Handshakes) (kvserver.HandshakesAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, min(time.Duration(h.TimeoutMS)*time.Millisecond, longest))
+	defer cancel()
+	a := kvserver.HandshakesAnswer{Failed: map[string]string{}}
+	pair, err := tls.LoadX509KeyPair(h.Cert, h.Key)
+	if err != nil {
+		return a, fmt.Errorf("cannot use the peer certificate: %w", err)
+	}
+	if have := pair.Leaf.Subject.CommonName; have != h.CommonName {
+		return a, fmt.Errorf("the peer certificate %s has the common name %q, not %q", h.Cert, have, h.CommonName)
+	}
+	text, err := os.ReadFile(h.CA)
+	if err != nil {
+		return a, fmt.Errorf("cannot read the CA certificate: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return a, fmt.Errorf("%s has no certificate", h.CA)
+	}
+	client := &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
+			Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12,
+			VerifyConnection: func(s tls.ConnectionState) error {
+				if have := s.PeerCertificates[0].Subject.CommonName; have != h.CommonName {
+					return fmt.Errorf("it shows a certificate with the common name %q, not %q", have, h.CommonName)
+				}
+				return nil
+			},
+		}},
+	}
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for _, p := range h.Peers {
+		all.Go(func() {
+			if err := greet(ctx, client, p.Address); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				a.Failed[p.Name] = err.Error()
+			}
+		})
+	}
+	all.Wait()
+	return a, nil
+}
+
+// greet asks a peer for its version: with TLS 1.3 only an answer says that our own certificate was accepted.
+func greet(ctx context.Context, client *http.Client, address string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+address+"/version", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		if inner := errors.Unwrap(err); inner != nil {
+			err = inner // without the request's own words
+		}
+		return err
+	}
+	defer resp.Body.Close()
+	_, _ = io.CopyN(io.Discard, resp.Body, 1<<10)
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("it answers %s", resp.Status)
+	}
+	return nil
+}
