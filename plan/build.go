@@ -27,7 +27,8 @@ type Options struct {
 	// KeepData moves data aside on destroy; otherwise it is removed with the rest.
 	KeepData bool
 
-	without guard // switched off, by tests only
+	leader  *string // who led when the plan was made that is made again, "" for nobody known; nil: who leads now
+	without guard   // switched off, by tests only
 }
 
 // Situation is what was found, in one word.
@@ -176,6 +177,10 @@ func begin(v Verb, c *spec.Cluster, o *Observed, opt Options) (*builder, error) 
 		m.listed, m.in = b.census.Membership.Of(m.Name)
 		m.in = m.in && b.census.Known
 	}
+	if opt.leader != nil {
+		b.lead(*opt.leader)
+	}
+	b.plan.Inputs = b.inputs()
 	return b, errors.Join(errs...)
 }
 

@@ -94,7 +94,8 @@ func TestRoundTrip(t *testing.T) {
 		t.Error("the plan changed on its way through JSON")
 	}
 	for name, edit := range map[string][2]string{
-		"format":   {`"format": 1`, `"format": 2`},
+		"format":   {`"format": 2`, `"format": 1`},
+		"verb":     {`"verb": "apply"`, `"verb": "wipe"`},
 		"kind":     {`"kind": "push"`, `"kind": "shove"`},
 		"observed": {`"value": "none unsealed=false "`, `"value": "x"`},
 	} {

@@ -17,7 +17,7 @@ import (
 )
 
 // Format is the version of the plan's JSON; a plan of another format is refused.
-const Format = 1
+const Format = 2
 
 // Verb says what the plan is for.
 type Verb string
@@ -38,6 +38,8 @@ type Plan struct {
 	// SpecDigest is spec.Digest of the cluster; ObservedDigest that of Observed below.
 	SpecDigest     string `json:"spec_digest"`
 	ObservedDigest string `json:"observed_digest"`
+	// Inputs are what else the plan was made from, so that it can be made again: see [Plan.Again].
+	Inputs Inputs `json:"inputs"`
 	// Token is the initial-cluster token of a bootstrap in this plan; not a secret.
 	Token string `json:"token,omitempty"`
 	// Before and After are the voters now and when every step is done.
@@ -194,6 +196,9 @@ func Decode(b []byte) (*Plan, error) {
 	}
 	if p.Format != Format {
 		return nil, fmt.Errorf("cannot use the plan: its format is %d, this version of quorate reads %d; make the plan again", p.Format, Format)
+	}
+	if p.Verb != Apply && p.Verb != Destroy {
+		return nil, fmt.Errorf("cannot use the plan: it is for %q, which is nothing that plans are made for", p.Verb)
 	}
 	if FactsDigest(p.Observed) != p.ObservedDigest {
 		return nil, fmt.Errorf("cannot use the plan: its digest does not match what it says was observed; make the plan again")

@@ -85,7 +85,28 @@ func tell(t *testing.T, hcl, observed string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sameAgain(t, w, p)
 	return render(p)
+}
+
+// sameAgain sees that a plan that was saved and read comes to itself when it is made again.
+func sameAgain(t *testing.T, w *world, p *plan.Plan) {
+	t.Helper()
+	b, err := p.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved, err := plan.Decode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := saved.Again(w.spec, w.obs)
+	if err != nil {
+		t.Fatalf("made again it is another plan: %v", err)
+	}
+	if c, err := again.Encode(); err != nil || string(b) != string(c) {
+		t.Errorf("made again it has other bytes (%v)", err)
+	}
 }
 
 // happen lets one line of a story come true.

@@ -253,6 +253,9 @@ func (s *Session) file(h *plan.Host, member string, l plan.Layout, ca plan.CA, p
 			s.world.Stamps.Seen(member, p, f.Stamp, f.Digest)
 		}
 	}
+	if l.Log != "" && (p == l.Log || path.Dir(p) == l.Run) {
+		f.Digest, f.Stamp = "", "" // only whether it is there matters: its content moves by itself
+	}
 	h.Files[p] = f
 }
 

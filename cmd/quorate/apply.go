@@ -91,7 +91,7 @@ func runApply(ctx context.Context, p *process, o ApplyOptions, planFile string, 
 		return err // nothing has been touched
 	}
 	if saved != nil {
-		if err := jobs[0].replay(p, saved, v); err != nil {
+		if err := jobs[0].replay(p, planFile, saved, v); err != nil {
 			return err
 		}
 	}
@@ -125,19 +125,24 @@ func readPlan(l *loaded, file, cluster string) (*plan.Plan, []*spec.Cluster, err
 	return saved, clusters, nil
 }
 
-// replay puts the saved plan in the place of the one just made, if the world
-// is still the one it was made for.
-func (j *job) replay(p *process, saved *plan.Plan, v view.Options) error {
+// replay puts the saved plan in the place of the one just made, if the world is still the one it was
+// made for. Nothing of the file is carried out or shown: the plan is made again from its inputs, and
+// has to come to the same steps.
+func (j *job) replay(p *process, file string, saved *plan.Plan, v view.Options) error {
 	if saved.ObservedDigest != j.plan.ObservedDigest {
 		if err := view.Moved(p.err, saved.Cluster, plan.Moved(saved.Observed, j.plan.Observed), v); err != nil {
 			return err
 		}
 		return &exitError{code: exitHeld, message: fmt.Sprintf("cannot apply the plan for cluster %q: it was made for another state of the world, so nothing was touched\n  make the plan again and review it", saved.Cluster)}
 	}
+	again, err := saved.Again(j.cluster, j.observed)
+	if err != nil {
+		return &exitError{code: exitHeld, message: fmt.Sprintf("cannot apply plan %q: %v; it was edited, or made by another version of quorate, and nothing was touched\n  make the plan again and review it", file, err)}
+	}
 	// Clocks, free space and the time itself are no part of the digest. If one of
 	// them holds everything by now, the fresh plan stays and says why.
 	if !j.plan.Blocked() {
-		j.plan = saved
+		j.plan = again
 	}
 	return nil
 }
