@@ -30,7 +30,7 @@ func (r *run) openJournal() error {
 	if err != nil {
 		return fmt.Errorf("cannot keep a journal: %w", err)
 	}
-	r.journal = &journal{file: f, enc: json.NewEncoder(f)}
+	r.journal = &journal{file: f, enc: json.NewEncoder(r.session.world.Filter.Writer(f, false))}
 	return nil
 }
 

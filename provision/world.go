@@ -18,6 +18,7 @@ import (
 	"quorate/plan"
 	"quorate/plan/spec"
 	"quorate/provision/host"
+	"quorate/provision/redact"
 )
 
 // World is everything outside, as small doors. One World serves one cluster.
@@ -40,6 +41,8 @@ type World struct {
 	Holder host.Holder
 	// Runs is the folder of the journals on this side; "" keeps none.
 	Runs string
+	// Filter stands before what a journal keeps; nil knows no secrets.
+	Filter *redact.Filter
 	// Stamps remembers digests of large files on the hosts by their stamp, so
 	// that observing need not read them again. A cache: losing it costs time only.
 	Stamps Stamps

@@ -50,6 +50,9 @@ func readSpec(p *process, o specOptions) (*loaded, error) {
 		opt.VarFiles = append(opt.VarFiles, spec.File{Name: name, Bytes: b})
 	}
 	l.spec, l.diags = spec.Load(files, opt)
+	if l.spec != nil {
+		p.filter.Hide(l.spec.Secrets()...)
+	}
 	l.files = append(l.files, opt.VarFiles...)
 	return l, nil
 }

@@ -30,6 +30,7 @@ func main() {
 func run(ctx context.Context, p *process) int {
 	// etcdctl's package lets any prefix of a verb pass for it; here "de" must not mean destroy.
 	cobra.EnablePrefixMatching = false
+	p.out, p.err = filtered(&p.filter, p.out, p.outTerminal), filtered(&p.filter, p.err, p.errTerminal)
 	root := newRootCommand(p)
 	root.SetArgs(p.args[1:])
 	root.SetIn(p.in)

@@ -123,7 +123,7 @@ func (o *outputOptions) check() error {
 func viewOptions(p *process, cmd *cobra.Command, o outputOptions) view.Options {
 	off, _ := cmd.Flags().GetBool("no-color")
 	_, no := p.lookup("NO_COLOR")
-	v := view.Options{Color: p.outTerminal && !off && (!no || p.env("NO_COLOR") == "") && p.env("TERM") != "dumb", Now: p.now(), Diff: view.Diff(o.Diff)}
+	v := view.Options{Color: p.outTerminal && !off && (!no || p.env("NO_COLOR") == "") && p.env("TERM") != "dumb", Now: p.now(), Diff: view.Diff(o.Diff), Text: p.filter.Text}
 	if p.outTerminal {
 		v.Width = p.width
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"quorate/provision/redact"
 )
 
 // process is everything this program takes from the machine it runs on. Only
@@ -28,6 +30,8 @@ type process struct {
 	width                                int
 	// askSecret reads a line without showing it; nil when nobody is there.
 	askSecret func(question string) (string, error)
+	// filter stands before everything that is printed or kept; it learns the spec's secrets.
+	filter redact.Filter
 	// signals delivers the interrupts; nil: none come.
 	signals <-chan os.Signal
 	// exit ends the process at once.
@@ -92,6 +96,7 @@ func readSecret(question string) (string, error) {
 // prompt asks for a passphrase; fresh asks twice, for a new one.
 func (p *process) prompt(question string, fresh bool) (string, error) {
 	first, err := p.askSecret(question)
+	p.filter.Hide(first)
 	if err != nil || !fresh {
 		return first, err
 	}

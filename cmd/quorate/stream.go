@@ -6,6 +6,8 @@ import (
 	"os"
 	"sync/atomic"
 	"syscall"
+
+	"quorate/provision/redact"
 )
 
 // stream is standard output or standard error. Once nobody reads it any more
@@ -30,10 +32,24 @@ func (s *stream) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// raw is the file behind a stream, for those who must have it itself: a
+// screen is an output of ours: what is written to it is filtered on its way to the writer below.
+type screen struct {
+	io.Writer
+	below io.Writer
+}
+
+// filtered puts the filter before an output; colors lets ours pass.
+func filtered(f *redact.Filter, w io.Writer, colors bool) io.Writer {
+	return &screen{f.Writer(w, colors), w}
+}
+
+// raw is the file behind an output, for those who must have it itself: a
 // child's standard output, the drawing of progress on a terminal.
 func raw(w io.Writer) io.Writer {
-	if s, ok := w.(*stream); ok {
+	switch s := w.(type) {
+	case *screen:
+		return raw(s.below)
+	case *stream:
 		return s.file
 	}
 	return w
@@ -41,6 +57,11 @@ func raw(w io.Writer) io.Writer {
 
 // unread reports whether nobody reads w any more.
 func unread(w io.Writer) bool {
-	s, ok := w.(*stream)
-	return ok && s.closed.Load()
+	switch s := w.(type) {
+	case *screen:
+		return unread(s.below)
+	case *stream:
+		return s.closed.Load()
+	}
+	return false
 }

@@ -211,8 +211,9 @@ func (p *process) waiting(clusters []*spec.Cluster) (done func()) {
 	for _, c := range clusters {
 		n += len(c.Members)
 	}
-	fmt.Fprintf(p.err, "looking at %s…", view.Plural(n, "host", "hosts"))
-	return func() { fmt.Fprint(p.err, "\r\x1b[K") }
+	w := raw(p.err)
+	fmt.Fprintf(w, "looking at %s…", view.Plural(n, "host", "hosts"))
+	return func() { fmt.Fprint(w, "\r\x1b[K") }
 }
 
 // planView are the options to draw a job's plan with.

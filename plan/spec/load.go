@@ -56,6 +56,9 @@ func Load(files []File, o Options) (*Spec, hcl.Diagnostics) {
 	l := &loader{o: o, defaults: map[*attribute]value{}, places: map[place]hcl.Range{}}
 	s := l.load(files)
 	diags := l.finish()
+	if s != nil {
+		s.secrets = l.secrets
+	}
 	if diags.HasErrors() {
 		return nil, diags
 	}

@@ -17,7 +17,13 @@ import (
 type Spec struct {
 	// Clusters in the order of their names.
 	Clusters []*Cluster
+
+	secrets []string
 }
+
+// Secrets are the texts of all secrets and sensitive variables, so that they can be kept out of
+// what others say.
+func (s *Spec) Secrets() []string { return s.secrets }
 
 // Cluster returns the cluster of that name, or nil.
 func (s *Spec) Cluster(name string) *Cluster {

@@ -47,6 +47,10 @@ func (l *loader) variables(content []*hcl.BodyContent) {
 	for _, v := range order {
 		val := l.valueOf(v, given)
 		if v.sensitive {
+			if _, ok := l.o.Vars[v.name]; ok {
+				l.fail(v.at, "Sensitive variable on the command line", fmt.Sprintf("Variable %q is sensitive, and everybody on this machine can read the arguments of a program (ps), as can whoever reads the shell's history.", v.name),
+					fmt.Sprintf("Give it as QUORATE_VAR_%s in the environment, or with --var-file.", v.name))
+			}
 			l.keepSecret(val)
 			val = val.Mark(markSensitive)
 		}

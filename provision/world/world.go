@@ -13,6 +13,7 @@ import (
 	"quorate/plan/spec"
 	"quorate/provision"
 	"quorate/provision/host"
+	"quorate/provision/redact"
 )
 
 // Environment is what the adapters want to know of the operator's machine.
@@ -36,6 +37,8 @@ type Environment struct {
 	// Nil when nobody is there.
 	Prompt func(question string, fresh bool) (string, error)
 	Clock  func() time.Time
+	// Filter stands before the journal; nil knows no secrets.
+	Filter *redact.Filter
 	// HTTP fetches releases.
 	HTTP *http.Client
 }
@@ -52,6 +55,7 @@ func New(c *spec.Cluster, e Environment) (provision.World, error) {
 		Clock:     e.Clock,
 		Holder:    host.Holder{Who: e.User + "@" + e.Hostname, Run: e.Run},
 		Runs:      e.Runs,
+		Filter:    e.Filter,
 		Stamps:    stamps,
 	}, nil
 }

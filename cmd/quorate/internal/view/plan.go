@@ -66,7 +66,7 @@ func (d *paper) step(number string, s plan.Step) {
 	about := s.Action.Describe()
 	color := map[plan.Sign]string{plan.New: green, plan.Changed: yellow, plan.Gone: red}
 	d.line("%s %s %s", number, d.paint(color[about.Sign], string(about.Sign)), d.paint(bold, s.Title))
-	indent := strings.Repeat(" ", len(number)+3)
+	indent := painted(strings.Repeat(" ", len(number)+3))
 	for _, r := range s.Reasons {
 		if !strings.HasSuffix(s.Title, r) {
 			d.wrapped(indent, r, dim)
@@ -88,7 +88,7 @@ func (d *paper) step(number string, s plan.Step) {
 }
 
 // diff shows what happens to one file. What is new is only shown whole when all is asked for.
-func (d *paper) diff(indent string, i plan.Item) {
+func (d *paper) diff(indent painted, i plan.Item) {
 	if i.Diff == "" || d.o.Diff == DiffNone || i.Sign == plan.New && d.o.Diff != DiffAll {
 		return
 	}

@@ -39,29 +39,30 @@ func (l *lines) Event(e provision.Event) {
 func (l *lines) Close() {}
 
 // said is the line about an event, "" for those that are not worth one.
-func (p *paper) said(e provision.Event) string {
+func (p *paper) said(e provision.Event) painted {
 	if e.Type == provision.Waiting {
-		return p.paint(yellow, "waiting   ") + e.Title + ": " + e.Member + " is " + e.Detail + p.paint(dim, " (for "+Seconds(e.Seconds)+")")
+		return p.paint(yellow, "waiting   ") + p.paint("", e.Title+": "+e.Member+" is "+e.Detail) + p.paint(dim, " (for "+Seconds(e.Seconds)+")")
 	}
 	return p.ended(e)
 }
 
 // ended is the line about a step that ended, "" for other events.
-func (p *paper) ended(e provision.Event) string {
+func (p *paper) ended(e provision.Event) painted {
 	text := e.Title
 	if e.Detail != "" {
 		text += ": " + e.Detail
 	}
+	what := p.paint("", text)
 	took := p.paint(dim, " ("+Seconds(e.Seconds)+")")
 	switch e.Type {
 	case provision.StepDone:
-		return p.paint(green, "done      ") + text + took
+		return p.paint(green, "done      ") + what + took
 	case provision.StepSkipped:
-		return p.paint(dim, "as it is  ") + text + took
+		return p.paint(dim, "as it is  ") + what + took
 	case provision.StepFailed:
-		return p.paint(red, "failed    ") + e.Title + took
+		return p.paint(red, "failed    ") + p.paint("", e.Title) + took
 	case provision.NotReached:
-		return p.paint(yellow, "not begun ") + text
+		return p.paint(yellow, "not begun ") + what
 	}
 	return ""
 }
@@ -96,7 +97,7 @@ func (b *bars) Event(e provision.Event) {
 	switch e.Type {
 	case provision.StepStarted:
 		b.live[e.Step] = flight{bar: b.c.New(0, mpb.NopStyle(),
-			mpb.PrependDecorators(decor.Spinner(nil, decor.WC{W: 2}), decor.Name(e.Title+" ")),
+			mpb.PrependDecorators(decor.Spinner(nil, decor.WC{W: 2}), decor.Name(b.p.o.text(e.Title)+" ")),
 			mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_GO)),
 			mpb.BarRemoveOnComplete())}
 	case provision.Progress:
@@ -117,7 +118,7 @@ func (b *bars) transfer(e provision.Event) {
 			f.bar.Abort(true)
 		}
 		f = flight{what: what, bar: b.c.New(e.Total, mpb.BarStyle().Lbound("").Rbound("").Filler("█").Tip("█").Padding("░"),
-			mpb.PrependDecorators(decor.Name("  "+what+" ", decor.WCSyncSpaceR)),
+			mpb.PrependDecorators(decor.Name("  "+b.p.o.text(what)+" ", decor.WCSyncSpaceR)),
 			mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f")),
 			mpb.BarRemoveOnComplete())}
 		b.live[e.Step] = f
@@ -139,7 +140,7 @@ func (b *bars) end(e provision.Event) {
 }
 
 // Line prints a line above what is in flight.
-func (b *bars) Line(text string) { fmt.Fprintln(b.c, text) }
+func (b *bars) Line(text string) { fmt.Fprintln(b.c, b.p.o.text(text)) }
 
 func (b *bars) Close() {
 	b.mu.Lock()

@@ -89,7 +89,7 @@ func Reach(w io.Writer, r *provision.Report, hint string, o Options) error {
 	d.line("%s serves at %s (%s)", d.paint(green, "cluster "+r.Cluster), List(at), r.Voters)
 	for _, m := range r.Members {
 		if !m.Healthy {
-			d.wrapped("  "+m.Name+": ", "does not serve: "+m.Problem, yellow)
+			d.wrapped(d.paint("", "  "+m.Name+": "), "does not serve: "+m.Problem, yellow)
 		}
 	}
 	d.line("  look at it:  quorate status%s", hint)

@@ -32,9 +32,9 @@ func StatusText(w io.Writer, s Status, o Options) error {
 	for _, m := range s.Members {
 		switch {
 		case m.HostProblem != "":
-			d.wrapped("  "+m.Name+": ", m.HostProblem, yellow)
+			d.wrapped(d.paint("", "  "+m.Name+": "), m.HostProblem, yellow)
 		case m.Problem != "":
-			d.wrapped("  "+m.Name+": ", m.Problem, yellow)
+			d.wrapped(d.paint("", "  "+m.Name+": "), m.Problem, yellow)
 		}
 	}
 	d.line("")
@@ -161,6 +161,11 @@ func (d *paper) table(header []string, rows [][]string) {
 	}
 	t := tablewriter.NewTable(d.w, tablewriter.WithConfig(tablewriter.NewConfigBuilder().WithRowAlignment(tw.AlignRight).Build()))
 	t.Header(header)
+	for _, r := range rows {
+		for i := range r {
+			r[i] = d.o.text(r[i])
+		}
+	}
 	if d.err = t.Bulk(rows); d.err == nil {
 		d.err = t.Render()
 	}

@@ -6,8 +6,11 @@ package view
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
+
+	"quorate/provision/redact"
 )
 
 // Options say how to draw.
@@ -23,6 +26,16 @@ type Options struct {
 	// CAEnds is when the CA at hand expires, zero if there is none yet: no
 	// certificate outlives it.
 	CAEnds time.Time
+	// Text takes secrets out of a text that came from outside, and makes all of it visible; nil does the second.
+	Text func(string) string
+}
+
+// text is what may be shown of s.
+func (o Options) text(s string) string {
+	if o.Text == nil {
+		return redact.Visible(s)
+	}
+	return o.Text(s)
 }
 
 // Diff says which file contents a plan shows.
@@ -52,24 +65,39 @@ type paper struct {
 	err error
 }
 
+// line prints a line. Texts among args are shown as [Options.Text] says, unless they are painted.
 func (p *paper) line(format string, args ...any) {
 	if p.err == nil {
+		for i, a := range args {
+			switch a := a.(type) {
+			case painted:
+			case string:
+				args[i] = p.o.text(a)
+			case fmt.Stringer:
+				args[i] = p.o.text(a.String())
+			}
+		}
 		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
 	}
 }
 
+// painted is text that is fit to be shown as it is.
+type painted string
+
 // paint puts text into a colour.
-func (p *paper) paint(color, text string) string {
+func (p *paper) paint(color, text string) painted {
+	text = p.o.text(text)
 	if !p.o.Color || color == "" || text == "" {
-		return text
+		return painted(text)
 	}
-	return "\x1b[" + color + "m" + text + "\x1b[0m"
+	return painted("\x1b[" + color + "m" + text + "\x1b[0m")
 }
 
 // wrapped prints text after a prefix, broken at spaces to the width; the
 // following lines are indented as far as the prefix reaches.
-func (p *paper) wrapped(prefix, text, color string) {
-	indent := strings.Repeat(" ", columnsOf(prefix))
+func (p *paper) wrapped(prefix painted, text, color string) {
+	text = p.o.text(text)
+	indent := painted(strings.Repeat(" ", columnsOf(string(prefix))))
 	for i, part := range strings.Split(text, "\n") {
 		for j, l := range wrap(part, p.o.Width-len(indent)) {
 			if i+j > 0 {
@@ -121,6 +149,12 @@ func wrap(text string, width int) []string {
 // columns prints rows in aligned columns. The last column is wrapped to what
 // is left of the width.
 func (p *paper) columns(indent string, header []string, rows [][]string) {
+	for i := range rows {
+		rows[i] = slices.Clone(rows[i])
+		for j := range rows[i] {
+			rows[i][j] = p.o.text(rows[i][j])
+		}
+	}
 	width := make([]int, len(header))
 	for _, r := range append([][]string{header}, rows...) {
 		for i, cell := range r {
@@ -128,9 +162,9 @@ func (p *paper) columns(indent string, header []string, rows [][]string) {
 		}
 	}
 	print := func(cells []string, color string) {
-		text := indent
+		text := painted(indent)
 		for i, cell := range cells[:len(cells)-1] {
-			text += p.paint(color, cell) + strings.Repeat(" ", width[i]-len([]rune(cell))+2)
+			text += p.paint(color, cell) + painted(strings.Repeat(" ", width[i]-len([]rune(cell))+2))
 		}
 		p.wrapped(text, cells[len(cells)-1], color)
 	}

@@ -1,4 +1,4 @@
-#! var pin=tops3cret-value
+#! env QUORATE_VAR_pin=tops3cret-value
 variable "pin" {
   type      = number
   sensitive = true

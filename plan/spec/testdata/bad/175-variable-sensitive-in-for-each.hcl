@@ -1,4 +1,4 @@
-#! var pw=tops3cret-value
+#! env QUORATE_VAR_pw=tops3cret-value
 variable "pw" {
   sensitive = true
 }
