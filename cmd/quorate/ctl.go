@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -82,11 +83,6 @@ func runCtl(ctx context.Context, p *process, o CtlOptions, args []string) error 
 	if err != nil {
 		return fmt.Errorf("cannot talk to cluster %q: %w%s", cluster.Name, err, otherClient(cluster, client))
 	}
-	dir, err := os.MkdirTemp(p.env("XDG_RUNTIME_DIR"), "quorate-ctl-") // mode 0700
-	if err != nil {
-		return fmt.Errorf("cannot keep the certificate of this run: %w", err)
-	}
-	defer os.RemoveAll(dir)
 	password, err := p.random(16)
 	if err != nil {
 		return err
@@ -113,10 +109,17 @@ func runCtl(ctx context.Context, p *process, o CtlOptions, args []string) error 
 	if err != nil {
 		return err
 	}
-	if err := writeCtlFiles(dir, t.Certificates[0], bundle, tunnel.proxyURL(), endpoints); err != nil {
+	h, err := handoverOf(t.Certificates[0], bundle, tunnel.proxyURL(), endpoints)
+	if err != nil {
 		return err
 	}
-	return p.spawn(dir, args)
+	if h.Dir, err = privateDir(p.env("XDG_RUNTIME_DIR")); err != nil {
+		return fmt.Errorf("cannot keep the certificate of this run: %w", err)
+	}
+	if h.Dir != "" {
+		defer os.RemoveAll(h.Dir)
+	}
+	return p.spawn(h, args)
 }
 
 // bundleFor are the CA certificates that the members are held against: those
@@ -138,13 +141,13 @@ func otherClient(c *spec.Cluster, used *spec.Client) string {
 }
 
 // spawn runs etcdctl as a child with our standard streams and passes its exit code on.
-func (p *process) spawn(dir string, args []string) error {
+func (p *process) spawn(h handover, args []string) error {
 	exe, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	child := &exec.Cmd{
-		Path: exe, Args: append([]string{p.args[0], etcdctlArgument, dir}, args...),
+		Path: exe, Args: append([]string{p.args[0], etcdctlArgument}, args...),
 		Env: childEnvironment(p.environ), Stdin: p.in, Stdout: raw(p.out), Stderr: raw(p.err),
 	}
 	// Ctrl-C reaches the child from the terminal by itself; the others are passed
@@ -153,9 +156,20 @@ func (p *process) spawn(dir string, args []string) error {
 	signal.Reset(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
+	read, write, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer read.Close()
+	child.ExtraFiles = []*os.File{read} // handoverFD
 	if err := child.Start(); err != nil {
+		write.Close()
 		return fmt.Errorf("cannot start etcdctl: %w", err)
 	}
+	go func() {
+		defer write.Close()
+		_ = json.NewEncoder(write).Encode(h) // a child that is gone already says why itself
+	}()
 	done := make(chan error, 1)
 	go func() { done <- child.Wait() }()
 	for {

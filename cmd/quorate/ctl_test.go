@@ -15,7 +15,7 @@ func TestEtcdctlArgs(t *testing.T) {
 		{[]string{"--endpoints", "https://b:1", "get", "x"}, append([]string{"etcdctl"}, append(ours[1:], "--endpoints", "https://b:1", "get", "x")...)},
 		{[]string{"put", "k", "--", "--endpoints"}, append([]string{"etcdctl"}, append(ours, "put", "k", "--", "--endpoints")...)},
 	} {
-		if d := cmp.Diff(c.want, etcdctlArgs("/d", []string{"https://a:1", "https://b:1"}, c.args)); d != "" {
+		if d := cmp.Diff(c.want, etcdctlArgs(map[string]string{"cacert": "/d/ca.pem", "cert": "/d/cert.pem", "key": "/d/key.pem"}, []string{"https://a:1", "https://b:1"}, c.args)); d != "" {
 			t.Errorf("%q: %s", c.args, d)
 		}
 	}

@@ -7,83 +7,80 @@ import (
 	"encoding/pem"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"go.etcd.io/etcd/etcdctl/v3/ctlv3"
 )
 
 // etcdctlArgument, as the first one, makes this program etcdctl. Its commands
-// end the process as they like, so they run in a child: ctl keeps the tunnel
-// and cleans up after it. The next argument is the folder with the child's files.
+// end the process as they like, so they run in a child, and ctl keeps the tunnel.
 const etcdctlArgument = "__etcdctl"
 
-// ctlFile tells the child where the cluster is. It is a file because the
-// proxy's password must be neither in the arguments nor in the environment
-// that others can look at.
-type ctlFile struct {
+// handoverFD is the descriptor on which the child reads its [handover].
+const handoverFD = 3
+
+// handover tells the child where the cluster is and what to show there. It goes through a pipe: neither
+// the proxy's password nor a key may stand in arguments or in an environment that others can look at,
+// nor be left in a file by a process that was killed.
+type handover struct {
 	Proxy     string   `json:"proxy"`
 	Endpoints []string `json:"endpoints"`
+	Cert      []byte   `json:"cert"` // PEM
+	Key       []byte   `json:"key"`
+	CA        []byte   `json:"ca"`
+	// Dir is a private folder for those three, where a system has no files in memory.
+	Dir string `json:"dir,omitempty"`
 }
 
-// writeCtlFiles puts what the child needs into its private folder, each file 0600.
-func writeCtlFiles(dir string, cert tls.Certificate, bundle []byte, proxy string, endpoints []string) error {
+func handoverOf(cert tls.Certificate, bundle []byte, proxy string, endpoints []string) (handover, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
 	if err != nil {
-		return fmt.Errorf("cannot keep the certificate of this run: %w", err)
+		return handover{}, fmt.Errorf("cannot hand over the certificate of this run: %w", err)
 	}
 	var chain []byte
 	for _, c := range cert.Certificate {
 		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c})...)
 	}
-	where, err := json.Marshal(ctlFile{Proxy: proxy, Endpoints: endpoints})
-	if err != nil {
-		return err
-	}
-	for name, content := range map[string][]byte{
-		"cert.pem": chain, "key.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
-		"ca.pem": bundle, "ctl.json": where,
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-			return fmt.Errorf("cannot keep the certificate of this run: %w", err)
-		}
-	}
-	return nil
+	return handover{Proxy: proxy, Endpoints: endpoints, Cert: chain, Key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), CA: bundle}, nil
 }
 
 // runEtcdctl is the child: it becomes etcdctl and does not return.
 func runEtcdctl(args []string) {
-	if len(args) < 1 {
+	var h handover
+	from := os.NewFile(handoverFD, "handover")
+	err := json.NewDecoder(from).Decode(&h)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "Error: for use by quorate ctl only")
 		os.Exit(exitUsage)
 	}
-	dir, args := args[0], args[1:]
-	var at ctlFile
-	b, err := os.ReadFile(filepath.Join(dir, "ctl.json"))
-	if err == nil {
-		err = json.Unmarshal(b, &at)
+	from.Close()
+	paths := map[string]string{}
+	for name, content := range map[string][]byte{"cert": h.Cert, "key": h.Key, "cacert": h.CA} {
+		if err == nil {
+			paths[name], err = privateFile(h.Dir, name, content)
+		}
 	}
 	if err == nil {
-		err = os.Setenv("HTTPS_PROXY", at.Proxy)
+		err = os.Setenv("HTTPS_PROXY", h.Proxy)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "Error: cannot find the tunnel: "+err.Error())
 		os.Exit(exitFailed)
 	}
-	os.Args = etcdctlArgs(dir, at.Endpoints, args)
+	os.Args = etcdctlArgs(paths, h.Endpoints, args)
 	ctlv3.MustStart()
 	os.Exit(exitDone)
 }
 
 // etcdctlArgs is the command line of etcdctl. Flags of the caller win: each of
 // ours is left out if it is given.
-func etcdctlArgs(dir string, endpoints, args []string) []string {
+func etcdctlArgs(paths map[string]string, endpoints, args []string) []string {
 	out := []string{"etcdctl"}
 	for _, f := range []struct{ name, value string }{
 		{"endpoints", strings.Join(endpoints, ",")},
-		{"cacert", filepath.Join(dir, "ca.pem")},
-		{"cert", filepath.Join(dir, "cert.pem")},
-		{"key", filepath.Join(dir, "key.pem")},
+		{"cacert", paths["cacert"]},
+		{"cert", paths["cert"]},
+		{"key", paths["key"]},
 	} {
 		if !given(args, f.name) {
 			out = append(out, "--"+f.name+"="+f.value)
