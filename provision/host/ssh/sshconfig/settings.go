@@ -37,10 +37,18 @@ func (e *evaluation) settings() (Settings, error) {
 	}
 	s.User = e.user()
 	tokens := e.tokens(e.host, e.Host)
+	s.expand = func(name string) (string, error) {
+		name, err := e.tilde(name)
+		if err != nil {
+			return "", err
+		}
+		return e.expand(name, tokens, true)
+	}
 	if err := e.bastions(&s, tokens); err != nil {
 		return s, err
 	}
-	return s, e.paths(&s, tokens)
+	err := e.paths(&s)
+	return s, err
 }
 
 // loginUser expands the User of a file, which all other tokens may contain.
@@ -80,14 +88,16 @@ func (e *evaluation) bastions(s *Settings, tokens map[byte]string) error {
 }
 
 // paths expands all files.
-func (e *evaluation) paths(s *Settings, tokens map[byte]string) error {
+func (e *evaluation) paths(s *Settings) error {
 	expand := func(v value) (out []string, err error) {
 		for _, w := range v.words {
 			if none(w) {
 				continue
 			}
-			if w, err = e.tilde(w); err == nil && !strings.EqualFold(v.keyword, "GlobalKnownHostsFile") {
-				w, err = e.expand(w, tokens, true)
+			if strings.EqualFold(v.keyword, "GlobalKnownHostsFile") { // has no tokens
+				w, err = e.tilde(w)
+			} else {
+				w, err = s.expand(w)
 			}
 			if err != nil {
 				return nil, v.at.broken("%w", err)

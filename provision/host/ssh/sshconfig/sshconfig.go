@@ -84,7 +84,12 @@ type Settings struct {
 
 	AddressFamily, BindAddress          string
 	PKCS11Provider, SecurityKeyProvider string
+
+	expand func(string) (string, error)
 }
+
+// Expand expands ~, tokens and variables in the name of a file, as for an IdentityFile of this host.
+func (s Settings) Expand(name string) (string, error) { return s.expand(name) }
 
 // Evaluate reads the files, where earlier ones win over later ones. Errors name
 // file and line, and say what to do.
