@@ -165,11 +165,7 @@ func (r resolver) hop(alias string, s sshconfig.Settings, identities, hostKeys [
 		return h, err
 	}
 	for _, f := range identities {
-		f, err := s.Expand(f)
-		if err != nil {
-			return h, fmt.Errorf("cannot find the identity file: %w", err)
-		}
-		h.identities = append(h.identities, f)
+		h.identities = append(h.identities, expandHome(f, c.Home))
 	}
 	if identities == nil && c.Home != "" {
 		for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {

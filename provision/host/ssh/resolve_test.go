@@ -35,6 +35,8 @@ Host gate
 Host tunnelled
   ProxyCommand nc %h %p
 
+Host percent
+  IdentityFile ~/100%%/k
 Host quoted
   IdentityFile "~/my keys/id"
 
@@ -125,10 +127,11 @@ func TestRoute(t *testing.T) {
 		"tokens of the host in its bastion": {Config{Host: "behind", User: "u", Agent: true, AuthSock: "/run/agent"},
 			"u@gate-behind:22 known as gate-behind:22 keys HOME/gate own=true only=false " + known + " agent /run/gate\n" +
 				"u@behind:22 known as behind:22 " + defaults + " " + known + " agent /run/agent\n"},
-		"identities of each hop": {Config{Host: "x", ProxyJump: []string{"other", "gate-1"}, IdentityFile: []string{"%d/k"}},
-			"me@other:22 known as other:22 keys HOME/k own=true only=false " + known + "\n" +
+		"a percent sign": {Config{Host: "percent"}, "me@percent:22 known as percent:22 keys HOME/100%/k own=true only=false " + known + "\n"},
+		"identities of each hop": {Config{Host: "x", ProxyJump: []string{"other", "gate-1"}, IdentityFile: []string{"~/100%/k"}},
+			"me@other:22 known as other:22 keys HOME/100%/k own=true only=false " + known + "\n" +
 				"me@gate-1:22 known as gate-1:22 keys HOME/gate own=true only=false " + known + "\n" +
-				"me@x:22 known as x:22 keys HOME/k own=true only=false " + known + "\n"},
+				"me@x:22 known as x:22 keys HOME/100%/k own=true only=false " + known + "\n"},
 		"no bastion, whatever ssh_config says": {Config{Host: "tunnelled", ProxyJump: []string{"none"}}, "me@tunnelled:22 known as tunnelled:22 " + defaults + " " + known + "\n"},
 		"Match exec":                           {Config{Host: "picky"}, "by-command@picky:22 known as picky:22 " + defaults + " " + known + "\n"},
 		"another file, and not the system's":   {Config{Host: "system", SSHConfig: "~/.ssh/config"}, "me@system:22 known as system:22 " + defaults + " " + known + "\n"},

@@ -38,13 +38,13 @@ func (e *evaluation) match(words []string, at position, never bool) (bool, error
 		if name == "exec" && (!holds || doubt != nil || never) {
 			continue // what it says does not matter, or only with the doubt
 		}
-		is, err := e.criterion(name, arg)
+		is, err := e.criterion(name, arg, at)
 		var unknown *unknownError
 		switch {
 		case errors.As(err, &unknown):
 			doubt = err
 		case err != nil:
-			return false, at.fail("%w", err)
+			return false, err
 		default:
 			holds = holds && is != negated
 		}
@@ -66,7 +66,7 @@ type unknownError struct{ text string }
 
 func (u *unknownError) Error() string { return u.text }
 
-func (e *evaluation) criterion(name, arg string) (bool, error) {
+func (e *evaluation) criterion(name, arg string, at position) (bool, error) {
 	orEmpty := func(s string) bool { return s == "" && arg == "" || s != "" && matchList(s, arg) }
 	switch name {
 	case "host":
@@ -100,9 +100,13 @@ func (e *evaluation) criterion(name, arg string) (bool, error) {
 		}
 		command, err := e.expand(arg, tokens, false)
 		if err != nil {
-			return false, err
+			return false, at.broken("%w", err)
 		}
-		return e.Exec(command)
+		succeeded, err := e.Exec(command)
+		if err != nil {
+			return false, at.broken("%w", err)
+		}
+		return succeeded, nil
 	}
 	return false, &unknownError{"Match " + name + " cannot be evaluated"}
 }

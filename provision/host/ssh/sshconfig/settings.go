@@ -37,17 +37,10 @@ func (e *evaluation) settings() (Settings, error) {
 	}
 	s.User = e.user()
 	tokens := e.tokens(e.host, e.Host)
-	s.expand = func(name string) (string, error) {
-		name, err := e.tilde(name)
-		if err != nil {
-			return "", err
-		}
-		return e.expand(name, tokens, true)
-	}
 	if err := e.bastions(&s, tokens); err != nil {
 		return s, err
 	}
-	err := e.paths(&s)
+	err := e.paths(&s, tokens)
 	return s, err
 }
 
@@ -88,16 +81,14 @@ func (e *evaluation) bastions(s *Settings, tokens map[byte]string) error {
 }
 
 // paths expands all files.
-func (e *evaluation) paths(s *Settings) error {
+func (e *evaluation) paths(s *Settings, tokens map[byte]string) error {
 	expand := func(v value) (out []string, err error) {
 		for _, w := range v.words {
 			if none(w) {
 				continue
 			}
-			if strings.EqualFold(v.keyword, "GlobalKnownHostsFile") { // has no tokens
-				w, err = e.tilde(w)
-			} else {
-				w, err = s.expand(w)
+			if w, err = e.tilde(w); err == nil && !strings.EqualFold(v.keyword, "GlobalKnownHostsFile") { // which has no tokens
+				w, err = e.expand(w, tokens, true)
 			}
 			if err != nil {
 				return nil, v.at.broken("%w", err)

@@ -84,12 +84,7 @@ type Settings struct {
 
 	AddressFamily, BindAddress          string
 	PKCS11Provider, SecurityKeyProvider string
-
-	expand func(string) (string, error)
 }
-
-// Expand expands ~, tokens and variables in the name of a file, as for an IdentityFile of this host.
-func (s Settings) Expand(name string) (string, error) { return s.expand(name) }
 
 // Evaluate reads the files, where earlier ones win over later ones. Errors name
 // file and line, and say what to do.
@@ -152,22 +147,22 @@ func (e *evaluation) refuseCanonicalization() error {
 	if _, err := netip.ParseAddr(e.host); err == nil || !direct && !always {
 		return nil
 	}
-	keyword := ""
+	var keyword, off string
 	maxDots, err := strconv.Atoi(e.word("canonicalizemaxdots"))
 	if err != nil {
 		maxDots = 1
 	}
 	switch {
 	case e.canonicalizes() && !none(e.word("canonicaldomains")) && strings.Count(e.host, ".") <= maxDots:
-		keyword = "canonicalizehostname"
+		keyword, off = "canonicalizehostname", "no"
 	case !none(e.word("canonicalizepermittedcnames")):
-		keyword = "canonicalizepermittedcnames"
+		keyword, off = "canonicalizepermittedcnames", "none"
 	default:
 		return nil
 	}
 	v := e.set[keyword]
 	return v.at.fail("%s asks for the canonical name of %q, which is not supported\n  Write the full name as HostName, and %s %s for this host before that line",
-		v.keyword, e.Host, v.keyword, map[string]string{"canonicalizehostname": "no"}[keyword]+map[string]string{"canonicalizepermittedcnames": "none"}[keyword])
+		v.keyword, e.Host, v.keyword, off)
 }
 
 // none says that a value is unset, or switched off.
