@@ -57,7 +57,7 @@ func newHostKeys(h hop) (*hostKeys, error) {
 		return errors.Is(err, fs.ErrNotExist)
 	})
 	if k.known, err = knownhosts.NewDB(files...); err != nil {
-		return nil, fmt.Errorf("cannot read the known hosts: %w\n  Mend or remove that line", err)
+		return nil, fmt.Errorf("cannot read the known hosts: %w\n  Mend or remove that line or file", err)
 	}
 	return k, nil
 }
@@ -87,11 +87,13 @@ func (k *hostKeys) algorithms() []string {
 			plain = append(plain, a)
 		}
 	}
-	defaults := plain
+	list, defaults := k.hop.hostKeyAlgorithms, plain
 	if ca {
-		first, defaults = slices.Concat(certs, first), slices.Concat(certs, plain)
+		first = slices.Concat(certs, first)
 	}
-	list := k.hop.hostKeyAlgorithms
+	if ca || list != "" {
+		defaults = slices.Concat(certs, plain)
+	}
 	allowed := sshconfig.Algorithms(list, defaults, slices.Concat(certs, plain, ssh.InsecureAlgorithms().HostKeys))
 	if list != "" && list[0] != '+' && list[0] != '-' && len(k.pinned) == 0 {
 		return allowed

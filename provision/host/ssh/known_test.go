@@ -148,6 +148,11 @@ func TestKnownHostsFiles(t *testing.T) {
 		b.put(t, ".ssh/config", "HostKeyAlgorithms -ssh-ed25519\n")
 		_, err = b.dial(t)
 		unreachable(t, err, "changed", "ecdsa-sha2-nistp256")
+		b.put(t, ".ssh/config", "HostKeyAlgorithms -ssh-*,ecdsa*,rsa*\n")
+		_, err = b.dial(t)
+		if err == nil {
+			t.Error("a kind of key was taken that is switched off")
+		}
 	})
 	t.Run("algorithms of the connection", func(t *testing.T) {
 		b := open(t, "Ciphers aes256-ctr,none-such\nMACs hmac-sha2-512\nKexAlgorithms ^curve25519-sha256\n")

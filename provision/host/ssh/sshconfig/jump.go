@@ -37,7 +37,7 @@ func ParseJumps(chain string) ([]Jump, error) {
 			j.Host = host
 		}
 		j.Host = strings.TrimSuffix(strings.TrimPrefix(j.Host, "["), "]")
-		if j.Host == "" {
+		if j.Host == "" || strings.ContainsAny(text, space) {
 			return nil, fmt.Errorf("the bastion %q has no host", text)
 		}
 		jumps = append(jumps, j)

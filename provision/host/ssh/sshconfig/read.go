@@ -100,7 +100,7 @@ func (e *evaluation) line(text string, at position, s *scope) error {
 	if k.kind == rest || k.kind == jump {
 		words = []string{strings.TrimLeft(tail, space+"=")}
 	}
-	if len(words) == 0 {
+	if len(words) == 0 && k.kind != block && k.kind != list { // those of a comment alone are lists of nothing
 		return at.broken("%s has no argument", name)
 	}
 	if key != "match" && slices.Contains(words, "") {
@@ -120,7 +120,7 @@ func (e *evaluation) line(text string, at position, s *scope) error {
 	if err := k.check(&v); err != nil {
 		return err
 	}
-	if s.active {
+	if s.active && len(words) > 0 {
 		return e.take(key, k, v)
 	}
 	return nil
