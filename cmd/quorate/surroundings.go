@@ -30,7 +30,7 @@ func (p *process) world(run string) (world.Environment, error) {
 		exe = real
 	}
 	e := world.Environment{
-		Home: p.env("HOME"), User: p.user(), Hostname: hostname(), AuthSock: p.env("SSH_AUTH_SOCK"),
+		Home: p.env("HOME"), User: p.user(), Hostname: hostname(), AuthSock: p.env("SSH_AUTH_SOCK"), Env: p.lookup,
 		CacheDir: cache, Executable: exe, Run: run, Clock: p.now, HTTP: &http.Client{Timeout: 30 * time.Minute}, Filter: &p.filter,
 	}
 	if p.askSecret != nil {

@@ -161,13 +161,13 @@ type Connection struct {
 	Host string `json:"host,omitempty"`
 	Port int    `json:"port,omitempty"`
 	User string `json:"user,omitempty"`
-	// IdentityFile are private key files, tried in order; empty means ssh_config's or OpenSSH's defaults.
+	// IdentityFile are private key files, or the .pub of keys in the agent, tried in order; empty means ssh_config's or OpenSSH's defaults.
 	IdentityFile []string `json:"identity_file,omitempty"`
 	Passphrase   Secret   `json:"-"`
 	Password     Secret   `json:"-"`
 	// Agent says whether the agent at SSH_AUTH_SOCK is asked.
 	Agent bool `json:"agent"`
-	// SSHConfig is the ssh_config file to read; "none" reads none, empty means ~/.ssh/config.
+	// SSHConfig is the ssh_config file to read; "none" reads none, empty means ~/.ssh/config and the system's.
 	SSHConfig string `json:"ssh_config,omitempty"`
 	// ProxyJump is a chain of bastions, "[user@]host[:port]", outermost first.
 	ProxyJump []string `json:"proxy_jump,omitempty"`
@@ -175,7 +175,7 @@ type Connection struct {
 	KnownHostsFile string `json:"known_hosts_file,omitempty"`
 	// HostKeys pins keys in authorized_keys form ("ssh-ed25519 AAAA…") or as "SHA256:…" fingerprints; when set, known_hosts is not read.
 	HostKeys []string `json:"host_keys,omitempty"`
-	// StrictHostKeyChecking is "yes" or "accept-new" (first use is recorded).
+	// StrictHostKeyChecking is "yes" or "accept-new" (first use is recorded); empty means ssh_config's, else "yes".
 	StrictHostKeyChecking string `json:"strict_host_key_checking,omitempty"`
 	// Sudo is "auto" (when the user is not root), "always" or "never".
 	Sudo         string `json:"sudo,omitempty"`

@@ -36,7 +36,7 @@ func sshConfig(c *spec.Cluster, m *spec.Member, e Environment) ssh.Config {
 		Sudo: s.Sudo, SudoPassword: s.SudoPassword.Reveal(),
 		ConnectTimeout: s.ConnectTimeout, WaitForHost: s.WaitForHost, KeepAlive: s.KeepAlive,
 		Reads: e.Reads,
-		Home:  e.Home, LocalUser: e.User, AuthSock: e.AuthSock, Now: e.Clock,
+		Home:  e.Home, LocalUser: e.User, LocalHost: e.Hostname, AuthSock: e.AuthSock, Env: e.Env, Now: e.Clock,
 	}
 	if out.Host == "" {
 		out.Host = m.Address

@@ -23,6 +23,8 @@ type Environment struct {
 	User, Hostname string
 	// Home is where ~ is; AuthSock the SSH agent's socket, "" for none.
 	Home, AuthSock string
+	// Env looks up what ssh_config asks of the environment; nil has nothing.
+	Env func(name string) (string, bool)
 	// CacheDir keeps what can be had again: compressed binaries, releases, digests.
 	CacheDir string
 	// Executable is the quorate binary; the servers are looked for beside it.

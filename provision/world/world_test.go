@@ -21,6 +21,7 @@ import (
 	"quorate/plan"
 	"quorate/plan/spec"
 	"quorate/provision/host"
+	"quorate/provision/host/ssh"
 )
 
 // fakeELF writes a file with the header of a Linux executable for a machine (ELF's number).
@@ -271,7 +272,11 @@ func TestSSHConfig(t *testing.T) {
 		ProxyJump: []string{"bastion"}, HostKeys: []string{"SHA256:x"}, StrictHostKeyChecking: "yes", Sudo: "always",
 		Agent: true, ConnectTimeout: time.Second, WaitForHost: time.Minute, KeepAlive: 15 * time.Second,
 	}}
-	e := Environment{Home: "/home/me", User: "me", AuthSock: "/sock", Clock: clock}
+	e := Environment{
+		Home: "/home/me", User: "me", Hostname: "desk", AuthSock: "/sock", Clock: clock,
+		Env: func(name string) (string, bool) { return name, true },
+	}
+	env := func(c ssh.Config) string { v, _ := c.Env("SHELL"); return v }
 	got := sshConfig(c, m, e)
 	for what, ok := range map[string]bool{
 		"address":   got.Host == "10.0.0.1" && got.Port == 2222 && got.Name == "etcd1",
@@ -280,7 +285,7 @@ func TestSSHConfig(t *testing.T) {
 		"files":     got.SSHConfig == "/specs/ssh/config" && got.KnownHostsFile == "/specs/known",
 		"host keys": len(got.HostKeys) == 1 && got.StrictHostKeyChecking == "yes" && len(got.ProxyJump) == 1,
 		"times":     got.ConnectTimeout == time.Second && got.WaitForHost == time.Minute && got.KeepAlive == 15*time.Second && got.Now != nil,
-		"around":    got.Home == "/home/me" && got.LocalUser == "me" && got.AuthSock == "/sock" && got.Agent && got.Prompt == nil,
+		"around":    got.Home == "/home/me" && got.LocalUser == "me" && got.LocalHost == "desk" && env(got) == "SHELL" && got.AuthSock == "/sock" && got.Agent && got.Prompt == nil,
 	} {
 		if !ok {
 			t.Errorf("%s: %+v", what, got)

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -82,42 +83,26 @@ func (a *credentials) interactive() ssh.KeyboardInteractiveChallenge {
 	}
 }
 
-// signers in order: the agent's copies of the identity files, the files, and
-// the agent's other keys unless identities were named with IdentitiesOnly.
+// signers in order: certificates, the agent's copies of the identity files, the
+// files, and the agent's other keys unless identities were named with IdentitiesOnly.
 func (a *credentials) signers(ctx context.Context) []ssh.Signer {
 	held := a.agentSigners()
-	var out []ssh.Signer
-	add := func(s ssh.Signer) {
-		for _, have := range out {
-			if string(have.PublicKey().Marshal()) == string(s.PublicKey().Marshal()) {
-				return
-			}
-		}
-		out = append(out, s)
-	}
+	var files []ssh.Signer
 	for _, file := range a.hop.identities {
-		for _, s := range a.fileSigners(ctx, file) {
-			i := slices.IndexFunc(held, func(h ssh.Signer) bool {
-				return string(h.PublicKey().Marshal()) == string(s.PublicKey().Marshal())
-			})
-			if i >= 0 {
-				s = held[i] // no passphrase needed
-			}
-			add(s)
-		}
+		files = append(files, a.fileSigners(ctx, file, held)...)
 	}
-	if !a.hop.identitiesOnly {
-		if !a.hop.ownIdentities {
-			out = append(held, out...) // as OpenSSH: the agent before the default files
-			files := out
-			out = nil
-			for _, s := range files {
-				add(s)
-			}
-		} else {
-			for _, s := range held {
-				add(s)
-			}
+	order := slices.Concat(a.certified(slices.Concat(files, held)), files)
+	switch {
+	case a.hop.identitiesOnly:
+	case a.hop.ownIdentities:
+		order = append(order, held...)
+	default:
+		order = slices.Insert(order, len(order)-len(files), held...) // as OpenSSH: the agent before the default files
+	}
+	var out []ssh.Signer
+	for _, s := range order {
+		if sameKey(out, s.PublicKey()) == nil {
+			out = append(out, s)
 		}
 	}
 	if len(out) > maxKeys {
@@ -156,35 +141,89 @@ func (a *credentials) close() {
 	}
 }
 
-// fileSigners reads a key file, and its certificate if there is one. An
-// encrypted key is opened only when the host accepts it.
-func (a *credentials) fileSigners(ctx context.Context, file string) []ssh.Signer {
-	text, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) && !a.hop.ownIdentities {
-		return nil
-	}
-	if err != nil {
-		a.problem("the identity file cannot be read: %v", err)
-		return nil
-	}
-	signer, err := ssh.ParsePrivateKey(text)
-	var locked *ssh.PassphraseMissingError
-	switch {
-	case errors.As(err, &locked):
-		signer = a.lockedSigner(ctx, file, text, locked.PublicKey)
-		if signer == nil {
-			return nil
+// sameKey finds the signer of a public key.
+func sameKey(signers []ssh.Signer, key ssh.PublicKey) ssh.Signer {
+	for _, s := range signers {
+		if bytes.Equal(s.PublicKey().Marshal(), key.Marshal()) {
+			return s
 		}
-	case err != nil:
-		a.problem("the identity file %q cannot be read: %v", file, err)
+	}
+	return nil
+}
+
+// certified are the signers with the certificates of CertificateFile.
+func (a *credentials) certified(signers []ssh.Signer) []ssh.Signer {
+	var out []ssh.Signer
+	for _, file := range a.hop.certificates {
+		cert := readCertificate(file)
+		if cert == nil {
+			a.problem("the certificate %q cannot be read", file)
+			continue
+		}
+		if s := sameKey(signers, cert.Key); s != nil {
+			if s, err := ssh.NewCertSigner(cert, s); err == nil {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
+// fileSigners reads a key file, and its certificate if there is one. A key that
+// the agent holds is the agent's, for which its public half is enough: as the
+// file, or beside it. Another encrypted key is opened only when the host accepts it.
+func (a *credentials) fileSigners(ctx context.Context, file string, held []ssh.Signer) []ssh.Signer {
+	signer := a.fileSigner(ctx, file, held)
+	if signer == nil {
 		return nil
 	}
-	if cert := readCertificate(file + "-cert.pub"); cert != nil {
+	if s := sameKey(held, signer.PublicKey()); s != nil {
+		signer = s // no passphrase needed
+	}
+	if cert := readCertificate(file + "-cert.pub"); cert != nil && len(a.hop.certificates) == 0 {
 		if certified, err := ssh.NewCertSigner(cert, signer); err == nil {
 			return []ssh.Signer{certified, signer}
 		}
 	}
 	return []ssh.Signer{signer}
+}
+
+func (a *credentials) fileSigner(ctx context.Context, file string, held []ssh.Signer) ssh.Signer {
+	text, err := os.ReadFile(file)
+	missing := errors.Is(err, fs.ErrNotExist)
+	var signer ssh.Signer
+	if err == nil {
+		signer, err = ssh.ParsePrivateKey(text)
+	}
+	var locked *ssh.PassphraseMissingError
+	switch {
+	case err == nil:
+		return signer
+	case errors.As(err, &locked):
+		return a.lockedSigner(ctx, file, text, locked.PublicKey)
+	}
+	for _, half := range []string{file, file + ".pub"} {
+		public := readPublic(half)
+		if public == nil {
+			continue
+		}
+		if s := sameKey(held, public); s != nil {
+			return s
+		}
+		if half == file {
+			a.problem("the identity file %q is a public key, and the agent does not hold the key", file)
+			return nil
+		}
+	}
+	var path *fs.PathError
+	switch {
+	case missing && !a.hop.ownIdentities:
+	case errors.As(err, &path):
+		a.problem("the identity file cannot be read: %v", err)
+	default:
+		a.problem("the identity file %q cannot be read: %v", file, err)
+	}
+	return nil
 }
 
 func readPublic(file string) ssh.PublicKey {

@@ -3,7 +3,8 @@
 // ssh_config, bastions, agents, known_hosts and sudo.
 //
 // It does not run OpenSSH's programs, forwards no agent to a host, and never
-// accepts a host key that changed. Only connecting is ever retried.
+// accepts a host key that changed. Only connecting is ever retried. The
+// commands that it runs here are those of Match exec in ssh_config.
 package ssh
 
 import (
@@ -22,8 +23,9 @@ type Config struct {
 	Port int
 	// User to log in as; empty is ssh_config's, else LocalUser.
 	User string
-	// IdentityFile are private key files, tried in order before anything else.
-	// Empty means ssh_config's, else the agent's keys and OpenSSH's default files.
+	// IdentityFile are private key files, or the .pub files of keys in the agent, tried in order before anything else.
+	// Empty means ssh_config's, else the agent's keys and OpenSSH's default files. A bastion is offered
+	// ssh_config's for it first of all, these if there are none.
 	IdentityFile []string
 	// Passphrase opens encrypted key files.
 	Passphrase string
@@ -31,12 +33,13 @@ type Config struct {
 	Password string
 	// Agent says whether the agent at AuthSock is asked.
 	Agent bool
-	// SSHConfig is the file to read; empty is Home/.ssh/config if there is one, "none" reads none.
+	// SSHConfig is the only file to read; empty is Home/.ssh/config and /etc/ssh/ssh_config as far as they exist, "none" reads none.
 	SSHConfig string
 	// ProxyJump is a chain of bastions, "[user@]host[:port]", outermost first.
 	// Nil is ssh_config's; ["none"] is none.
 	ProxyJump []string
-	// KnownHostsFile; empty is ssh_config's, else Home/.ssh/known_hosts (and /etc/ssh/ssh_known_hosts to read).
+	// KnownHostsFile; empty is ssh_config's, else Home/.ssh/known_hosts. Those of GlobalKnownHostsFile,
+	// else /etc/ssh/ssh_known_hosts, are read as well.
 	KnownHostsFile string
 	// HostKeys pins the host's keys, "ssh-ed25519 AAAA…" or "SHA256:…"; known_hosts is then not read for it
 	// (bastions still are looked up there).
@@ -63,6 +66,9 @@ type Config struct {
 
 	// Home is the operator's home folder, LocalUser their login name, AuthSock the agent's socket (SSH_AUTH_SOCK).
 	Home, LocalUser, AuthSock string
+	// LocalHost is this machine's name, for the tokens of ssh_config; Env its environment, nil is empty.
+	LocalHost string
+	Env       func(name string) (string, bool)
 	// Prompt asks for the passphrase of a key file that the host accepts and
 	// Passphrase does not open; nil does not ask. It may be called from several
 	// goroutines at once.
@@ -73,6 +79,8 @@ type Config struct {
 	Retrying func(attempt int, cause error)
 	// Now is the clock, for the host's own; nil is time.Now.
 	Now func() time.Time
+
+	etc string // where the system's files are; empty is /etc/ssh
 }
 
 const (
@@ -87,8 +95,8 @@ func (c Config) withDefaults() Config {
 	if c.ConnectTimeout <= 0 {
 		c.ConnectTimeout = defaultTimeout
 	}
-	if c.Dialer == nil {
-		c.Dialer = (&net.Dialer{}).DialContext
+	if c.etc == "" {
+		c.etc = "/etc/ssh"
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -37,7 +37,7 @@ func Dial(ctx context.Context, c Config) (*Conn, error) {
 	if c.Host == "" {
 		return nil, &host.UnreachableError{Host: c.Name, Cause: errors.New("the connection names no host")}
 	}
-	hops, err := route(c)
+	hops, err := route(ctx, c)
 	if err != nil {
 		return nil, &host.UnreachableError{Host: c.Name, Address: c.Host, Cause: err}
 	}
@@ -131,7 +131,7 @@ func (d *dialer) once(ctx context.Context) (*Conn, error) {
 		}
 	}
 	for i, h := range d.hops {
-		dial := d.c.Dialer
+		dial := d.outermost
 		if i > 0 {
 			dial = clients[i-1].DialContext
 		}
@@ -145,6 +145,23 @@ func (d *dialer) once(ctx context.Context) (*Conn, error) {
 	return newConn(d.c, d.target(), clients), nil
 }
 
+// outermost makes the connection that all others go through.
+func (d *dialer) outermost(ctx context.Context, _, address string) (net.Conn, error) {
+	h := d.hops[0]
+	if d.c.Dialer != nil {
+		return d.c.Dialer(ctx, h.network, address)
+	}
+	var from net.Dialer
+	if h.bindAddress != "" {
+		local, err := net.ResolveTCPAddr(h.network, net.JoinHostPort(h.bindAddress, "0"))
+		if err != nil {
+			return nil, err
+		}
+		from.LocalAddr = local
+	}
+	return from.DialContext(ctx, h.network, address)
+}
+
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
 // step connects to and logs in at one hop. A host whose pinned fingerprint does
@@ -155,12 +172,9 @@ func (d *dialer) step(ctx context.Context, h hop, last bool, dial dialFunc) (*ss
 	if err != nil {
 		return nil, fail(err, "")
 	}
-	kinds := [][]string{keys.algorithms()}
-	if len(keys.prints) > 0 {
-		kinds = append(kinds, families()...)
-	}
 	var first error
-	for _, algorithms := range kinds {
+	revoked := false // says first
+	for _, algorithms := range keys.kinds() {
 		client, err := d.login(ctx, h, last, dial, keys, algorithms)
 		if err == nil {
 			return client, nil
@@ -170,8 +184,8 @@ func (d *dialer) step(ctx context.Context, h hop, last bool, dial dialFunc) (*ss
 		if !isMismatch && !strings.Contains(err.Error(), "no common algorithm for host key") {
 			return nil, err
 		}
-		if first == nil || isMismatch {
-			first = err
+		if first == nil || isMismatch && !revoked {
+			first, revoked = err, isMismatch && mismatch.revoked
 		}
 	}
 	return nil, first
@@ -193,7 +207,8 @@ func (d *dialer) login(ctx context.Context, h hop, last bool, dial dialFunc, key
 	defer creds.close()
 	var refused *hostKeyError
 	config := &ssh.ClientConfig{
-		User: h.user, Auth: creds.methods(attempt), HostKeyAlgorithms: algorithms,
+		Config: ssh.Config{Ciphers: h.ciphers, KeyExchanges: h.kexes, MACs: h.macs},
+		User:   h.user, Auth: creds.methods(attempt), HostKeyAlgorithms: algorithms,
 		HostKeyCallback: func(name string, remote net.Addr, key ssh.PublicKey) error {
 			err := keys.check(name, remote, key)
 			errors.As(err, &refused)

@@ -11,24 +11,28 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/knownhosts"
+	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
+
+	"quorate/provision/host/ssh/sshconfig"
 )
 
 // hostKeyError is a host key that is not accepted; it is never retried.
 type hostKeyError struct {
 	text, hint string
+	revoked    bool
 }
 
 func (e *hostKeyError) Error() string { return e.text }
 
 // hostKeys verifies one hop.
 type hostKeys struct {
-	hop      hop
-	known    ssh.HostKeyCallback // nil: pinned, or no file yet
-	pinned   []ssh.PublicKey
-	prints   []string // pinned fingerprints
-	certFile bool     // known_hosts names certificate authorities
+	hop     hop
+	known   *knownhosts.HostKeyDB // nil: pinned
+	pinned  []ssh.PublicKey
+	prints  []string // pinned fingerprints
+	revoked revokedKeys
 }
 
 func newHostKeys(h hop) (*hostKeys, error) {
@@ -44,77 +48,36 @@ func newHostKeys(h hop) (*hostKeys, error) {
 		}
 		k.pinned = append(k.pinned, key)
 	}
-	if len(h.hostKeys) > 0 {
-		return k, nil
-	}
-	var files []string
-	for _, f := range h.knownHosts {
-		text, err := os.ReadFile(f)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		k.certFile = k.certFile || bytes.Contains(text, []byte("@cert-authority"))
-		files = append(files, f)
-	}
-	if len(files) == 0 {
-		return k, nil
-	}
 	var err error
-	if k.known, err = knownhosts.New(files...); err != nil {
-		return nil, fmt.Errorf("cannot read the known hosts: %w\n  Mend or remove that line", err)
+	if k.revoked, err = readRevoked(h.revoked); err != nil || len(h.hostKeys) > 0 {
+		return k, err
+	}
+	files := slices.DeleteFunc(slices.Clone(h.knownHosts), func(name string) bool {
+		_, err := os.Stat(name)
+		return errors.Is(err, fs.ErrNotExist)
+	})
+	if k.known, err = knownhosts.NewDB(files...); err != nil {
+		return nil, fmt.Errorf("cannot read the known hosts: %w\n  Mend or remove that line or file", err)
 	}
 	return k, nil
 }
 
-// noKey is a key that no host has: asking for it tells which keys are known.
-type noKey struct{}
-
-func (noKey) Type() string                        { return "none" }
-func (noKey) Marshal() []byte                     { return []byte("none") }
-func (noKey) Verify([]byte, *ssh.Signature) error { return errors.New("no key") }
-
-// knownKeys are those that known_hosts has for the host.
-func (k *hostKeys) knownKeys() []knownhosts.KnownKey {
-	if k.known == nil {
-		return nil
-	}
-	var unknown *knownhosts.KeyError
-	if errors.As(k.known(k.hop.knownName(), &net.TCPAddr{}, noKey{}), &unknown) {
-		return unknown.Want
-	}
-	return nil
-}
-
-// families of host key algorithms: a pinned fingerprint does not tell its own,
-// so they are tried one after the other.
-func families() [][]string {
-	return [][]string{
-		{ssh.KeyAlgoED25519},
-		{ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521},
-		{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256},
-	}
-}
-
-// algorithms asks the host first for the keys that we know: it may have
-// several, and the one it prefers need not be the one that we know.
+// algorithms to ask the host for. As OpenSSH does, those of the keys that we
+// know come first: the host may have several, and the one it prefers need not be
+// the one that we know. Certificates are asked for where an authority is known
+// for this host, before all else. A list of ssh_config that names them all is kept.
 func (k *hostKeys) algorithms() []string {
-	var first []string
-	prefer := func(keyType string) {
-		switch keyType {
-		case ssh.KeyAlgoRSA:
-			first = append(first, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
-		default:
-			first = append(first, keyType)
+	first := []string{ssh.KeyAlgoED25519} // what OpenSSH asks a new host for
+	var ca bool
+	if k.known != nil {
+		first = append(k.known.HostKeyAlgorithms(k.hop.knownName()), first...)
+		ca = slices.ContainsFunc(k.known.HostKeys(k.hop.knownName()), func(p knownhosts.PublicKey) bool { return p.Cert })
+	}
+	for _, p := range slices.Backward(k.pinned) {
+		if p.Type() == ssh.KeyAlgoRSA {
+			first = append([]string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}, first...)
 		}
-	}
-	for _, key := range k.pinned {
-		prefer(key.Type())
-	}
-	for _, key := range k.knownKeys() {
-		prefer(key.Key.Type())
+		first = append([]string{p.Type()}, first...)
 	}
 	var certs, plain []string
 	for _, a := range ssh.SupportedAlgorithms().HostKeys {
@@ -124,23 +87,107 @@ func (k *hostKeys) algorithms() []string {
 			plain = append(plain, a)
 		}
 	}
-	if k.certFile {
-		first = append(certs, first...)
+	list, defaults := k.hop.hostKeyAlgorithms, plain
+	if ca {
+		first = slices.Concat(certs, first)
 	}
-	first = append(first, ssh.KeyAlgoED25519) // what OpenSSH asks a new host for
+	if ca || list != "" {
+		defaults = slices.Concat(certs, plain)
+	}
+	allowed := sshconfig.Algorithms(list, defaults, slices.Concat(certs, plain, ssh.InsecureAlgorithms().HostKeys))
+	if list != "" && list[0] != '+' && list[0] != '-' && len(k.pinned) == 0 {
+		return allowed
+	}
+	return inBoth(append(first, allowed...), allowed)
+}
+
+// kinds are the algorithms to ask for in turn. A pinned fingerprint does not
+// tell its kind of key, so they are tried one after the other.
+func (k *hostKeys) kinds() [][]string {
+	allowed := k.algorithms()
+	kinds := [][]string{allowed}
+	if len(k.prints) == 0 {
+		return kinds
+	}
+	for _, kind := range [][]string{
+		{ssh.KeyAlgoED25519},
+		{ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521},
+		{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256},
+	} {
+		if kind = inBoth(kind, allowed); len(kind) > 0 {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
+}
+
+// inBoth are the elements of a that are in b, once each.
+func inBoth(a, b []string) []string {
 	var out []string
-	for _, a := range append(first, plain...) {
-		if !slices.Contains(out, a) && slices.Contains(ssh.SupportedAlgorithms().HostKeys, a) {
-			out = append(out, a)
+	for _, s := range a {
+		if slices.Contains(b, s) && !slices.Contains(out, s) {
+			out = append(out, s)
 		}
 	}
 	return out
 }
 
-// check is the HostKeyCallback.
+// check is the HostKeyCallback. A certificate that is not accepted is taken for
+// the plain key in it, as OpenSSH does; not so if it or its authority is revoked.
 func (k *hostKeys) check(_ string, remote net.Addr, key ssh.PublicKey) error {
+	if err := k.checkRevoked(remote, key); err != nil {
+		return err
+	}
+	cert, ok := key.(*ssh.Certificate)
+	if !ok {
+		return k.checkPlain(remote, key)
+	}
+	if k.known == nil {
+		return k.checkPlain(remote, cert.Key)
+	}
+	problem := k.lookup(remote, cert)
+	if problem == nil {
+		return nil
+	}
+	err := k.checkPlain(remote, cert.Key)
+	var refused *hostKeyError
+	if errors.As(err, &refused) {
+		refused.text += fmt.Sprintf("; its certificate is not accepted: %v", problem)
+	}
+	return err
+}
+
+// lookup asks known_hosts. Like OpenSSH it also takes a host at another port for known by its name alone.
+func (k *hostKeys) lookup(remote net.Addr, key ssh.PublicKey) error {
+	ask := k.known.HostKeyCallback()
+	err := ask(k.hop.knownName(), remote, key)
+	if knownhosts.IsHostUnknown(err) && ask(net.JoinHostPort(k.hop.keyName, "22"), remote, key) == nil {
+		return nil
+	}
+	return err
+}
+
+// checkRevoked refuses a key, or a certificate by an authority, that RevokedHostKeys or known_hosts revokes.
+func (k *hostKeys) checkRevoked(remote net.Addr, key ssh.PublicKey) error {
+	for _, key := range parts(key) {
+		file, line := k.revoked.find(key)
+		var marked *xknownhosts.RevokedError
+		if k.known != nil && errors.As(k.lookup(remote, key), &marked) {
+			file, line = marked.Revoked.Filename, marked.Revoked.Line
+		}
+		if file != "" {
+			return &hostKeyError{
+				text: fmt.Sprintf("the host key %s of %q is revoked (%s:%d)", ssh.FingerprintSHA256(key), k.hop.alias, file, line),
+				hint: "Give the host a new key.", revoked: true,
+			}
+		}
+	}
+	return nil
+}
+
+func (k *hostKeys) checkPlain(remote net.Addr, key ssh.PublicKey) error {
 	print := ssh.FingerprintSHA256(key)
-	if len(k.hop.hostKeys) > 0 {
+	if k.known == nil {
 		for _, p := range k.pinned {
 			if bytes.Equal(p.Marshal(), key.Marshal()) {
 				return nil
@@ -154,25 +201,18 @@ func (k *hostKeys) check(_ string, remote net.Addr, key ssh.PublicKey) error {
 			hint: "If the host was set up anew, put its key into host_keys of the connection; if not, somebody may be in between.",
 		}
 	}
-	var err error = &knownhosts.KeyError{}
-	if k.known != nil {
-		err = k.known(k.hop.knownName(), remote, key)
-	}
-	var unknown *knownhosts.KeyError
-	var revoked *knownhosts.RevokedError
+	err := k.lookup(remote, key)
+	var unknown *xknownhosts.KeyError
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &revoked):
-		return &hostKeyError{
-			text: fmt.Sprintf("the host key %s of %q is revoked (%s:%d)", print, k.hop.alias, revoked.Revoked.Filename, revoked.Revoked.Line),
-			hint: "Give the host a new key.",
-		}
 	case !errors.As(err, &unknown):
 		return &hostKeyError{text: fmt.Sprintf("the host key of %q is not accepted: %v", k.hop.alias, err)}
-	case len(unknown.Want) > 0:
-		return k.changed(unknown.Want, key)
-	case k.hop.acceptNew:
+	}
+	if want := k.plain(unknown.Want); len(want) > 0 {
+		return k.changed(want, key)
+	}
+	if k.hop.acceptNew {
 		return k.record(key)
 	}
 	return &hostKeyError{
@@ -181,7 +221,17 @@ func (k *hostKeys) check(_ string, remote net.Addr, key ssh.PublicKey) error {
 	}
 }
 
-func (k *hostKeys) changed(want []knownhosts.KnownKey, key ssh.PublicKey) error {
+// plain are the known keys that are the host's own, and not an authority's.
+func (k *hostKeys) plain(known []xknownhosts.KnownKey) []xknownhosts.KnownKey {
+	all := k.known.HostKeys(k.hop.knownName())
+	return slices.DeleteFunc(slices.Clone(known), func(w xknownhosts.KnownKey) bool {
+		return !slices.ContainsFunc(all, func(p knownhosts.PublicKey) bool {
+			return !p.Cert && bytes.Equal(p.Marshal(), w.Key.Marshal())
+		})
+	})
+}
+
+func (k *hostKeys) changed(want []xknownhosts.KnownKey, key ssh.PublicKey) error {
 	var known, lines []string
 	for _, w := range want {
 		known = append(known, w.Key.Type()+" "+ssh.FingerprintSHA256(w.Key))
@@ -197,10 +247,10 @@ func (k *hostKeys) changed(want []knownhosts.KnownKey, key ssh.PublicKey) error 
 
 // record appends a new host's key, durably, before the connection goes on.
 func (k *hostKeys) record(key ssh.PublicKey) error {
-	if len(k.hop.knownHosts) == 0 {
+	file := k.hop.recordIn
+	if file == "" {
 		return &hostKeyError{text: "there is no known_hosts file to record the host key in", hint: "Set known_hosts_file in the connection."}
 	}
-	file := k.hop.knownHosts[0]
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err
 	}
@@ -209,14 +259,22 @@ func (k *hostKeys) record(key ssh.PublicKey) error {
 		return err
 	}
 	defer f.Close()
-	line := knownhosts.Line([]string{k.hop.knownName()}, key) + "\n"
-	if info, err := f.Stat(); err == nil && info.Size() > 0 {
+	var line bytes.Buffer
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() > 0 {
 		last := make([]byte, 1)
 		if _, err := f.ReadAt(last, info.Size()-1); err == nil && last[0] != '\n' {
-			line = "\n" + line
+			line.WriteByte('\n')
 		}
 	}
-	if _, err := f.WriteString(line); err != nil {
+	nowhere := &net.TCPAddr{IP: net.IPv4zero} // the address is not recorded beside the name
+	if err := knownhosts.WriteKnownHost(&line, k.hop.knownName(), nowhere, key); err != nil {
+		return err
+	}
+	if _, err := f.Write(line.Bytes()); err != nil || !info.Mode().IsRegular() {
 		return err
 	}
 	return f.Sync()

@@ -120,6 +120,48 @@ func TestKeys(t *testing.T) {
 		_, err := b.dial(t)
 		unreachable(t, err, "more keys were not offered", "identity_file")
 	})
+	t.Run("the agent's key by its public half", func(t *testing.T) {
+		b := open("locked")
+		public := string(ssh.MarshalAuthorizedKey(locked))
+		b.c.Agent, b.c.AuthSock = true, agentWith(t, lockedPEM, "opensesame")
+		b.put(t, "k.pub", public)
+		for _, name := range []string{"k.pub", "k"} { // k itself is not there
+			b.put(t, ".ssh/config", "IdentitiesOnly yes\nIdentityFile ~/"+name+"\n")
+			b.mustDial(t)
+		}
+		b.c.IdentityFile = []string{filepath.Join(b.home, "k.pub")}
+		b.mustDial(t)
+		b.c.Agent = false
+		_, err := b.dial(t)
+		unreachable(t, err, "is a public key, and the agent does not hold the key")
+		b.c.Agent = true
+		b.put(t, ".ssh/config", "IdentityAgent none\n")
+		_, err = b.dial(t)
+		unreachable(t, err, "is a public key")
+		b.put(t, ".ssh/config", "IdentityAgent ${SOCKET}\n")
+		socket := b.c.AuthSock
+		b.c.AuthSock, b.c.Env = "", func(string) (string, bool) { return socket, true }
+		b.mustDial(t)
+	})
+	t.Run("a certificate of its own file", func(t *testing.T) {
+		text := certificate(t, plain)
+		cert, _, _, _, err := ssh.ParseAuthorizedKey([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := hosttest.NewServer(t, hosttest.ServerOptions{Users: map[string]hosttest.User{"root": {Keys: []ssh.PublicKey{cert}}}})
+		b := newBox(t, s, "root")
+		b.c.Password = ""
+		b.c.IdentityFile = []string{b.put(t, "mine", plainPEM)}
+		_, err = b.dial(t)
+		unreachable(t, err, "refused")
+		b.put(t, "elsewhere.pub", text)
+		b.put(t, ".ssh/config", "CertificateFile ~/elsewhere.pub\n")
+		b.mustDial(t)
+		b.put(t, ".ssh/config", "")
+		b.put(t, "mine-cert.pub", text)
+		b.mustDial(t)
+	})
 	t.Run("certificate", func(t *testing.T) {
 		b := open("root")
 		b.c.IdentityFile = []string{b.put(t, "mine", plainPEM)}

@@ -1,16 +1,19 @@
 package ssh
 
 import (
-	"errors"
+	"context"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/kevinburke/ssh_config"
+	"golang.org/x/crypto/ssh"
+
+	"quorate/provision/host/ssh/sshconfig"
 )
 
 // hop is one machine on the way, with everything decided.
@@ -23,11 +26,19 @@ type hop struct {
 	identities     []string
 	ownIdentities  bool // the user named them: nothing else than they and their like in the agent, unless they fail
 	identitiesOnly bool
+	certificates   []string // instead of those beside the identities
 	agentSock      string
 	password       string
-	knownHosts     []string // first is the one that is written to
+	knownHosts     []string
+	recordIn       string // the file of known hosts that is written to
+	revoked        []string
 	hostKeys       []string
 	acceptNew      bool
+	network        string // as net.Dial's
+	bindAddress    string
+
+	hostKeyAlgorithms    string // as ssh_config writes it
+	ciphers, kexes, macs []string
 }
 
 func (h hop) address() string { return net.JoinHostPort(h.host, strconv.Itoa(h.port)) }
@@ -37,108 +48,93 @@ func (h hop) knownName() string {
 	if h.keyName != h.host {
 		return net.JoinHostPort(h.keyName, "22") // OpenSSH takes a HostKeyAlias as it is, without the port
 	}
-	return net.JoinHostPort(h.host, strconv.Itoa(h.port))
+	return h.address()
 }
 
-// settings reads one ssh_config; a nil file has nothing to say.
-type settings struct{ file *ssh_config.Config }
-
-func (s settings) one(alias, key string) string {
-	if s.file == nil {
-		return ""
-	}
-	v, _ := s.file.Get(alias, key) // errors only for nodes the parser never makes
-	return strings.Trim(v, `"`)
-}
-
-func (s settings) all(alias, key string) []string {
-	if s.file == nil {
-		return nil
-	}
-	vs, _ := s.file.GetAll(alias, key)
-	for i := range vs {
-		vs[i] = strings.Trim(vs[i], `"`)
-	}
-	return vs
-}
-
-func readSettings(c Config) (settings, error) {
-	name := c.SSHConfig
-	if name == "none" {
-		return settings{}, nil
-	}
-	if name == "" {
-		if c.Home == "" {
-			return settings{}, nil
-		}
-		name = filepath.Join(c.Home, ".ssh", "config")
-	}
-	f, err := os.Open(expandHome(name, c.Home))
-	if errors.Is(err, fs.ErrNotExist) && c.SSHConfig == "" {
-		return settings{}, nil
-	}
-	if err != nil {
-		return settings{}, fmt.Errorf("cannot read ssh_config: %w", err)
-	}
-	defer f.Close()
-	parsed, err := ssh_config.Decode(f)
-	if err != nil {
-		return settings{}, fmt.Errorf("cannot read ssh_config %q: %w\n  Set ssh_config = \"none\" in the connection to do without it, or name another file", name, err)
-	}
-	return settings{parsed}, nil
+// resolver finds ways by a configuration and by ssh_config.
+type resolver struct {
+	ctx   context.Context // of commands of Match exec
+	c     Config
+	files []sshconfig.File
 }
 
 // route resolves the way to the host: the bastions, outermost first, and the host itself.
-func route(c Config) ([]hop, error) {
-	s, err := readSettings(c)
+func route(ctx context.Context, c Config) ([]hop, error) {
+	r := resolver{ctx: ctx, c: c}
+	switch {
+	case c.SSHConfig == "none":
+	case c.SSHConfig != "":
+		r.files = []sshconfig.File{{Name: expandHome(c.SSHConfig, c.Home), User: true, Required: true}}
+	default:
+		if c.Home != "" {
+			r.files = append(r.files, sshconfig.File{Name: filepath.Join(c.Home, ".ssh", "config"), User: true, Guarded: true})
+		}
+		r.files = append(r.files, sshconfig.File{Name: filepath.Join(c.etc, "ssh_config")})
+	}
+	jump := strings.Join(c.ProxyJump, ",")
+	if c.ProxyJump != nil && jump == "" {
+		jump = "none"
+	}
+	s, err := r.ask(sshconfig.Query{Host: c.Host, User: c.User, Port: c.Port, Jump: jump, Command: "sh"})
 	if err != nil {
 		return nil, err
 	}
-	last, err := resolve(c, s, c.Host, c.User, c.Port)
+	identities := c.IdentityFile
+	if len(identities) == 0 {
+		identities = s.IdentityFile
+	}
+	last, err := r.hop(c.Host, s, identities, c.HostKeys)
 	if err != nil {
 		return nil, err
 	}
-	last.password, last.hostKeys = c.Password, c.HostKeys
-	jumps := c.ProxyJump
-	if jumps == nil {
-		jumps = splitJumps(s.one(c.Host, "ProxyJump"))
-	}
-	bastions, err := chain(c, s, jumps, 0)
+	last.password = c.Password
+	bastions, err := r.chain(s.ProxyJump, 0)
 	if err != nil {
 		return nil, err
 	}
 	return append(bastions, last), nil
 }
 
-func splitJumps(v string) []string {
-	if v == "" {
-		return nil
+// ask asks ssh_config about a host.
+func (r resolver) ask(q sshconfig.Query) (sshconfig.Settings, error) {
+	q.Home, q.LocalUser, q.LocalHost, q.UID, q.Etc, q.Env = r.c.Home, r.c.LocalUser, r.c.LocalHost, os.Getuid(), r.c.etc, r.c.Env
+	q.Read, q.Glob = sshconfig.ReadFile, sshconfig.Glob
+	q.Exec = func(command string) (bool, error) { return matchExec(r.ctx, r.c.shell(), command) }
+	q.HomeOf = func(name string) (string, error) {
+		u, err := user.Lookup(name)
+		if err != nil {
+			return "", err
+		}
+		return u.HomeDir, nil
 	}
-	return strings.Split(v, ",")
+	return sshconfig.Evaluate(q, r.files...)
 }
 
 // chain resolves bastions; the outermost may itself be behind others by ssh_config.
-func chain(c Config, s settings, jumps []string, depth int) ([]hop, error) {
-	if len(jumps) == 0 || len(jumps) == 1 && strings.EqualFold(jumps[0], "none") {
-		return nil, nil
-	}
+func (r resolver) chain(jumps []sshconfig.Jump, depth int) ([]hop, error) {
 	if depth+len(jumps) > maxHops {
 		return nil, fmt.Errorf("the chain of bastions is longer than %d; is there a loop of ProxyJump in ssh_config?", maxHops)
 	}
 	var hops []hop
 	for i, j := range jumps {
-		user, host, port, err := parseJump(strings.TrimSpace(j))
+		q := sshconfig.Query{Host: j.Host, User: j.User, Port: j.Port, SessionType: "none"}
+		if i > 0 {
+			q.Jump = jumps[i-1].Host
+		}
+		s, err := r.ask(q)
 		if err != nil {
 			return nil, err
 		}
 		if i == 0 {
-			before, err := chain(c, s, splitJumps(s.one(host, "ProxyJump")), depth+len(jumps))
-			if err != nil {
+			if hops, err = r.chain(s.ProxyJump, depth+len(jumps)); err != nil {
 				return nil, err
 			}
-			hops = before
 		}
-		h, err := resolve(c, s, host, user, port)
+		identities := s.IdentityFile
+		if identities == nil && len(r.c.IdentityFile) > 0 {
+			identities = r.c.IdentityFile
+		}
+		h, err := r.hop(j.Host, s, identities, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -147,135 +143,115 @@ func chain(c Config, s settings, jumps []string, depth int) ([]hop, error) {
 	return hops, nil
 }
 
-// parseJump reads "[user@]host[:port]", with or without "ssh://".
-func parseJump(j string) (user, host string, port int, err error) {
-	rest := strings.TrimPrefix(j, "ssh://")
-	if i := strings.LastIndex(rest, "@"); i >= 0 {
-		user, rest = rest[:i], rest[i+1:]
+// hop decides everything about one machine.
+func (r resolver) hop(alias string, s sshconfig.Settings, identities, hostKeys []string) (hop, error) {
+	c := r.c
+	h := hop{
+		alias: alias, host: s.HostName, port: s.Port, user: s.User, keyName: s.HostName,
+		ownIdentities: identities != nil, identitiesOnly: s.IdentitiesOnly, certificates: s.CertificateFile,
+		revoked: s.RevokedHostKeys, hostKeys: hostKeys, hostKeyAlgorithms: s.HostKeyAlgorithms,
+		network: map[string]string{"inet": "tcp4", "inet6": "tcp6"}[s.AddressFamily], bindAddress: s.BindAddress,
 	}
-	host = rest
-	if h, p, splitErr := net.SplitHostPort(rest); splitErr == nil {
-		if port, err = strconv.Atoi(p); err != nil || port < 1 || port > 65535 {
-			return "", "", 0, fmt.Errorf("the bastion %q has no valid port", j)
-		}
-		host = h
+	if h.network == "" {
+		h.network = "tcp"
 	}
-	host = strings.Trim(host, "[]")
-	if host == "" {
-		return "", "", 0, fmt.Errorf("the bastion %q has no host", j)
-	}
-	return user, host, port, nil
-}
-
-func resolve(c Config, s settings, alias, user string, port int) (hop, error) {
-	h := hop{alias: alias, host: alias, port: port, user: user, identities: c.IdentityFile, ownIdentities: len(c.IdentityFile) > 0}
-	if s.one(alias, "ProxyCommand") != "" && !strings.EqualFold(s.one(alias, "ProxyCommand"), "none") && s.one(alias, "ProxyJump") == "" && len(c.ProxyJump) == 0 {
-		return h, fmt.Errorf("ssh_config has a ProxyCommand for %q, which is not supported\n  Use ProxyJump there, or proxy_jump in the connection", alias)
-	}
-	if v := s.one(alias, "HostName"); v != "" {
-		h.host = strings.NewReplacer("%h", alias, "%n", alias, "%%", "%").Replace(v)
-	}
-	if v := s.one(alias, "Port"); h.port == 0 && v != "" {
-		p, err := strconv.Atoi(v)
-		if err != nil {
-			return h, fmt.Errorf("ssh_config has the port %q for %q", v, alias)
-		}
-		h.port = p
-	}
-	if h.port == 0 {
-		h.port = 22
-	}
-	if h.user == "" {
-		h.user = s.one(alias, "User")
-	}
-	if h.user == "" {
-		h.user = c.LocalUser
+	if s.HostKeyAlias != "" {
+		h.keyName = s.HostKeyAlias
 	}
 	if h.user == "" {
 		return h, fmt.Errorf("no user to log in to %q as\n  Set user in the connection", alias)
 	}
-	h.keyName = h.host
-	if v := s.one(alias, "HostKeyAlias"); v != "" {
-		h.keyName = v
+	if err := unsupported(alias, s, len(c.IdentityFile) > 0, len(hostKeys) > 0); err != nil {
+		return h, err
 	}
-	expand := func(v string) string {
-		v = strings.NewReplacer("%d", c.Home, "%h", h.host, "%n", alias, "%p", strconv.Itoa(h.port), "%r", h.user, "%u", c.LocalUser, "%%", "%").Replace(v)
-		return expandHome(v, c.Home)
+	for _, f := range identities {
+		h.identities = append(h.identities, expandHome(f, c.Home))
 	}
-	if len(h.identities) == 0 {
-		h.identities = s.all(alias, "IdentityFile")
-		h.ownIdentities = len(h.identities) > 0
-	}
-	for i, f := range h.identities {
-		if i == 0 {
-			h.identities = append([]string(nil), h.identities...)
-		}
-		h.identities[i] = expand(f)
-	}
-	h.identitiesOnly = strings.EqualFold(s.one(alias, "IdentitiesOnly"), "yes")
-	if len(h.identities) == 0 && c.Home != "" {
+	if identities == nil && c.Home != "" {
 		for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
 			h.identities = append(h.identities, filepath.Join(c.Home, ".ssh", name))
 		}
 	}
 	if c.Agent {
-		h.agentSock = c.AuthSock
-		if v := s.one(alias, "IdentityAgent"); v != "" && v != "SSH_AUTH_SOCK" {
-			h.agentSock = expand(v)
+		if h.agentSock = c.AuthSock; s.IdentityAgent != "" {
+			h.agentSock = s.IdentityAgent
 		}
-		if strings.EqualFold(h.agentSock, "none") {
+		if h.agentSock == "none" {
 			h.agentSock = ""
 		}
 	}
-	return h, h.trust(c, s, expand)
+	if err := h.algorithms(s); err != nil {
+		return h, err
+	}
+	return h, h.trust(c, s)
 }
 
-// trust decides where host keys are known from.
-func (h *hop) trust(c Config, s settings, expand func(string) string) error {
+// unsupported refuses what would reach or identify the host in a way that there is not here.
+func unsupported(alias string, s sshconfig.Settings, identified, pinned bool) error {
+	refuse := func(keyword, way string) error {
+		return fmt.Errorf("ssh_config has a %s for %q, which is not supported\n  %s", keyword, alias, way)
+	}
+	keys := "Add the key to the agent and name its .pub as identity_file of the connection, or set it to none there"
 	switch {
-	case c.KnownHostsFile != "":
-		h.knownHosts = []string{expandHome(c.KnownHostsFile, c.Home)}
-	case s.one(h.alias, "UserKnownHostsFile") != "":
-		raw, _ := s.file.Get(h.alias, "UserKnownHostsFile")
-		for _, f := range words(raw) {
-			h.knownHosts = append(h.knownHosts, expand(f))
-		}
-	case c.Home != "":
-		h.knownHosts = []string{filepath.Join(c.Home, ".ssh", "known_hosts"), "/etc/ssh/ssh_known_hosts"}
-	}
-	policy := c.StrictHostKeyChecking
-	if policy == "" {
-		policy = strings.ToLower(s.one(h.alias, "StrictHostKeyChecking"))
-		switch policy {
-		case "no", "off":
-			policy = "accept-new"
-		case "", "ask":
-			policy = "yes"
-		}
-	}
-	switch policy {
-	case "yes":
-	case "accept-new":
-		h.acceptNew = true
-	default:
-		return fmt.Errorf("strict_host_key_checking is %q; want \"yes\" or \"accept-new\"", policy)
+	case s.ProxyCommand != "":
+		return refuse("ProxyCommand", "Use ProxyJump there, or proxy_jump in the connection")
+	case s.PKCS11Provider != "" && !identified:
+		return refuse("PKCS11Provider", keys)
+	case s.SecurityKeyProvider != "" && s.SecurityKeyProvider != "internal" && s.SecurityKeyProvider != "$SSH_SK_PROVIDER" && !identified:
+		return refuse("SecurityKeyProvider", keys)
+	case s.KnownHostsCommand != "" && !pinned:
+		return refuse("KnownHostsCommand", "Pin the keys with host_keys in the connection, or set it to none there")
 	}
 	return nil
 }
 
-// words splits a value at spaces, except within double quotes.
-func words(v string) []string {
-	quoted := false
-	fields := strings.FieldsFunc(v, func(r rune) bool {
-		if r == '"' {
-			quoted = !quoted
+// algorithms takes over those that ssh_config asks for and that there are.
+func (h *hop) algorithms(s sshconfig.Settings) error {
+	safe, unsafe := ssh.SupportedAlgorithms(), ssh.InsecureAlgorithms()
+	var ignored []string
+	for _, a := range []struct {
+		keyword, list string
+		safe, unsafe  []string
+		to            *[]string
+	}{
+		{"Ciphers", s.Ciphers, safe.Ciphers, unsafe.Ciphers, &h.ciphers},
+		{"KexAlgorithms", s.KexAlgorithms, safe.KeyExchanges, unsafe.KeyExchanges, &h.kexes},
+		{"MACs", s.MACs, safe.MACs, unsafe.MACs, &h.macs},
+		{"HostKeyAlgorithms", s.HostKeyAlgorithms, safe.HostKeys, unsafe.HostKeys, &ignored},
+	} {
+		if a.list == "" {
+			continue
 		}
-		return !quoted && (r == ' ' || r == '\t')
-	})
-	for i := range fields {
-		fields[i] = strings.Trim(fields[i], `"`)
+		if *a.to = sshconfig.Algorithms(a.list, a.safe, append(slices.Clone(a.safe), a.unsafe...)); len(*a.to) == 0 {
+			return fmt.Errorf("ssh_config has %s %s for %q, and none of them is supported\n  Supported are: %s", a.keyword, a.list, h.alias, strings.Join(a.safe, ", "))
+		}
 	}
-	return fields
+	return nil
+}
+
+// trust decides where host keys are known from.
+func (h *hop) trust(c Config, s sshconfig.Settings) error {
+	users := s.UserKnownHostsFile
+	if c.KnownHostsFile != "" {
+		users = []string{expandHome(c.KnownHostsFile, c.Home)}
+	}
+	switch {
+	case len(users) > 0:
+		h.recordIn = users[0]
+	case c.Home != "":
+		h.recordIn = os.DevNull // UserKnownHostsFile none
+	}
+	h.knownHosts = slices.Concat(users, s.GlobalKnownHostsFile)
+	switch c.StrictHostKeyChecking {
+	case "":
+		h.acceptNew = s.StrictHostKeyChecking != "yes" && s.StrictHostKeyChecking != "ask"
+	case "yes":
+	case "accept-new":
+		h.acceptNew = true
+	default:
+		return fmt.Errorf("strict_host_key_checking is %q; want \"yes\" or \"accept-new\"", c.StrictHostKeyChecking)
+	}
+	return nil
 }
 
 func expandHome(p, home string) string {

@@ -29,7 +29,7 @@ func newBox(t *testing.T, s *hosttest.Server, user string) *box {
 	home := t.TempDir()
 	b := &box{home: home, c: Config{
 		Name: "etcd1", Host: "127.0.0.1", Port: s.Port(), User: user, Password: "secret", Home: home, LocalUser: "me",
-		Sudo: "never", ConnectTimeout: 20 * time.Second, Now: time.Now,
+		Sudo: "never", ConnectTimeout: 20 * time.Second, Now: time.Now, etc: filepath.Join(home, "etc"),
 	}}
 	b.put(t, ".ssh/known_hosts", s.KnownHosts(""))
 	return b
