@@ -36,6 +36,15 @@ func (b *builder) userOwner(m *member) string {
 	return b.spec.Server.User + ":" + b.spec.Server.User
 }
 
+// pkiFolder holds the keys, which the member may read and not put others in the place of: the folder is
+// root's, since root writes there by name.
+func (b *builder) pkiFolder(m *member) WriteFile {
+	if local(m.Member) {
+		return WriteFile{Path: m.layout.PKI, Dir: true, Mode: 0o700}
+	}
+	return WriteFile{Path: m.layout.PKI, Dir: true, Mode: 0o750, Owner: "root:" + b.spec.Server.User}
+}
+
 // desire renders everything of a member whose host was seen.
 func (b *builder) desire(m *member) (*desired, error) {
 	l, s := m.layout, b.spec.Server
@@ -66,7 +75,7 @@ func (b *builder) desire(m *member) (*desired, error) {
 		files: []WriteFile{
 			{Path: l.Config, Dir: true, Mode: 0o755, Owner: root},
 			{Path: l.Bin, Dir: true, Mode: 0o755, Owner: root},
-			{Path: l.PKI, Dir: true, Mode: 0o700, Owner: user},
+			b.pkiFolder(m),
 			{Path: l.Data, Dir: true, Mode: 0o700, Owner: user},
 		},
 		bootstrap: WriteFile{Path: l.Bootstrap, Mode: 0o644, Owner: root, Content: bootstrap},

@@ -61,7 +61,7 @@ func LayoutOf(c *spec.Cluster, m *spec.Member) Layout {
 		Bin:       path.Join(root+"/", "opt/quorate", c.Name),
 		Data:      path.Join(root+"/", c.Server.DataDir),
 		Unit:      "quorate-" + c.Name + ".service",
-		Lock:      path.Join(root+"/", "run/lock/quorate-"+c.Name+".lock"),
+		Lock:      path.Join("/run/quorate", c.Name, "lock"),
 	}
 	l.KVServer = path.Join(l.Bin, "kvserver")
 	l.Etcd = path.Join(l.Bin, "etcd")

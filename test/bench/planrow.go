@@ -65,7 +65,7 @@ func (s *stage) bareSSH(ctx context.Context) (float64, error) {
 const watchedTrees = "/etc /opt /usr /root /home /srv /tmp /var/tmp /var/lib (but for the member's data and what a login itself leaves in /var/lib/systemd)"
 
 const fingerprint = `
-	find /etc /opt /usr /root /home /srv /tmp /var/tmp /var/lib /run/lock /run/systemd/system \
+	find /etc /opt /usr /root /home /srv /tmp /var/tmp /var/lib /run/quorate /run/systemd/system \
 		\( -path /var/lib/etcd/lab/member -o -path /var/lib/systemd/linger -o -path '/tmp/systemd-private-*' -o -path '/var/tmp/systemd-private-*' \) -prune -o \
 		-printf '%p %y %m %u %g %s %T@ %C@\n' | sort
 	find /etc /opt /var/lib/systemd -type f -exec sha256sum {} + | sort

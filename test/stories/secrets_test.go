@@ -100,7 +100,7 @@ func TestSecretsStayWhereTheyBelong(t *testing.T) {
 		}
 		places := map[string]string{
 			"the journal": journal, "the arguments or environment of a process": s.on(h, "cat", "/root/seen"),
-			"a manifest or configuration": s.shell(h, "find /etc/quorate /etc/systemd/system /run/lock -type f ! -name '*-key.pem' -exec cat {} +"),
+			"a manifest or configuration": s.shell(h, "find /etc/quorate /etc/systemd/system /run/quorate -type f ! -name '*-key.pem' -exec cat {} +"),
 		}
 		for where, text := range places {
 			for what, secret := range secrets {

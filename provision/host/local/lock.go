@@ -31,7 +31,7 @@ func (t *transport) lock(ctx context.Context, r host.LockRequest) (func() error,
 	if err := os.MkdirAll(filepath.Dir(r.Path), 0o755); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(r.Path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openLock(r.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +63,27 @@ func (t *transport) lock(ctx context.Context, r host.LockRequest) (func() error,
 	return l.release, nil
 }
 
+// openLock opens a lock file, making it if it is missing. One that is a link, no regular file, or somebody
+// else's is an error: who made it would decide what is locked, and what is overwritten.
+func openLock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		owner, ok := info.Sys().(*syscall.Stat_t)
+		if !info.Mode().IsRegular() || ok && int(owner.Uid) != os.Geteuid() && owner.Uid != 0 {
+			err = fmt.Errorf("%s is no lock file of ours: look at who made it, and remove it", path)
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 // working is what a command holds while it runs under a lock, whether or not the run that began it
 // still lives: guard.sh does the same on other hosts. nil without a lock.
 func (t *transport) working() (*os.File, error) {
@@ -72,7 +93,7 @@ func (t *transport) working() (*os.File, error) {
 	if path == "" {
 		return nil, nil
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openLock(path)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +109,7 @@ const quietWait = 30 * time.Second
 
 // quiet waits until nothing of an earlier run is under way. Nobody else can begin anything: the lock is ours.
 func (t *transport) quiet(ctx context.Context, path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openLock(path)
 	if err != nil {
 		return err
 	}

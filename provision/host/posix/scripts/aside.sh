@@ -9,6 +9,7 @@ dir=$1 to=$1/.aside/$2 only=''
 shift 2
 [ "$1" != only ] || only=$nl"$*"$nl
 [ -d "$dir" ] || { echo end; exit; }
+trust "$dir"
 [ -r "$dir" ] && [ -x "$dir" ] || die "$dir: Permission denied"
 set +f
 set -- "$dir"/* "$dir"/.[!.]* "$dir"/..?*
@@ -39,7 +40,21 @@ if [ -n "$list" ]; then
     [ "$d" = "$here" ] || die "$1 is a mount point, and cannot be moved; nothing was moved"
     shift
   done
-  out=$(mkdir -p "$to" 2>&1 && chown "$owner" "$dir/.aside" "$to" 2>&1) || die "$out"
+  # While root works in it, the folder is root's: whose it is could put a link in the place of what is made here.
+  own=''
+  back() { [ -z "$own" ] || chown -h "$owner" $own; }
+  if [ -O / ]; then
+    trap back EXIT
+    trap 'exit 1' HUP INT TERM PIPE
+    own=$dir
+    out=$(chown 0:0 "$dir" 2>&1) || die "$out"
+  fi
+  for x in "$dir/.aside" "$to"; do
+    if [ -L "$x" ] || { [ -e "$x" ] && [ ! -d "$x" ]; }; then die "$x is no folder"; fi
+    [ -z "$own" ] || own=$own$nl$x
+    [ ! -d "$x" ] || [ -z "$own" ] || chown -h 0:0 "$x" || die "cannot take $x"
+    [ -d "$x" ] || out=$(mkdir "$x" 2>&1) || die "$out"
+  done
   there=$(stat_l "$device" "$to") || die "$there"
   [ "$there" = "$here" ] || die "$to is on another file system than $dir; nothing was moved"
   out=$(mv -- $list "$to/" 2>&1) || die "$out"

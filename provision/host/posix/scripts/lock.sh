@@ -8,7 +8,11 @@ path=$1 wait=$2 holder=$3
 command -v flock >/dev/null || die 'flock is not installed (util-linux)'
 dir=${path%/*}
 if [ ! -d "${dir:-/}" ]; then
-  out=$(umask 022; mkdir -p "$dir" 2>&1) || die "$out"
+  out=$(mkdir -p "$dir" 2>&1) || die "$out"
+fi
+trust "$path"
+if [ -e "$path" ] || [ -L "$path" ]; then
+  if [ -L "$path" ] || [ ! -f "$path" ] || [ ! -O "$path" ]; then die "$path is no lock file of ours: look at who made it, and remove it"; fi
 fi
 (: >>"$path") 2>/dev/null || die "cannot open $path"
 exec 9>>"$path"

@@ -2,6 +2,7 @@
 set -- $(cat)
 whole "$@"
 from=$1 to=$2
+trust "$from" "$to"
 [ -e "$from" ] || [ -L "$from" ] || die "$from is not there"
 if [ -e "$to" ] || [ -L "$to" ]; then die "$to is there already"; fi
 dir=${to%/*}

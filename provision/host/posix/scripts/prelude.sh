@@ -44,6 +44,7 @@ Darwin)
   stat_l() { f=$1; shift; stat -L -n -f "$f$nl" -- "$@" 2>&1; }
   full="%Xp$tab%u$tab%g$tab%Su$tab%Sg$tab%z$tab$stamp$tab%N"
   owned="$tab%N$tab%Xp$tab%Lp$tab%Su:%Sg$tab%u:%g"
+  rights="$tab%u$tab%g$tab%Xp$tab%N"
   ident="$stamp$tab%N"
   device=%d
   unbase64() { base64 -D; }
@@ -54,6 +55,7 @@ Darwin)
   stat_l() { f=$1; shift; stat -L -c "$f" -- "$@" 2>&1; }
   full="%f$tab%u$tab%g$tab%U$tab%G$tab%s$tab$stamp$tab%n"
   owned="$tab%n$tab%f$tab%a$tab%U:%G$tab%u:%g"
+  rights="$tab%u$tab%g$tab%f$tab%n"
   ident="$stamp$tab%n"
   device=%d
   unbase64() { base64 -d; }
@@ -101,3 +103,46 @@ wanted_owner() {
   esac
 }
 memo_owner=''
+
+# trust gives up unless everything on the way to the paths given, each with its own folder's entry left
+# out, can be exchanged by nobody but root and ourselves: what is written, given away or removed by path
+# then is where it was meant to be. A folder for all may be on the way if it is sticky. A link counts by
+# who made it and by where it leads.
+trust() {
+  chain='' links=''
+  for p do
+    p=${p%/*}
+    while [ -n "$p" ]; do
+      case $nl$chain in *"$nl$p$nl"*) break ;; esac
+      chain=$chain$p$nl
+      p=${p%/*}
+    done
+  done
+  [ -n "$chain" ] || return 0
+  for line in $(stat_n "$rights" $chain); do
+    case $line in
+    "$tab"*) ;;
+    *'No such file'* | *'Not a directory'*) continue ;; # we make it, or say so elsewhere
+    *) die "$line" ;;
+    esac
+    line=${line#$tab} p=${line##*$tab}
+    user=${line%%$tab*} line=${line#*$tab}
+    group=${line%%$tab*} line=${line#*$tab}
+    mode=$((0x${line%%$tab*}))
+    if [ "$user" != 0 ] && [ ! -O "$p" ]; then
+      die "$p belongs to somebody else, who could put another in its place: give it to root, or take another folder"
+    fi
+    case $((mode >> 12)) in
+    10) links=$links$p$nl ;;
+    *)
+      if [ $((mode & 512)) -eq 0 ] && { [ $((mode & 2)) -ne 0 ] || { [ $((mode & 16)) -ne 0 ] && [ "$group" != 0 ]; }; }; then
+        die "others may write to $p, and could put something else in the place of what is in it: chmod go-w $p"
+      fi
+      ;;
+    esac
+  done
+  for p in $links; do
+    to=$(readlink -f -- "$p") || die "$p is a link that leads nowhere"
+    [ "$to" = "$p" ] || trust "$to/."
+  done
+}

@@ -2,7 +2,13 @@
 # An entry of a folder is a tree here; which ones may be asked for is the Go side's to say.
 set -- $(cat)
 whole "$@"
-parents=''
+parents='' paths=''
+for r do
+  case $r in end) break ;; esac
+  p=${r#??}
+  paths=$paths${p%/*}$nl # whose folder it is in may be the member's: what is there is removed as it is, links too
+done
+trust $paths
 for r do
   p=${r#??}
   case $r in

@@ -13,6 +13,7 @@ clean() {
 }
 trap clean EXIT
 trap 'exit 1' HUP INT TERM PIPE
+trust "$path"
 if [ ! -d "${dir:-/}" ]; then
   out=$(umask 022; mkdir -p "$dir" 2>&1) || die "$out"
 fi

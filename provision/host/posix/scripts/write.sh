@@ -18,6 +18,7 @@ for r do
   esac
 done
 
+trust $targets $dirs
 if [ -n "$account" ] && ! id -u "$account" >/dev/null 2>&1; then
   shell=/bin/false
   for s in /usr/sbin/nologin /sbin/nologin; do [ ! -x $s ] || shell=$s; done
