@@ -74,12 +74,19 @@ lab-down: ## take down every lab that make lab-up booted
 fmt: ## format the Go sources
 	gofmt -w $$(git ls-files -co --exclude-standard '*.go')
 
+# What no main needs may be there for tests only in packages for tests, and in the names of the last row, whose users are tests elsewhere.
+FORTESTS := ^provision/host/hosttest/|^test/lab/testing\.go
+FORTESTS := $(FORTESTS)|unreachable func: (Kinds|BytesBlob|bytesBlob\.[A-Za-z]+)$$
+
 .PHONY: lint
-lint: ## formatting, vet, staticcheck
+lint: ## formatting, vet, staticcheck, no function that nothing needs
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not formatted (make fmt mends it):"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	@mains=$$($(GO) tool deadcode ./cmd/... ./test/...) && all=$$($(GO) tool deadcode -test ./...) || exit 1; \
+	dead=$$(echo "$$mains" | grep -vE '$(FORTESTS)'; echo "$$all"); \
+	if [ -n "$$dead" ]; then echo "nothing needs these, or only tests do (then they belong there):"; echo "$$dead"; exit 1; fi
 
 .PHONY: clean
 clean: ## remove bin

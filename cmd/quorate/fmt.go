@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
-	"github.com/hashicorp/hcl/v2/hclsyntax"
-
+	"github.com/google/renameio/v2"
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/spf13/cobra"
 
 	"quorate/plan/spec"
@@ -100,7 +101,17 @@ func formatFile(p *process, o FmtOptions, name string) (bool, error) {
 	if o.Check {
 		return true, nil
 	}
-	return true, replaceFile(name, out)
+	real, err := filepath.EvalSymlinks(name) // a link stays a link
+	if err == nil {
+		var st os.FileInfo
+		if st, err = os.Stat(real); err == nil {
+			err = replaceFile(real, out, st.Mode().Perm())
+		}
+	}
+	if err != nil {
+		return true, fmt.Errorf("cannot write %q: %w", name, plain(err))
+	}
+	return true, nil
 }
 
 // format lays src out; source that does not parse is an error that points at the place.
@@ -112,28 +123,15 @@ func format(name string, src []byte) ([]byte, error) {
 }
 
 // replaceFile writes beside the file and renames, so that a reader sees the
-// old text or the new one. The mode stays.
-func replaceFile(name string, text []byte) error {
-	fail := func(err error) error { return fmt.Errorf("cannot write %q: %w", name, plain(err)) }
-	if real, err := filepath.EvalSymlinks(name); err == nil {
-		name = real // the link stays a link
-	}
-	st, err := os.Stat(name)
+// old text or the new one. A link is replaced, not followed.
+func replaceFile(name string, text []byte, mode fs.FileMode) error {
+	f, err := renameio.NewPendingFile(name, renameio.WithTempDir(filepath.Dir(name)), renameio.WithStaticPermissions(mode))
 	if err != nil {
-		return fail(err)
+		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".fmt-*")
-	if err != nil {
-		return fail(err)
+	defer f.Cleanup()
+	if _, err := f.Write(text); err != nil {
+		return err
 	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(st.Mode().Perm()), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return fail(err)
-	}
-	return nil
+	return f.CloseAtomicallyReplace()
 }

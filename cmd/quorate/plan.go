@@ -136,7 +136,10 @@ func savePlan(p *process, o PlanOptions, pl *plan.Plan) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(o.Out, b, 0o600); err != nil {
+	if st, err := os.Stat(o.Out); err == nil && !st.Mode().IsRegular() {
+		return fmt.Errorf("cannot save plan %q: what is there is no regular file\nname another one", o.Out)
+	}
+	if err := replaceFile(o.Out, b, 0o600); err != nil {
 		return fmt.Errorf("cannot save plan %q: %w", o.Out, plain(err))
 	}
 	if !o.JSON {

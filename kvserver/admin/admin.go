@@ -1,7 +1,7 @@
 // Package admin is the client that the operator's side asks the members with.
 // Connections go through an injected dialer (the tunnel through each member's
 // host), are made when first needed, one a member, and are used for all calls.
-// Nothing happens in the background, and nothing is tried again: how long and
+// Nothing connects in the background, and nothing is tried again: how long and
 // how often is the caller's business (ctx).
 package admin
 

@@ -12,7 +12,6 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"quorate/kvserver"
 )
@@ -140,5 +139,5 @@ func statusOf(r *pb.StatusResponse) kvserver.Status {
 // on the key. The check comes after the linearizable read.
 func lacksRights(err error) bool {
 	var a *AnswerError
-	return errors.As(err, &a) && (a.Code == codes.PermissionDenied || a.Message == status.Convert(rpctypes.ErrGRPCUserEmpty).Message())
+	return errors.As(err, &a) && (a.Code == codes.PermissionDenied || errors.Is(a, rpctypes.ErrUserEmpty))
 }

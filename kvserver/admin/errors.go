@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
@@ -73,70 +72,41 @@ func (e *AnswerError) Error() string { return fmt.Sprintf("member %q: %s", e.Mem
 var (
 	// ErrNoLeader: no quorum, or an election is on; what is read or written through a quorum fails.
 	ErrNoLeader = errors.New("no leader")
-	// ErrLearnerNotReady: the learner has not caught up with the leader yet.
-	ErrLearnerNotReady = errors.New("learner not caught up")
-	// ErrNotLearner: the member to promote is a voter already.
-	ErrNotLearner = errors.New("not a learner")
-	// ErrPeerURLExists: a member with that peer URL is listed already.
-	ErrPeerURLExists = errors.New("peer URL exists")
-	// ErrMemberNotFound: no member has that id.
-	ErrMemberNotFound = errors.New("member not found")
 	// ErrUnhealthy: etcd's own strict-reconfig-check refuses the change.
-	ErrUnhealthy = errors.New("unhealthy cluster")
+	ErrUnhealthy = rpctypes.ErrUnhealthy
+	// ErrLearnerNotReady: the learner has not caught up with the leader yet.
+	ErrLearnerNotReady = rpctypes.ErrMemberLearnerNotReady
+	// ErrNotLearner: the member to promote is a voter already.
+	ErrNotLearner = rpctypes.ErrMemberNotLearner
+	// ErrPeerURLExists: a member with that peer URL is listed already.
+	ErrPeerURLExists = rpctypes.ErrPeerURLExist
+	// ErrMemberNotFound: no member has that id.
+	ErrMemberNotFound = rpctypes.ErrMemberNotFound
 	// ErrTooManyLearners: max-learners are there already.
-	ErrTooManyLearners = errors.New("too many learners")
+	ErrTooManyLearners = rpctypes.ErrTooManyLearners
 	// ErrIsLearner: a learner does not answer this.
-	ErrIsLearner = errors.New("not answered by a learner")
+	ErrIsLearner = rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)
 )
 
-// words are etcd's messages (api/v3rpc/rpctypes) for what callers act on.
-var words = []struct {
-	grpc error
-	is   error
-}{
-	{rpctypes.ErrGRPCNoLeader, ErrNoLeader},
-	{rpctypes.ErrGRPCLeaderChanged, ErrNoLeader},
-	{rpctypes.ErrGRPCTimeout, ErrNoLeader},
-	{rpctypes.ErrGRPCTimeoutDueToLeaderFail, ErrNoLeader},
-	{rpctypes.ErrGRPCTimeoutDueToConnectionLost, ErrNoLeader},
-	{rpctypes.ErrGRPCTimeoutWaitAppliedIndex, ErrNoLeader},
-	{rpctypes.ErrGRPCLearnerNotReady, ErrLearnerNotReady},
-	{rpctypes.ErrGRPCMemberNotLearner, ErrNotLearner},
-	{rpctypes.ErrGRPCPeerURLExist, ErrPeerURLExists},
-	{rpctypes.ErrGRPCMemberNotFound, ErrMemberNotFound},
-	{rpctypes.ErrGRPCUnhealthy, ErrUnhealthy},
-	{rpctypes.ErrGRPCMemberNotEnoughStarted, ErrUnhealthy},
-	{rpctypes.ErrGRPCTooManyLearners, ErrTooManyLearners},
-	{rpctypes.ErrGRPCNotSupportedForLearner, ErrIsLearner},
-	{rpctypes.ErrGRPCCompacted, kvserver.ErrCompacted},
-}
+// Unwrap gives etcd's own error for the words, if it has one.
+func (e *AnswerError) Unwrap() error { return rpctypes.Error(status.Error(e.Code, e.Message)) }
 
-// Is matches the sentinels of the table by etcd's own words.
+// Is matches what has more than one of etcd's errors, or another package's name.
 func (e *AnswerError) Is(target error) bool {
-	// etcd bounds a request by itself (5 s and two election timeouts) and then
-	// answers with its own context's error: it found no quorum meanwhile.
-	if target == ErrNoLeader && e.Code == codes.DeadlineExceeded {
-		return true
-	}
-	for _, w := range words {
-		if w.is == target && e.Message == status.Convert(w.grpc).Message() {
+	switch err := e.Unwrap(); target {
+	case ErrNoLeader:
+		switch err {
+		case rpctypes.ErrNoLeader, rpctypes.ErrLeaderChanged, rpctypes.ErrTimeout, rpctypes.ErrTimeoutDueToLeaderFail,
+			rpctypes.ErrTimeoutDueToConnectionLost, rpctypes.ErrTimeoutWaitAppliedIndex:
 			return true
 		}
+		// etcd bounds a request by itself (5 s and two election timeouts) and then
+		// answers with its own context's error: it found no quorum meanwhile.
+		return e.Code == codes.DeadlineExceeded
+	case ErrUnhealthy:
+		return err == rpctypes.ErrMemberNotEnoughStarted
+	case kvserver.ErrCompacted:
+		return err == rpctypes.ErrCompacted
 	}
 	return false
-}
-
-// answered turns a status into an error. A deadline of ours may be noticed by
-// the server first, since it travels with the request; it is ours all the same.
-func (c *conn) answered(ctx context.Context, code codes.Code, message string) error {
-	const travel = 100 * time.Millisecond // how much earlier the server's clock may end it
-	deadline, bounded := ctx.Deadline()
-	if ctx.Err() != nil || bounded && code == codes.DeadlineExceeded && time.Until(deadline) < travel {
-		cause := context.Cause(ctx)
-		if cause == nil {
-			cause = context.DeadlineExceeded
-		}
-		return &UnreachableError{Member: c.member, Address: c.address, Cause: cause, Sent: true}
-	}
-	return &AnswerError{Member: c.member, Code: code, Message: message}
 }

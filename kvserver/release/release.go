@@ -20,6 +20,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/google/renameio/v2"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -153,25 +154,15 @@ func (f *Fetcher) fill(ctx context.Context, url, sum, place string, progress fun
 		return err
 	}
 	defer archive.close()
-	out, err := os.CreateTemp(filepath.Dir(place), ".etcd.*")
+	out, err := renameio.NewPendingFile(place, renameio.WithTempDir(filepath.Dir(place)), renameio.WithStaticPermissions(0o755))
 	if err != nil {
 		return err
 	}
-	defer os.Remove(out.Name())
-	err = extract(archive.File, out)
-	if err == nil {
-		err = out.Chmod(0o755)
-	}
-	if err == nil {
-		err = out.Sync()
-	}
-	if cerr := out.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
+	defer out.Cleanup()
+	if err := extract(archive.File, out.File); err != nil {
 		return err
 	}
-	return os.Rename(out.Name(), place)
+	return out.CloseAtomicallyReplace()
 }
 
 // checked is a file whose sum is right, at its beginning; temporary ones go with close.

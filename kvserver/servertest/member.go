@@ -86,7 +86,7 @@ func (m *Member) Start() {
 	})
 }
 
-// listen is a service manager's ear for one start.
+// listen is what a service manager listens on, for one start.
 func (m *Member) listen() string {
 	t := m.cluster.t
 	t.Helper()
@@ -134,9 +134,6 @@ func (m *Member) Said() []string {
 	defer m.mu.Unlock()
 	return append([]string(nil), m.said...)
 }
-
-// Ready is closed once the process has said READY=1.
-func (m *Member) Ready() <-chan struct{} { return m.ready }
 
 // WaitReady waits until the member is ready; its end is the test's.
 func (m *Member) WaitReady() {

@@ -1,36 +1,28 @@
 package supervise
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
-	"syscall"
+
+	"github.com/gofrs/flock"
 )
 
 // acquire takes the flock on the pid file and writes this process's pid into
 // it. The descriptor is closed on exec, so the child does not hold the lock.
-func acquire(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("cannot open the pid file: %w", err)
-	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		pid, _ := io.ReadAll(io.LimitReader(f, 20))
-		f.Close()
+func acquire(path string) (*flock.Flock, error) {
+	l := flock.New(path, flock.SetFlag(os.O_RDWR|os.O_CREATE), flock.SetPermissions(0o644))
+	free, err := l.TryLock()
+	if err == nil && !free {
+		pid, _ := os.ReadFile(path)
 		return nil, fmt.Errorf("cannot supervise: %w (pid %s, by %s)", ErrRunning, strings.TrimSpace(string(pid)), path)
 	}
 	if err == nil {
-		err = f.Truncate(0)
-	}
-	if err == nil {
-		_, err = fmt.Fprintf(f, "%d\n", os.Getpid())
+		err = os.WriteFile(path, fmt.Appendf(nil, "%d\n", os.Getpid()), 0o644)
 	}
 	if err != nil {
-		f.Close()
+		l.Close()
 		return nil, fmt.Errorf("cannot take the pid file %s: %w", path, err)
 	}
-	return f, nil
+	return l, nil
 }

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"quorate/kvserver/internal/durable"
 	"quorate/kvserver/node"
 )
 
@@ -80,19 +81,5 @@ func write(s node.ServiceState, path string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(text, '\n'))
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
+	return durable.Write(durable.File{Path: path, Mode: 0o600, UID: -1, GID: -1, Content: append(text, '\n')})
 }

@@ -11,9 +11,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/gofrs/flock"
+	"github.com/google/renameio/v2"
 	"github.com/klauspost/compress/gzip"
 )
 
@@ -201,7 +202,7 @@ func (b *fileBlob) prune(newest string) {
 		if err != nil || info.ModTime().Sub(old.ModTime()) < staleAfter {
 			continue
 		}
-		if ext := filepath.Ext(e.Name()); ext == ".gz" || strings.Contains(e.Name(), ".part-") {
+		if ext := filepath.Ext(e.Name()); ext == ".gz" || strings.HasPrefix(e.Name(), ".") {
 			_ = os.Remove(filepath.Join(b.dir, e.Name()))
 		}
 	}
@@ -209,35 +210,19 @@ func (b *fileBlob) prune(newest string) {
 
 // publish writes a file beside its name, makes it durable and renames it.
 func publish(name string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".part-")
+	f, err := renameio.NewPendingFile(name, renameio.WithTempDir(filepath.Dir(name)))
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // gone after the rename
-	err = write(f)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	defer f.Cleanup()
+	if err := write(f); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), name)
+	return f.CloseAtomicallyReplace()
 }
 
 // lockFile waits until nobody else holds the lock file, in any process.
-func lockFile(name string) (unlock func(), err error) {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if err == nil {
-			return func() { f.Close() }, nil
-		}
-		if !errors.Is(err, syscall.EINTR) {
-			f.Close()
-			return nil, err
-		}
-	}
+func lockFile(name string) (unlock func() error, err error) {
+	l := flock.New(name, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o600))
+	return l.Unlock, l.Lock()
 }

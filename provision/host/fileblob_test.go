@@ -120,7 +120,7 @@ func TestFileBlobIsReadAndCompressedOnce(t *testing.T) {
 	if !bytes.Equal(unpack(t, second), noise(1<<20)) {
 		t.Fatal("it was compressed again")
 	}
-	left, _ := filepath.Glob(filepath.Join(cache, "*.part-*"))
+	left, _ := filepath.Glob(filepath.Join(cache, ".*"))
 	if packed, _ := filepath.Glob(filepath.Join(cache, "*.gz")); len(packed) != 1 || len(left) > 0 {
 		t.Fatalf("the cache holds %v and %v", packed, left)
 	}
@@ -156,7 +156,7 @@ func TestFileBlobSeesChanges(t *testing.T) {
 	if _, _, err := second.Compressed(); err == nil || !strings.Contains(err.Error(), "changed") {
 		t.Fatalf("a change under way was missed: %v", err)
 	}
-	if left, _ := filepath.Glob(filepath.Join(cache, "*.gz*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(cache, "*gz*")); len(left) > 0 {
 		t.Fatalf("left behind: %v", left)
 	}
 }
@@ -175,7 +175,7 @@ func TestFileBlobPrunes(t *testing.T) {
 	t.Parallel()
 	cache, file := t.TempDir(), filepath.Join(t.TempDir(), "f")
 	old := time.Now().Add(-2 * staleAfter)
-	for _, name := range []string{strings.Repeat("a", 64) + ".gz", "x.gz.part-1", "file-x.json"} {
+	for _, name := range []string{strings.Repeat("a", 64) + ".gz", ".x.gz1", "file-x.json"} {
 		p := filepath.Join(cache, name)
 		if err := os.WriteFile(p, nil, 0o600); err != nil {
 			t.Fatal(err)

@@ -4,11 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/google/renameio/v2"
 
 	"quorate/plan/spec"
 )
@@ -78,16 +79,7 @@ func (s *stamps) Save() error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("cannot keep digests: %w", err)
 	}
-	f, err := os.CreateTemp(dir, ".stamps-*")
-	if err != nil {
-		return fmt.Errorf("cannot keep digests: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), s.path)
-	}
-	if err != nil {
+	if err := renameio.WriteFile(s.path, b, 0o600, renameio.WithTempDir(dir)); err != nil {
 		return fmt.Errorf("cannot keep digests: %w", err)
 	}
 	s.changed = false

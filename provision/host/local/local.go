@@ -47,7 +47,7 @@ func New(c Config) *posix.Host {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	t := &transport{c: c, unlock: map[*flock]bool{}}
+	t := &transport{c: c, unlock: map[*heldLock]bool{}}
 	return posix.New(t, posix.Options{
 		Name: c.Name, Now: c.Now, StageDir: c.Root, IgnoreOwners: true,
 		Services: &supervised{c: c}, Lock: t.lock, Addresses: addresses,
@@ -74,7 +74,7 @@ type transport struct {
 	c Config
 
 	mu     sync.Mutex
-	unlock map[*flock]bool
+	unlock map[*heldLock]bool
 	work   string // see working; "" without a lock
 }
 
@@ -151,7 +151,7 @@ func (t *transport) Dial(ctx context.Context, network, address string) (net.Conn
 // Close releases the locks that are left.
 func (t *transport) Close() error {
 	t.mu.Lock()
-	var left []*flock
+	var left []*heldLock
 	for l := range t.unlock {
 		left = append(left, l)
 	}

@@ -11,16 +11,18 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"quorate/provision/host"
 )
 
 // lockPoll is how often a lock that another run holds is tried again while waiting.
 const lockPoll = 50 * time.Millisecond
 
-// flock is a lock file held by this process; the kernel frees it when the process dies.
-type flock struct {
+// heldLock is a lock file held by this process; the kernel frees it when the process dies.
+type heldLock struct {
 	t    *transport
-	f    *os.File
+	file *flock.Flock
 	once sync.Once
 	err  error
 }
@@ -31,29 +33,21 @@ func (t *transport) lock(ctx context.Context, r host.LockRequest) (func() error,
 	if err := os.MkdirAll(filepath.Dir(r.Path), 0o755); err != nil {
 		return nil, err
 	}
-	f, err := openLock(r.Path)
+	file, err := t.claim(ctx, r.Path, r.Wait)
 	if err != nil {
 		return nil, err
 	}
-	if free, err := t.claim(ctx, f, r.Wait); err != nil || !free {
-		defer f.Close()
-		if err == nil {
-			err = &host.LockedError{Host: t.c.Name, Holder: readHolder(f)}
-		}
-		return nil, err
+	if file == nil {
+		return nil, &host.LockedError{Host: t.c.Name, Holder: readHolder(r.Path)}
 	}
 	line, err := json.Marshal(r.Holder)
 	if err == nil {
-		err = f.Truncate(0)
-	}
-	if err == nil {
-		_, err = f.WriteAt(append(line, '\n'), 0)
+		err = os.WriteFile(r.Path, append(line, '\n'), 0o600)
 	}
 	if err != nil {
-		f.Close()
-		return nil, err
+		return nil, errors.Join(err, file.Unlock())
 	}
-	l := &flock{t: t, f: f}
+	l := &heldLock{t: t, file: file}
 	t.mu.Lock()
 	t.unlock[l], t.work = true, r.Path+".work"
 	t.mu.Unlock()
@@ -109,57 +103,60 @@ const quietWait = 30 * time.Second
 
 // quiet waits until nothing of an earlier run is under way. Nobody else can begin anything: the lock is ours.
 func (t *transport) quiet(ctx context.Context, path string) error {
-	f, err := openLock(path)
+	file, err := t.claim(ctx, path, quietWait)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	free, err := t.claim(ctx, f, quietWait)
-	if err == nil && !free {
-		err = errors.New("what an earlier run began there is still under way; run again in a moment")
+	if file == nil {
+		return errors.New("what an earlier run began there is still under way; run again in a moment")
 	}
-	return err
+	return file.Unlock()
 }
 
-// claim takes a file's lock; free says whether it could be had within wait.
-func (t *transport) claim(ctx context.Context, f *os.File, wait time.Duration) (free bool, err error) {
+// claim takes a file's lock; nil if it could not be had within wait.
+func (t *transport) claim(ctx context.Context, path string, wait time.Duration) (*flock.Flock, error) {
+	f, err := openLock(path)
+	if err != nil {
+		return nil, err
+	}
+	f.Close()
+	file := flock.New(path, flock.SetFlag(os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW), flock.SetPermissions(0o600))
 	for deadline := t.c.Now().Add(wait); ; {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		free, err := file.TryLock()
 		switch {
-		case err == nil:
-			return true, nil
-		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR):
-			return false, err
+		case err != nil:
+			return nil, err
+		case free:
+			return file, nil
 		case !t.c.Now().Before(deadline):
-			return false, nil
+			return nil, nil
 		}
 		select {
 		case <-ctx.Done():
-			return false, ctx.Err()
+			return nil, ctx.Err()
 		case <-time.After(lockPoll):
 		}
 	}
 }
 
 // readHolder reads who holds the lock; what cannot be read is the zero Holder.
-func readHolder(f *os.File) host.Holder {
+func readHolder(path string) host.Holder {
 	var holder host.Holder
-	line := make([]byte, 4096)
-	n, _ := f.ReadAt(line, 0)
-	if json.Unmarshal(line[:n], &holder) != nil {
+	line, err := os.ReadFile(path)
+	if err != nil || json.Unmarshal(line, &holder) != nil {
 		return host.Holder{}
 	}
 	return holder
 }
 
-func (l *flock) release() error {
+func (l *heldLock) release() error {
 	l.once.Do(func() {
 		l.t.mu.Lock()
 		if delete(l.t.unlock, l); len(l.t.unlock) == 0 {
 			l.t.work = ""
 		}
 		l.t.mu.Unlock()
-		l.err = l.f.Close()
+		l.err = l.file.Unlock()
 	})
 	return l.err
 }

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"quorate/kvserver/node"
 	"quorate/provision/host"
 )
@@ -168,19 +170,15 @@ func held(pidFile string, pid int) (bool, error) {
 	if !alive(pid) {
 		return false, nil
 	}
-	f, err := os.Open(pidFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
+	l := flock.New(pidFile, flock.SetFlag(os.O_RDONLY))
+	free, err := l.TryRLock()
 	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
 		return false, err
 	}
-	defer f.Close()
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return true, nil
-	}
-	return false, err
+	return !free, l.Unlock()
 }
 
 // Service starts and stops; the waits are the request's.

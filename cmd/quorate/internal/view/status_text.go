@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/olekukonko/tablewriter"
 	"github.com/olekukonko/tablewriter/tw"
 
@@ -118,7 +119,7 @@ func endpoints(s Status) [][]string {
 			continue
 		}
 		rows = append(rows, []string{
-			m.Endpoint, hex(st.MemberID), st.Version, Size(st.DBSize), Size(st.DBSizeInUse), strconv.FormatBool(m.Leader), strconv.FormatBool(st.Learner),
+			m.Endpoint, hex(st.MemberID), st.Version, humanize.IBytes(uint64(st.DBSize)), humanize.IBytes(uint64(st.DBSizeInUse)), strconv.FormatBool(m.Leader), strconv.FormatBool(st.Learner),
 			fmt.Sprint(st.RaftTerm), fmt.Sprint(st.RaftIndex), fmt.Sprint(st.RaftAppliedIndex), strings.Join(slices.Concat(st.Alarms, st.Errors), ", "),
 		})
 	}

@@ -193,19 +193,6 @@ func Seconds(s float64) string {
 	return (time.Duration(s) * time.Second).String()
 }
 
-// Size prints bytes in binary units.
-func Size(n int64) string {
-	switch {
-	case n >= 1<<30:
-		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
-	case n >= 1<<20:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	case n >= 1<<10:
-		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
-	}
-	return fmt.Sprintf("%d B", n)
-}
-
 // day prints a date; left how far away it is.
 func day(t time.Time) string { return t.UTC().Format("2006-01-02") }
 

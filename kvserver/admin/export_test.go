@@ -1,0 +1,6 @@
+package admin
+
+import "google.golang.org/grpc"
+
+// Conn is what a member's calls run on.
+func (c *Client) Conn(name string) (grpc.ClientConnInterface, error) { return c.conn(name) }
