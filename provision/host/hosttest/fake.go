@@ -305,10 +305,16 @@ func (h *Fake) lock(ctx context.Context, r host.LockRequest) error {
 		return h.unreachable(ErrCut)
 	}
 	if m.files[p] == nil {
+		var made []string // the file, and folders on the way
+		for q := p; m.files[q] == nil; q = path.Dir(q) {
+			made = append(made, q)
+		}
 		if err := m.put(p, nil, 0o600, m.caller(), m.caller()); err != nil {
 			return fmt.Errorf("cannot lock host %q: %w", m.name, err)
 		}
-		m.files[p].lock = true
+		for _, q := range made {
+			m.files[q].lock = true
+		}
 	}
 	holder := r.Holder
 	if holder.From == "" {

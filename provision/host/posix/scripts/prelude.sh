@@ -108,6 +108,7 @@ memo_owner=''
 # out, can be exchanged by nobody but root and ourselves: what is written, given away or removed by path
 # then is where it was meant to be. A folder for all may be on the way if it is sticky. A link counts by
 # who made it and by where it leads.
+me=''
 trust() {
   chain='' links=''
   for p do
@@ -129,7 +130,7 @@ trust() {
     user=${line%%$tab*} line=${line#*$tab}
     group=${line%%$tab*} line=${line#*$tab}
     mode=$((0x${line%%$tab*}))
-    if [ "$user" != 0 ] && [ ! -O "$p" ]; then
+    if [ "$user" != 0 ] && [ "$user" != "${me:=$(id -u)}" ]; then
       die "$p belongs to somebody else, who could put another in its place: give it to root, or take another folder"
     fi
     case $((mode >> 12)) in
