@@ -4,6 +4,7 @@
 GO      ?= go
 DEMO    ?= examples/local
 HOSTS   ?= 3
+FUZZTIME ?= 30s
 # What both binaries say of themselves: a tag, or the commit after it.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -57,6 +58,14 @@ test: ## run every test this machine can run; lists what was skipped and why
 .PHONY: soak
 soak: ## the tests with a larger budget: every kill and power cut in the lab, every scenario of the judge (Linux, root; hours)
 	QUORATE_SOAK=1 QUORATE_LAB=required $(GO) test -v -timeout 300m -run 'Killed|PowerCut|Judge' ./test/stories ./plan
+
+# Looking for the shortest input that shows something new would take most of the time: 50 tries are enough.
+.PHONY: fuzz
+fuzz: ## fuzz whatever reads what others say, each target for FUZZTIME (30s)
+	@git grep -o '^func Fuzz[A-Za-z0-9]*' -- '*_test.go' | while IFS=: read -r file name; do \
+		echo "$${file%/*} $${name#func }"; \
+		$(GO) test -run '^$$' -fuzz "^$${name#func }$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 50x "./$${file%/*}" || exit; \
+	done
 
 .PHONY: bench
 bench: ## measure the budgets of docs/performance.md, as ratios, in the lab

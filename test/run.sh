@@ -27,7 +27,11 @@ if [ "${QUORATE_LAB:-}" != off ] && [ "$(uname -s)" = Linux ]; then
 	fi
 fi
 
-# The summary knows whether all is well; the exit code of go test says no more.
+code=0
 # shellcheck disable=SC2086 # an empty $race is no argument
-{ "$go" test -json $race -timeout 60m "$@" 2>&1 || true; } |
-	"$go" run ./test/summary -note "$race_note" -note "$lab_note"
+"$go" tool gotestsum --format pkgname --format-icons text --format-hide-empty-pkg --raw-command -- \
+	"$go" test -json $race -timeout 60m "$@" || code=$?
+for note in "$race_note" "$lab_note"; do
+	[ -z "$note" ] || echo "note: $note"
+done
+exit $code

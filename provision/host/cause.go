@@ -41,7 +41,7 @@ const logLines = 20
 // failed: the first that ends a process, else the first of level error, of the
 // last start that has any (starts made before somebody asked for one do not
 // count); else the last line that is nobody's stack trace.
-// etcd's lines in JSON become "message: error". "" if the log says nothing.
+// etcd's lines in JSON become "message: error", in one line. "" if the log says nothing.
 func Cause(log string) string {
 	starts := [][]string{nil}
 	last, again := "", false
@@ -81,9 +81,12 @@ var (
 	errorField = regexp.MustCompile(`"error":("(?:[^"\\]|\\.)*")`)
 )
 
-// message is what a line says, without its frame.
+// oneLine joins lines that came as one, escaped.
+var oneLine = strings.NewReplacer("\n", "; ", "\r", "")
+
+// message is what a line says, without its frame, in one line.
 func message(line string) string {
-	line = strings.TrimPrefix(line, "kvserver: ")
+	line = oneLine.Replace(strings.TrimPrefix(line, "kvserver: "))
 	if !strings.HasPrefix(line, "{") {
 		return line
 	}
@@ -94,7 +97,7 @@ func message(line string) string {
 		if m == nil || json.Unmarshal([]byte(m[1]), &s) != nil {
 			return ""
 		}
-		return s
+		return oneLine.Replace(s)
 	}
 	msg, err := field(msgField), field(errorField)
 	switch {

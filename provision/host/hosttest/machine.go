@@ -1,7 +1,8 @@
 // Package hosttest has what the other packages test against: a fake machine
-// with real behaviour and switchable faults ([Machine], [World]), an SSH server
-// in this process ([Server]), and the conformance suite ([Suite]) that the fake
-// and the real adapters pass alike.
+// with real behaviour and switchable faults ([Machine], [World]), which can also
+// say what it is in the words of the posix package's script ([AnswerLook]), an
+// SSH server in this process ([Server]), and the conformance suite ([Suite])
+// that the fake and the real adapters pass alike.
 //
 // It is test code: nothing in the product imports it.
 package hosttest

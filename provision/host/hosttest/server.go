@@ -1,6 +1,7 @@
 package hosttest
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
@@ -50,11 +51,16 @@ type ServerOptions struct {
 	RefuseLogins, DropConnections int
 	// IgnoreExec takes exec requests and starts nothing, as a host out of processes does.
 	IgnoreExec bool
+	// Exec, if set, is given the command lines in place of /bin/sh, and returns the exit code. They are not
+	// listed by [Server.Commands].
+	Exec func(line string, stdin io.Reader, stdout, stderr io.Writer) int
+	// Dial, if set, opens the connections that are forwarded.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Server is an SSH server in this process, on loopback: commands run by the
-// real /bin/sh as the test's own user, files by the real sftp server,
-// forwarding by real connections.
+// Server is an SSH server in this process, on loopback. If its options do not
+// say otherwise, commands are run by the real /bin/sh as the test's own user,
+// files by the real sftp server, forwarding by real connections.
 type Server struct {
 	o        ServerOptions
 	listener net.Listener
@@ -76,25 +82,40 @@ func NewServer(t testing.TB, o ServerOptions) *Server {
 	if len(o.HostKeys) == 0 {
 		o.HostKeys = []ssh.Signer{NewKey(t)}
 	}
-	if o.MaxSessions == 0 {
-		o.MaxSessions = 10
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	s, err := Serve(o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Serve starts a server, which has host keys, until Close.
+func Serve(o ServerOptions) (*Server, error) {
+	if o.MaxSessions == 0 {
+		o.MaxSessions = 10
+	}
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{o: o, listener: l, conns: map[net.Conn]bool{}}
 	go s.serve()
-	t.Cleanup(func() {
-		l.Close()
-		s.mu.Lock()
-		s.closed = true // nothing is started any more
-		s.mu.Unlock()
-		s.Unfreeze()
-		s.Cut()
-		s.procs.Wait()
-	})
-	return s
+	return s, nil
+}
+
+// Close ends the server, its connections and its commands.
+func (s *Server) Close() {
+	s.listener.Close()
+	s.mu.Lock()
+	s.closed = true // nothing is started any more
+	s.mu.Unlock()
+	s.Unfreeze()
+	s.Cut()
+	s.procs.Wait()
 }
 
 // NewKey makes an ed25519 key.
@@ -336,7 +357,7 @@ func (s *Server) forward(n ssh.NewChannel) {
 		_ = n.Reject(ssh.ConnectionFailed, "bad request")
 		return
 	}
-	out, err := net.DialTimeout("tcp", net.JoinHostPort(to.Host, fmt.Sprint(to.Port)), 10*time.Second)
+	out, err := s.o.Dial(context.Background(), "tcp", net.JoinHostPort(to.Host, fmt.Sprint(to.Port)))
 	if err != nil {
 		text := "Connection failed"
 		if errors.Is(err, syscall.ECONNREFUSED) {
@@ -354,7 +375,11 @@ func (s *Server) forward(n ssh.NewChannel) {
 	go ssh.DiscardRequests(reqs)
 	go func() {
 		_, _ = io.Copy(out, channel)
-		_ = out.(*net.TCPConn).CloseWrite()
+		if half, ok := out.(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite()
+		} else {
+			out.Close()
+		}
 	}()
 	_, _ = io.Copy(channel, out)
 }
@@ -384,7 +409,9 @@ func (s *Server) session(channel ssh.Channel, reqs <-chan *ssh.Request, remote n
 			case good && r.Type == "exec":
 				s.mu.Lock()
 				if good = !s.closed; good {
-					s.commands = append(s.commands, text.Value)
+					if s.o.Exec == nil {
+						s.commands = append(s.commands, text.Value)
+					}
 					s.procs.Add(1)
 				}
 				s.mu.Unlock()
@@ -416,6 +443,10 @@ func serveSFTP(channel ssh.Channel) {
 
 // run is one command; it ends with its connection.
 func (s *Server) run(channel ssh.Channel, line string, remote net.Addr, gone <-chan struct{}) {
+	if s.o.Exec != nil {
+		exited(channel, s.o.Exec(line, channel, channel, channel.Stderr()))
+		return
+	}
 	host, port, _ := net.SplitHostPort(remote.String())
 	cmd := exec.Command("/bin/sh", "-c", line)
 	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -432,7 +463,7 @@ func (s *Server) run(channel ssh.Channel, line string, remote net.Addr, gone <-c
 		err = cmd.Start()
 	}
 	if err != nil {
-		_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Code uint32 }{255}))
+		exited(channel, 255)
 		return
 	}
 	go func() {
@@ -463,6 +494,10 @@ func (s *Server) run(channel ssh.Channel, line string, remote net.Addr, gone <-c
 		}{"KILL", false, "", ""}))
 		return
 	}
+	exited(channel, code)
+}
+
+func exited(channel ssh.Channel, code int) {
 	_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Code uint32 }{uint32(code)}))
 }
 

@@ -2,6 +2,7 @@ package posix
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"net/netip"
@@ -114,7 +115,7 @@ func (a *answer) line(kind, rest string) error {
 		a.links[strings.Trim(from, "'")] = strings.Trim(to, "'")
 	case "sha":
 		digest, path, ok := strings.Cut(rest, "  ")
-		if !ok || len(digest) != 64 {
+		if sum, err := hex.DecodeString(digest); !ok || err != nil || len(sum) != sha256.Size {
 			return fmt.Errorf("no digest")
 		}
 		a.digests[path] = digest
@@ -166,9 +167,13 @@ func (a *answer) line(kind, rest string) error {
 // dir reads whether it exists, how many entries it has, whether it holds a
 // member, and its path; what its stat said has come before.
 func (a *answer) dir(f []string) error {
-	n, err := strconv.Atoi(f[1])
+	n, err := number(f[1])
 	if err != nil {
 		return err
+	}
+	if n < len(a.entries) || slices.ContainsFunc(a.entries, func(name string) bool { return name == "" || strings.Contains(name, "/") }) ||
+		slices.ContainsFunc(a.aside, func(p string) bool { return path.Dir(p) != path.Join(f[3], host.AsideDir) }) {
+		return fmt.Errorf("%d entries, told as %.200q and %.200q", n, a.entries, a.aside)
 	}
 	s := host.DirState{Exists: f[0] == "yes"}
 	if s.Exists {
@@ -203,8 +208,8 @@ func (a *answer) file(f []string) error {
 		return err
 	}
 	size, err := strconv.ParseInt(f[5], 10, 64)
-	if err != nil {
-		return err
+	if err != nil || size < 0 {
+		return fmt.Errorf("a size of %q", f[5])
 	}
 	s := host.FileState{Exists: true, Mode: uint32(mode & 0o7777), Owner: f[3], Group: f[4], Size: size, Stamp: f[6]}
 	if s.Owner == "UNKNOWN" {
@@ -243,7 +248,7 @@ func (a *answer) unitLines(body []byte) ([]byte, error) {
 		if p["Id"] == "" || p["ActiveState"] == "" {
 			return nil, fmt.Errorf("systemctl show said %.200q", text)
 		}
-		pid, err := strconv.Atoi(orZero(p["MainPID"]))
+		pid, err := number(orZero(p["MainPID"]))
 		if err != nil {
 			return nil, err
 		}
@@ -259,7 +264,7 @@ func (a *answer) unitLines(body []byte) ([]byte, error) {
 			"active": "ActiveEnterTimestamp", "reloading": "ActiveEnterTimestamp", "activating": "InactiveExitTimestamp",
 			"deactivating": "ActiveExitTimestamp", "inactive": "InactiveEnterTimestamp", "failed": "InactiveEnterTimestamp",
 		}[s.Active]
-		if s.Restarts, err = strconv.Atoi(orZero(p["NRestarts"])); err != nil {
+		if s.Restarts, err = number(orZero(p["NRestarts"])); err != nil {
 			return nil, err
 		}
 		if s.ExitStatus, err = strconv.Atoi(orZero(p["ExecMainStatus"])); err != nil {
@@ -362,13 +367,22 @@ func (a *answer) port(p int) host.PortState {
 	for _, k := range a.sockets[p] {
 		l := host.PortListener{Address: k.address}
 		if o, ok := a.owners[k.inode]; ok {
-			l.PID, _ = strconv.Atoi(o[0])
+			l.PID, _ = number(o[0])
 			l.Process = path.Base(o[1])
 		}
 		s.Listeners = append(s.Listeners, l)
 	}
 	slices.SortStableFunc(s.Listeners, func(x, y host.PortListener) int { return strings.Compare(x.Address, y.Address) })
 	return s
+}
+
+// number reads a whole number that is not negative.
+func number(s string) (int, error) {
+	n, err := strconv.ParseUint(s, 10, 31)
+	if err != nil {
+		return 0, err
+	}
+	return int(n), nil
 }
 
 func orZero(s string) string {
@@ -389,7 +403,11 @@ func parseClock(s string) (time.Time, error) {
 	if err != nil || len(frac) != 9 {
 		nanos = 0
 	}
-	return time.Unix(n, nanos).UTC(), nil
+	t := time.Unix(n, nanos).UTC()
+	if t.Year() < 1970 || t.Year() > 9999 {
+		return time.Time{}, fmt.Errorf("%q is no time", s)
+	}
+	return t, nil
 }
 
 // goArch says uname -m in Go's words where Go has one that we serve.

@@ -78,10 +78,10 @@ func (h *Host) aside(ctx context.Context, r host.AsideRequest) (a host.Aside, er
 		return a, err
 	}
 	for line := range strings.Lines(string(body)) {
-		switch word, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t"); word {
-		case "moved":
+		switch word, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t"); {
+		case word == "moved" && value != "" && !strings.Contains(value, "/"):
 			a.Moved = append(a.Moved, value)
-		case "aside":
+		case word == "aside" && value == path.Join(r.Dir, host.AsideDir, r.Name):
 			a.Path = value
 		default:
 			return a, fmt.Errorf("cannot understand the answer %q", line)
@@ -138,7 +138,7 @@ func (h *Host) remove(ctx context.Context, r host.RemoveRequest) ([]string, erro
 	var removed []string
 	for line := range strings.Lines(string(body)) {
 		p, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "removed\t")
-		if !ok {
+		if !ok || !slices.Contains(request, "t\t"+p) && !slices.Contains(request, "f\t"+p) {
 			return removed, fmt.Errorf("cannot understand the answer %q", line)
 		}
 		removed = append(removed, p)

@@ -50,7 +50,11 @@ func (a *answer) kernelLines(body []byte) ([]byte, error) {
 			if _, ip, ok := strings.Cut(text, "|-- "); ok {
 				leaf = ip
 			} else if leaf != "" {
-				a.local = append(a.local, leaf)
+				ip, err := netip.ParseAddr(leaf)
+				if err != nil {
+					return nil, err
+				}
+				a.local = append(a.local, ip.String())
 				leaf = ""
 			}
 		}

@@ -152,7 +152,7 @@ func (h *Host) changing() error {
 }
 
 func (h *Host) learn(stamp, digest string) {
-	if stamp == "" || digest == "" {
+	if !plain(stamp) || digest == "" {
 		return
 	}
 	h.mu.Lock()

@@ -232,22 +232,6 @@ func (c *canned) Dial(context.Context, string, string) (net.Conn, error) {
 }
 func (c *canned) Close() error { return nil }
 
-func FuzzAnswer(f *testing.F) {
-	f.Add([]byte("facts\tLinux\tx86_64\t0\th\nclock\t1.000000001\nraw\n\n"))
-	f.Add([]byte("file\t81a4\t0\t0\troot\troot\t3\t1:2:3:4:5\t/a\nsha\t" + strings.Repeat("0", 64) + "  /a\ncontent\t/a\nraw\nabc\n"))
-	f.Add([]byte("units\nId=a\nActiveState=active\nMainPID=7\nExecMainStartTimestamp=Sun 2026-11-22 14:30:39 UTC\n\nunits-end\nenv\n\nenv-end\n"))
-	f.Add([]byte("file\t41ed\t0\t0\troot\troot\t3\t1:2:3:4:5\t/a/.\nfile\t41ed\t0\t0\troot\troot\t3\t1:1:3:4:5\t/a/..\nentry\tb\naside\t/a/.aside/x\ndir\tyes\t1\tmember\t/a\nraw\n\n"))
-	f.Add([]byte("kernel\n/proc/net/if_inet6:00000000000000000000000000000001 01 80 10 80 lo\n/proc/net/fib_trie:  |-- 127.0.0.1\n/proc/net/fib_trie:  /32 host LOCAL\n" +
-		"/proc/self/mountinfo:22 1 8:1 / / rw,noexec - ext4 /dev/sda1 ro\nkernel-end\nspace\t1\t/a\nmount\t/\t/a\nprobe\tx\nYQ==#0#\n-\n\nprobe-end\njournal\tu\nlog\tline\nraw\n\n"))
-	f.Add([]byte("listeners\ntcp\t0016\t0100007F\t5\nowner\t5\t7\tsshd\nbsd\ttcp4 0 0 *.22 *.* LISTEN\nraw\n\n"))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		a, err := parseAnswer(body)
-		if err == nil && a == nil {
-			t.Fatal("neither an answer nor an error")
-		}
-	})
-}
-
 func TestUploadSaysWhereSpaceIsMissing(t *testing.T) {
 	each(t, func(t *testing.T, s shell, root string) {
 		blob := hugeBlob{host.BytesBlob([]byte("small"))}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -89,7 +88,7 @@ func progressOf(line string) (s host.UnitState, ok bool) {
 	if len(f) != 4 {
 		return s, false
 	}
-	restarts, err1 := strconv.Atoi(f[2])
-	pid, err2 := strconv.Atoi(f[3])
+	restarts, err1 := number(f[2])
+	pid, err2 := number(f[3])
 	return host.UnitState{Loaded: true, Active: f[0], Sub: f[1], Restarts: restarts, PID: pid}, err1 == nil && err2 == nil
 }

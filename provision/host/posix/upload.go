@@ -72,7 +72,7 @@ func (h *Host) upload(ctx context.Context, u host.Upload) (host.Change, error) {
 	lines := strings.Split(strings.TrimSuffix(string(body), "\n"), "\n")
 	word, value, _ := strings.Cut(lines[len(lines)-1], "\t")
 	switch {
-	case word == "same" && value != "":
+	case word == "same" && plain(value):
 		h.learn(value, digest)
 		return host.Change{Path: u.Path, Changed: lines[0] == "changed", Digest: digest, Stamp: value}, nil
 	case word != "send":
@@ -86,7 +86,7 @@ func (h *Host) upload(ctx context.Context, u host.Upload) (host.Change, error) {
 		return host.Change{}, err
 	}
 	word, stamp, _ := strings.Cut(strings.TrimSuffix(string(body), "\n"), "\t")
-	if word != "done" || stamp == "" {
+	if word != "done" || !plain(stamp) {
 		return host.Change{}, fmt.Errorf("cannot understand the answer %q", body)
 	}
 	p.taken = true

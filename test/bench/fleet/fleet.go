@@ -9,6 +9,7 @@
 package fleet
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"crypto/ed25519"
@@ -20,7 +21,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,7 +48,7 @@ type Fleet struct {
 	// Dir has main.hcl with all clusters, their CAs and the key that logs in.
 	Dir     string
 	Hosts   int
-	servers []*server
+	servers []*hosttest.Server
 	members []*member
 }
 
@@ -73,7 +74,10 @@ func New(ctx context.Context, dir string, hosts int) (_ *Fleet, err error) {
 	var machines []*hosttest.Machine
 	for i := range hosts {
 		m := hosttest.NewMachine(fmt.Sprintf("host%d", i))
-		s, err := serve(m, hostKey, login)
+		s, err := hosttest.Serve(hosttest.ServerOptions{
+			Users: map[string]hosttest.User{"root": {Keys: []ssh.PublicKey{login}}}, HostKeys: []ssh.Signer{hostKey},
+			Exec: look(m), Dial: m.Host().DialContext,
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -97,10 +101,36 @@ func New(ctx context.Context, dir string, hosts int) (_ *Fleet, err error) {
 // Close ends the servers.
 func (f *Fleet) Close() {
 	for _, s := range f.servers {
-		s.listener.Close()
+		s.Close()
 	}
 	for _, m := range f.members {
 		m.stop()
+	}
+}
+
+// look runs a host's commands: looks, asked for at once or as the first line of
+// the input of a shell that waits.
+func look(m *hosttest.Machine) func(string, io.Reader, io.Writer, io.Writer) int {
+	return func(line string, stdin io.Reader, stdout, stderr io.Writer) int {
+		in := bufio.NewReader(stdin)
+		if !strings.Contains(line, "quorate-") { // what waits has no name
+			var err error
+			if line, err = in.ReadString('\n'); err != nil {
+				return 1
+			}
+		}
+		if !strings.Contains(line, "quorate-look") {
+			fmt.Fprintln(stderr, "a simulated host can be looked at and nothing else")
+			return 1
+		}
+		request, err := io.ReadAll(in)
+		if err != nil {
+			return 1
+		}
+		h := m.Host()
+		defer h.Close()
+		_, _ = stdout.Write(hosttest.AnswerLook(context.Background(), h, request))
+		return 0
 	}
 }
 
@@ -143,8 +173,8 @@ func (f *Fleet) spec(hostKey ssh.PublicKey) ([]*spec.Cluster, error) {
   server { binary = "kvserver" }
 `, i, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(hostKey))))
 		for j := range perCluster {
-			at := f.servers[i*perCluster+j].listener.Addr().(*net.TCPAddr)
-			fmt.Fprintf(&b, "  member \"etcd%d\" {\n    address = %q\n    connection {\n      host = %q\n      port = %d\n    }\n  }\n", j, addressOf(i*perCluster+j), at.IP.String(), at.Port)
+			port := f.servers[i*perCluster+j].Port()
+			fmt.Fprintf(&b, "  member \"etcd%d\" {\n    address = %q\n    connection {\n      host = \"127.0.0.1\"\n      port = %d\n    }\n  }\n", j, addressOf(i*perCluster+j), port)
 		}
 		b.WriteString("}\n")
 	}

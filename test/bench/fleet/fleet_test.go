@@ -31,12 +31,12 @@ func TestFleet(t *testing.T) {
 		t.Fatal(diags)
 	}
 	for i, c := range s.Clusters {
-		if p := look(t, f, c); !p.Empty() || len(p.Held) > 0 || p.Before.Healthy != perCluster {
+		if p := planned(t, f, c); !p.Empty() || len(p.Held) > 0 || p.Before.Healthy != perCluster {
 			t.Errorf("cluster %s: %d steps, %d held, %d healthy", c.Name, len(p.Steps), len(p.Held), p.Before.Healthy)
 		}
 		if i == 1 {
 			f.members[perCluster].machine.RemoveAll(plan.LayoutOf(c, c.Members[0]).Cert("client"))
-			if p := look(t, f, c); p.Empty() {
+			if p := planned(t, f, c); p.Empty() {
 				t.Error("a certificate is gone and the plan is empty")
 			}
 		}
@@ -46,8 +46,8 @@ func TestFleet(t *testing.T) {
 	}
 }
 
-// look plans a cluster over SSH, twice: the second time with the digests remembered.
-func look(t *testing.T, f *Fleet, c *spec.Cluster) (p *plan.Plan) {
+// planned plans a cluster over SSH, twice: the second time with the digests remembered.
+func planned(t *testing.T, f *Fleet, c *spec.Cluster) (p *plan.Plan) {
 	t.Helper()
 	for range 2 {
 		w, err := world.New(c, world.Environment{
