@@ -2,6 +2,7 @@ package authority
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
 	"slices"
@@ -90,7 +91,11 @@ func FuzzSign(f *testing.F) {
 			return
 		}
 		_, _, _ = a.Sign(t.Context(), der, "ecdsa-p256", wanted, now)
-		text, c, err := a.Sign(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), wanted, now)
+		algorithm := "ecdsa-p256"
+		if r, err := x509.ParseCertificateRequest(der); err == nil && r.PublicKey != nil {
+			algorithm = keypair.Algorithm(r.PublicKey) // so that the rest is judged too
+		}
+		text, c, err := a.Sign(t.Context(), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), algorithm, wanted, now)
 		if (text == nil) != (err != nil) {
 			t.Fatalf("%q beside %v", text, err)
 		}
