@@ -13,7 +13,6 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/raft/v3/raftpb"
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
 	"quorate/kvserver"
@@ -116,7 +115,7 @@ func propose(ctx context.Context, c *tls.Config, address string, st kvserver.Sta
 
 func connect(t *testing.T, c *servertest.Cluster, config *tls.Config) *clientv3.Client {
 	t.Helper()
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{c.Members[0].Endpoint().Address}, TLS: config, DialTimeout: servertest.Wait, DialOptions: []grpc.DialOption{grpc.WithBlock()}})
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{c.Members[0].Endpoint().Address}, TLS: config})
 	if err != nil {
 		t.Fatal(err)
 	}
