@@ -96,6 +96,7 @@ const (
 	HostUnreachable  Reason = "host-unreachable"  // no look at the host could be had
 	Platform         Reason = "platform"          // not Linux, an unknown architecture, no systemd
 	Privilege        Reason = "privilege"         // neither root nor sudo
+	OneSession       Reason = "one-session"       // the host's SSH server allows one session at a time
 	ToolMissing      Reason = "tool-missing"      // the host lacks a program the tool needs
 	BinaryMissing    Reason = "binary-missing"    // the operator's side has no binary for the architecture
 	DiskFull         Reason = "disk-full"         // not enough free space

@@ -67,6 +67,12 @@ func (b *builder) unfit(m *member) []Held {
 	if !local(m.Member) && !h.Root {
 		add(Privilege, "log in as root, or let the user use sudo (connection: user, sudo, sudo_password)", "commands there do not run as root")
 	}
+	if h.Slow != "" {
+		b.note("%s: %s", m.Name, h.Slow)
+	}
+	if h.OneSession {
+		add(OneSession, "set MaxSessions to 2 or more in the host's sshd_config (10 is the default)", "its SSH server allows one session at a time on a connection, and the lock needs one beside what it guards")
+	}
 	if h.Unit.Masked {
 		add(Masked, "if it is to run again: systemctl unmask "+l.Unit, "its unit %s is masked on the host", l.Unit)
 	}

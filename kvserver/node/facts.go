@@ -25,10 +25,14 @@ type Look struct {
 
 // Facts of a machine.
 type Facts struct {
-	OS        string // "linux", "darwin", as uname says, lower case
-	Arch      string // Go's word: "amd64", "arm64", else what uname says
-	Hostname  string
-	MachineID string // of /etc/machine-id, "" if there is none. Cloned images share one.
+	OS       string // "linux", "darwin", as uname says, lower case
+	Arch     string // Go's word: "amd64", "arm64", else what uname says
+	Hostname string
+	// Slow says what took long to begin on the connection, "" for nothing: a sudo, a login shell.
+	Slow string
+	// OneSession: its SSH server allows one session at a time on a connection.
+	OneSession bool
+	MachineID  string // of /etc/machine-id, "" if there is none. Cloned images share one.
 	// Manager is "systemd", "supervise" or "" (none that we know).
 	Manager string
 	// ManagerVersion, for example "252".
@@ -43,8 +47,6 @@ type Facts struct {
 	// Addresses are those of all interfaces, loopback included, without zone or prefix length, sorted;
 	// nil: the machine could not say.
 	Addresses []string
-	// StageDir is the folder into which uploads go first. Space and Mounts have an entry for it.
-	StageDir string
 }
 
 // FileState is what lies at a path.

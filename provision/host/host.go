@@ -82,7 +82,6 @@ type Query struct {
 	// Accounts to look up.
 	Accounts []string
 	// Space: paths whose file system to report, with its free space (the nearest existing parent counts).
-	// The folder for uploads (Facts.StageDir) is always among them.
 	Space []string
 	// Probes: commands to run as part of the look, in order, after everything else was read.
 	Probes []Probe

@@ -185,7 +185,7 @@ func (m *Machine) look(q host.Query) (*host.Look, error) {
 	for _, a := range q.Accounts {
 		l.Accounts[a] = m.accounts[a]
 	}
-	for _, p := range append(slices.Clip(q.Space), m.facts.StageDir) {
+	for _, p := range q.Space {
 		l.Space[p] = m.freeAt(path.Clean(p))
 		l.Mounts[p] = m.mountState(path.Clean(p))
 	}

@@ -80,7 +80,7 @@ func NewMachine(name string) *Machine {
 		change:    make(chan struct{}),
 		facts: host.Facts{
 			OS: "linux", Arch: "amd64", Hostname: name, MachineID: "fake-" + name,
-			Manager: "systemd", ManagerVersion: "252", Root: true, StageDir: "/tmp",
+			Manager: "systemd", ManagerVersion: "252", Root: true,
 		},
 	}
 	for _, dir := range []string{"/", "/etc", "/etc/systemd", unitDir, "/opt", "/run", "/run/lock", "/tmp", "/usr/local/bin", "/var/lib", "/var/log"} {

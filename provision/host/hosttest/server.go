@@ -1,6 +1,7 @@
 package hosttest
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -38,6 +39,8 @@ type ServerOptions struct {
 	HostKeys []ssh.Signer
 	// Bin is put before PATH: a place for a fake sudo.
 	Bin string
+	// Shell is the users' login shell; "" is /bin/sh. It is run with -c, and Env's HOME is where it finds its rc files.
+	Shell string
 	// Env is added to the commands' environment.
 	Env []string
 	// NoSFTP, NoForwarding: as an sshd_config may have it.
@@ -448,7 +451,7 @@ func (s *Server) run(channel ssh.Channel, line string, remote net.Addr, gone <-c
 		return
 	}
 	host, port, _ := net.SplitHostPort(remote.String())
-	cmd := exec.Command("/bin/sh", "-c", line)
+	cmd := exec.Command(cmp.Or(s.o.Shell, "/bin/sh"), "-c", line)
 	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	if s.o.Bin != "" {
 		path = s.o.Bin + ":" + path
@@ -473,9 +476,15 @@ func (s *Server) run(channel ssh.Channel, line string, remote net.Addr, gone <-c
 	ended := make(chan struct{})
 	go func() {
 		select {
-		case <-gone:
-			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		case <-ended:
+			return
+		case <-gone:
+			in.Close() // as sshd: what reads its input ends by itself
+		}
+		select {
+		case <-ended:
+		case <-time.After(time.Second): // a test leaves nothing running
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		}
 	}()
 	err = cmd.Wait()
@@ -512,9 +521,9 @@ func FakeSudo(t testing.TB, password, refuse string) (bin, prompts string) {
 	prompts = filepath.Join(dir, "prompts")
 	script := `#!/bin/sh
 argv=$*
-stdin=
+stdin= prompt=
 while :; do
-  case $1 in -n) ;; -S) stdin=yes ;; -p) shift ;; --) shift; break ;; *) break ;; esac
+  case $1 in -n) ;; -S) stdin=yes ;; -p) prompt=$2; shift ;; --) shift; break ;; *) break ;; esac
   shift
 done
 unset SSH_CONNECTION
@@ -524,6 +533,7 @@ if [ -n "$refuse" ]; then printf '%s\n' "$refuse" >&2; exit 1; fi
 if [ -n "$want" ]; then
   [ -n "$stdin" ] || { echo 'sudo: a password is required' >&2; exit 1; }
   for try in 1 2 3; do
+    printf %s "$prompt" >&2
     IFS= read -r given || { echo 'sudo: no password was provided' >&2; echo "sudo: $((try - 1)) incorrect password attempt" >&2; exit 1; }
     echo "$try" >>"$prompts"
     [ "$given" != "$want" ] || break

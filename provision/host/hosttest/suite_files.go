@@ -292,15 +292,6 @@ func testUploadNew(t *testing.T, s *suite) {
 		t.Error("a folder was replaced")
 	}
 	s.alone(t, s.path("bin"), p)
-	stage := s.look(t, host.Query{}).Facts.StageDir
-	if stage == "/tmp" {
-		return // others stage there too
-	}
-	for _, name := range s.look(t, host.Query{Dirs: []host.DirQuery{{Path: stage}}}).Dirs[stage].Entries {
-		if strings.HasPrefix(name, ".quorate-") {
-			t.Errorf("%s was left in %s", name, stage)
-		}
-	}
 }
 
 // alone checks that a folder holds nothing but a file.

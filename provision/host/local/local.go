@@ -49,7 +49,7 @@ func New(c Config) *posix.Host {
 	}
 	t := &transport{c: c, unlock: map[*heldLock]bool{}}
 	return posix.New(t, posix.Options{
-		Name: c.Name, Now: c.Now, StageDir: c.Root, IgnoreOwners: true,
+		Name: c.Name, Now: c.Now, IgnoreOwners: true,
 		Services: &supervised{c: c}, Lock: t.lock, Addresses: addresses,
 	})
 }
@@ -127,16 +127,6 @@ func (t *transport) Exec(ctx context.Context, argv []string, stdin io.Reader, st
 		return 126, nil
 	}
 	return -1, err
-}
-
-// Stage copies r into dir.
-func (t *transport) Stage(_ context.Context, path string, r io.Reader) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, r)
-	return errors.Join(err, f.Close())
 }
 
 // Near implements posix.Near: nothing is nearer.

@@ -57,7 +57,6 @@ func (h *Host) Lock(ctx context.Context, r host.LockRequest) (func() error, erro
 		}
 		return unlock, nil
 	}
-	h.prepare() // who locks means to change something
 	l, err := h.lock(ctx, r)
 	if err != nil {
 		return fail(err)

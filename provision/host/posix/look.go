@@ -60,7 +60,6 @@ func (h *Host) look(ctx context.Context, q host.Query) (*host.Look, error) {
 
 // asked is the query as look.sh is asked, and its request.
 func (h *Host) asked(ctx context.Context, q host.Query) (host.Query, []string, error) {
-	q.Space = append(slices.Clip(q.Space), h.o.StageDir)
 	q, err := h.probesToRun(ctx, q)
 	if err != nil {
 		return q, nil, err
@@ -83,10 +82,13 @@ func (h *Host) found(ctx context.Context, q host.Query, body []byte, took time.D
 	// is off by half the way at most.
 	l.Facts.Clock = a.facts.Clock.Add(took / 2)
 	l.Facts.ClockError = took / 2
+	if t, ok := h.t.(Login); ok {
+		l.Facts.Slow, l.Facts.OneSession = t.Slow(), t.OneSession()
+	}
 	if h.o.Services != nil {
 		l.Facts.Manager = h.o.Services.Manager()
 	}
-	l.Facts.StageDir, l.Facts.Addresses = h.o.StageDir, a.local
+	l.Facts.Addresses = a.local
 	if h.o.Addresses != nil {
 		if l.Facts.Addresses, err = h.o.Addresses(); err != nil {
 			return nil, err

@@ -1,6 +1,5 @@
 // Package posix implements host.Host with POSIX sh scripts over a transport:
-// whatever can run an argv on a machine, stage a file there and open a
-// connection from there. The ssh and local packages are its transports.
+// whatever can run an argv on a machine and open a connection from there. The ssh and local packages are its transports.
 //
 // The scripts are constants, embedded in the binary. Data goes to their
 // standard input, framed so that a request cut short does nothing; it is never
@@ -21,15 +20,12 @@ import (
 	"quorate/provision/host"
 )
 
-// Transport carries argv, files and connections to one machine.
+// Transport carries argv and connections to one machine.
 type Transport interface {
 	// Exec runs argv with the rights the host is to be worked with (root's over
 	// SSH), stdin nil being empty. exit is its code, -1 when a signal ended it; err
 	// says that it could not be run, or that ctx or the connection ended.
 	Exec(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) (exit int, err error)
-	// Stage puts r, which ends when ctx does, into a new file, as the login user.
-	// On error the file may be left behind.
-	Stage(ctx context.Context, path string, r io.Reader) error
 	// Dial opens a connection from the machine.
 	Dial(ctx context.Context, network, address string) (net.Conn, error)
 	// Close ends the session.
@@ -39,6 +35,12 @@ type Transport interface {
 // Near is a Transport that knows how far its machine is. A near one gets large files as they are: half of a
 // binary takes a network of a gigabit a tenth of a second, and gzip on the host a quarter.
 type Near interface{ Near() bool }
+
+// Login is a Transport that knows what is special about the login: see [host.Facts].
+type Login interface {
+	Slow() string
+	OneSession() bool
+}
 
 // Services stands in for systemd where units are something else.
 type Services interface {
@@ -57,8 +59,6 @@ type Options struct {
 	Name string
 	// Now is the operator's clock.
 	Now func() time.Time
-	// StageDir is the folder on the host in which uploads are staged; empty is /tmp.
-	StageDir string
 	// IgnoreOwners leaves owners and accounts alone: for a host without root's rights.
 	IgnoreOwners bool
 	// Services, if set, is asked in place of systemd.
@@ -87,9 +87,6 @@ var _ host.Host = (*Host)(nil)
 
 // New makes a Host; it takes the transport over and closes it.
 func New(t Transport, o Options) *Host {
-	if o.StageDir == "" {
-		o.StageDir = "/tmp"
-	}
 	return &Host{t: t, o: o, known: map[string]string{}, locks: map[*lock]bool{}, relays: map[*relay]bool{}}
 }
 

@@ -3,7 +3,6 @@ package posix
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -76,15 +75,6 @@ func (s *shell) Exec(ctx context.Context, argv []string, stdin io.Reader, stdout
 	return 0, err
 }
 
-func (s *shell) Stage(_ context.Context, path string, r io.Reader) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, r)
-	return errors.Join(err, f.Close())
-}
-
 func (s *shell) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return (&net.Dialer{}).DialContext(ctx, network, address)
 }
@@ -122,7 +112,7 @@ func shells(t *testing.T) map[string]*shell {
 }
 
 func options(root string) Options {
-	return Options{Name: "h1", Now: time.Now, StageDir: root, IgnoreOwners: os.Geteuid() != 0}
+	return Options{Name: "h1", Now: time.Now, IgnoreOwners: os.Geteuid() != 0}
 }
 
 func TestSuite(t *testing.T) {
@@ -276,14 +266,6 @@ func TestLeftoversOfAKilledRunGo(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(root, name), []byte("half"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}
-		stale := filepath.Join(root, ".quorate-stale")
-		if err := os.Mkdir(stale, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		old := time.Now().Add(-3 * time.Hour)
-		if err := os.Chtimes(stale, old, old); err != nil {
-			t.Fatal(err)
 		}
 		h := New(&s, options(root))
 		if _, err := h.Write(t.Context(), host.WriteRequest{Files: []host.File{{Path: root + "/f", Mode: 0o600}}}); err != nil {
@@ -449,34 +431,4 @@ func TestLockOnAHostThatNeverStopsTalking(t *testing.T) {
 	}
 	go func() { _ = unlock() }()
 	_ = h.Close()
-}
-
-// TestWhatIsLeftInTheStageDir: an upload removes what a killed one staged hours ago, a file or, of earlier versions, a folder, and nothing else.
-func TestWhatIsLeftInTheStageDir(t *testing.T) {
-	each(t, func(t *testing.T, s shell, root string) {
-		staged, old := ".quorate-"+rand.Text(), time.Now().Add(-3*time.Hour)
-		for _, name := range []string{staged, ".quorate-notes", "f", ".quorate-" + rand.Text() + "x"} {
-			if err := os.WriteFile(filepath.Join(root, name), nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Chtimes(filepath.Join(root, name), old, old); err != nil {
-				t.Fatal(err)
-			}
-		}
-		fresh, folder := ".quorate-"+rand.Text(), ".quorate-"+rand.Text()
-		if err := errors.Join(os.WriteFile(filepath.Join(root, fresh), nil, 0o600), os.Mkdir(filepath.Join(root, folder), 0o700), os.Chtimes(filepath.Join(root, folder), old, old)); err != nil {
-			t.Fatal(err)
-		}
-		h := New(&s, options(root))
-		if _, err := h.Upload(t.Context(), host.Upload{Path: root + "/bin/f", Mode: 0o755, Blob: host.BytesBlob([]byte("b"))}); err != nil {
-			t.Fatal(err)
-		}
-		left, err := os.ReadDir(root)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if slices.ContainsFunc(left, func(e os.DirEntry) bool { return e.Name() == staged }) || slices.ContainsFunc(left, func(e os.DirEntry) bool { return e.Name() == folder }) || len(left) != 5 {
-			t.Errorf("left: %v", left)
-		}
-	})
 }

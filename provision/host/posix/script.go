@@ -43,11 +43,8 @@ var guardScript string
 //go:embed scripts/write.sh
 var writeScript string
 
-//go:embed scripts/upload_check.sh
-var uploadCheckScript string
-
-//go:embed scripts/upload_finish.sh
-var uploadFinishScript string
+//go:embed scripts/upload.sh
+var uploadScript string
 
 //go:embed scripts/service.sh
 var serviceText string
@@ -133,16 +130,15 @@ func (e *scriptError) Error() string { return e.text }
 // script runs a script with a framed request and returns the lines of its
 // answer, without the end.
 func (h *Host) script(ctx context.Context, name, script string, request []string) ([]byte, error) {
-	return h.talk(ctx, name, script, request, nil)
+	return h.talk(ctx, name, script, strings.NewReader(framed(request)), nil)
 }
 
-// talk is script with a listener for "progress" lines, which are told at once
+// talk is script with any input, and a listener for "progress" lines, which are told at once
 // and are no part of the answer.
-func (h *Host) talk(ctx context.Context, name, script string, request []string, progress func(line string)) ([]byte, error) {
+func (h *Host) talk(ctx context.Context, name, script string, stdin io.Reader, progress func(line string)) ([]byte, error) {
 	if err := h.open(); err != nil {
 		return nil, err
 	}
-	stdin := strings.NewReader(framed(request))
 	out := &bounded{limit: answerLimit}
 	stderr := &bounded{limit: stderrLimit, drop: true}
 	var to io.Writer = out

@@ -59,7 +59,7 @@ func (h *Host) service(ctx context.Context, r host.ServiceRequest) (host.UnitSta
 			r.Progress(s)
 		}
 	}
-	body, err := h.talk(ctx, "service", serviceScript, request, progress)
+	body, err := h.talk(ctx, "service", serviceScript, strings.NewReader(framed(request)), progress)
 	if err != nil {
 		return host.UnitState{}, err
 	}

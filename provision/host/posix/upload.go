@@ -3,27 +3,24 @@ package posix
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"quorate/provision/host"
 )
 
-// cleanWait bounds the removal of a staged file after a failed upload: it is a
-// courtesy to the host and must not keep a user who pressed Ctrl-C.
-const cleanWait = 5 * time.Second
-
 // spaceMargin is kept free beyond what an upload needs: the file system's own
 // bookkeeping, and small files that are written after it.
 const spaceMargin = 1 << 20
 
-// Upload implements host.Host: a script that compares and sees that there is
-// room, the stream, and a script that unpacks beside the target, compares and
-// renames. When the digest is there already nothing travels, unless it was
-// thought to be new: then the stream goes out beside the first script.
+// Upload implements host.Host: one script that compares, sees that there is room, unpacks the stream
+// beside the target, compares again and renames. When the digest is there already nothing travels, unless
+// it was thought to be new: then the stream goes out behind the request, without waiting.
 func (h *Host) Upload(ctx context.Context, u host.Upload) (host.Change, error) {
 	c, err := h.upload(ctx, u)
 	if err != nil {
@@ -33,167 +30,135 @@ func (h *Host) Upload(ctx context.Context, u host.Upload) (host.Change, error) {
 }
 
 func (h *Host) upload(ctx context.Context, u host.Upload) (host.Change, error) {
-	if err := h.changing(); err != nil {
+	if err := errors.Join(h.changing(), checkPath(u.Path), checkOwner(u.Owner)); err != nil {
 		return host.Change{}, err
 	}
-	if err := checkPath(u.Path); err != nil {
-		return host.Change{}, err
+	s := &stream{ctx: ctx, u: u, wanted: make(chan struct{}), form: "gzip"}
+	if n, ok := h.t.(Near); ok && n.Near() {
+		s.form = "plain"
 	}
-	if err := checkOwner(u.Owner); err != nil {
-		return host.Change{}, err
-	}
-	p := h.parcel(u)
-	packed, err := p.size()
-	if err != nil {
-		return host.Change{}, err
-	}
-	h.prepare() // while the host compares
-	if u.New {
-		p.send(ctx)
-	}
-	defer p.drop(ctx)
+	defer s.close()
 	digest, known := u.Blob.Digest(), "-"
 	for stamp, d := range h.knownDigests() {
 		if d == digest {
 			known = stamp // one of them; a miss only costs a read
 		}
 	}
-	owners := "yes"
+	owners, last, tag := "yes", "wait", rand.Text()
 	if h.o.IgnoreOwners {
 		owners = "no"
 	}
-	mode, owner := fmt.Sprintf("%o", u.Mode), orDash(u.Owner)
-	body, err := h.script(ctx, "upload", uploadCheckScript, []string{
-		u.Path, digest, mode, owner, fmt.Sprint(u.Blob.Size() + spaceMargin), fmt.Sprint(packed), h.o.StageDir, known, owners,
+	if u.New {
+		s.begin()
+		last = "end"
+	}
+	header := strings.Join([]string{
+		u.Path, digest, fmt.Sprintf("%o", u.Mode), orDash(u.Owner), fmt.Sprint(u.Blob.Size() + spaceMargin), known, s.form, owners, tag, last, "",
+	}, "\n")
+	body, err := h.talk(ctx, "upload", uploadScript, io.MultiReader(strings.NewReader(header), s), func(line string) {
+		if line == "send" {
+			s.begin()
+		}
 	})
+	if err != nil && ctx.Err() != nil {
+		h.tidy(ctx, path.Join(path.Dir(u.Path), "."+path.Base(u.Path)+".quorate-"+tag))
+	}
+	if failed := s.failed(); failed != nil && ctx.Err() == nil {
+		return host.Change{}, failed // what arrived was cut short for that
+	}
 	if err != nil {
 		return host.Change{}, err
 	}
 	lines := strings.Split(strings.TrimSuffix(string(body), "\n"), "\n")
-	word, value, _ := strings.Cut(lines[len(lines)-1], "\t")
-	switch {
-	case word == "same" && plain(value):
-		h.learn(value, digest)
-		return host.Change{Path: u.Path, Changed: lines[0] == "changed", Digest: digest, Stamp: value}, nil
-	case word != "send":
+	word, stamp, _ := strings.Cut(lines[len(lines)-1], "\t")
+	if word != "same" && word != "done" || !plain(stamp) {
 		return host.Change{}, fmt.Errorf("cannot understand the answer %q", body)
 	}
-	if err := p.arrived(ctx); err != nil {
-		return host.Change{}, err
-	}
-	body, err = h.script(ctx, "upload", uploadFinishScript, []string{u.Path, digest, mode, owner, p.path, p.form(), owners})
-	if err != nil {
-		return host.Change{}, err
-	}
-	word, stamp, _ := strings.Cut(strings.TrimSuffix(string(body), "\n"), "\t")
-	if word != "done" || !plain(stamp) {
-		return host.Change{}, fmt.Errorf("cannot understand the answer %q", body)
-	}
-	p.taken = true
 	h.learn(stamp, digest)
-	return host.Change{Path: u.Path, Changed: true, Digest: digest, Stamp: stamp}, nil
+	return host.Change{Path: u.Path, Changed: word == "done" || lines[0] == "changed", Digest: digest, Stamp: stamp}, nil
 }
 
-// parcel is an upload's stream on its way to a file that nobody else knows of.
-type parcel struct {
-	h    *Host
-	u    host.Upload
-	path string
-	near bool // it travels as it is
-	// early, if not nil, gives what came of a stream that was begun before the host had compared; stop ends it.
-	early chan error
-	stop  context.CancelFunc
-	sent  bool // something may lie at path
-	taken bool // and lies there no more
-}
+// cleanWait bounds the removal of what an upload that was ended has left: it is a
+// courtesy to the host and must not keep a user who pressed Ctrl-C.
+const cleanWait = 5 * time.Second
 
-func (h *Host) parcel(u host.Upload) *parcel {
-	n, ok := h.t.(Near)
-	return &parcel{h: h, u: u, path: path.Join(h.o.StageDir, ".quorate-"+rand.Text()), near: ok && n.Near()}
-}
-
-func (p *parcel) open() (stream io.ReadCloser, size int64, err error) {
-	if p.near {
-		stream, err = p.u.Blob.Open()
-		return stream, p.u.Blob.Size(), err
-	}
-	return p.u.Blob.Compressed()
-}
-
-// form is the stream's, for the host.
-func (p *parcel) form() string {
-	if p.near {
-		return "plain"
-	}
-	return "gzip"
-}
-
-// size is how many bytes travel.
-func (p *parcel) size() (int64, error) {
-	stream, size, err := p.open()
-	if err != nil {
-		return 0, err
-	}
-	return size, stream.Close()
-}
-
-func (p *parcel) stage(ctx context.Context) error {
-	stream, size, err := p.open()
-	if err != nil {
-		return err
-	}
-	defer stream.Close()
-	counted := &counter{ctx: ctx, r: stream}
-	if p.u.Progress != nil {
-		counted.report = func(sent int64) { p.u.Progress(sent, size) }
-	}
-	return p.h.t.Stage(ctx, p.path, counted)
-}
-
-// send begins the stream in the background.
-func (p *parcel) send(ctx context.Context) {
-	ctx, p.stop = context.WithCancel(ctx)
-	p.early, p.sent = make(chan error, 1), true
-	go func() { p.early <- p.stage(ctx) }()
-}
-
-// arrived waits for the stream that was begun. One that was not, or that did
-// not work (the folder may not have been there), is sent now.
-func (p *parcel) arrived(ctx context.Context) error {
-	if p.early != nil {
-		err := <-p.early
-		p.early = nil
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		p.remove(ctx)
-	}
-	p.sent = true
-	return p.stage(ctx)
-}
-
-// drop ends a stream that nobody waits for and removes what lies there, also when ctx is over.
-func (p *parcel) drop(ctx context.Context) {
-	if p.stop != nil {
-		p.stop()
-	}
-	if p.early != nil {
-		<-p.early
-	}
-	if p.sent && !p.taken {
-		p.remove(ctx)
-	}
-}
-
-func (p *parcel) remove(ctx context.Context) {
+// tidy removes a temporary file, also when ctx is over: the script may have been killed before it could.
+func (h *Host) tidy(ctx context.Context, file string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanWait)
 	defer cancel()
-	_, _ = p.h.script(ctx, "remove", removeScript, []string{"f\t" + p.path})
+	_, _ = h.script(ctx, "remove", removeScript, []string{"f\t" + file})
 }
 
-// prepare tells the transport that files will be staged soon, if it wants to know.
-func (h *Host) prepare() {
-	if p, ok := h.t.(interface{ Prepare() }); ok {
-		p.Prepare()
+// stream is an upload's content as it travels. It is opened when it is wanted, and gives nothing until then.
+type stream struct {
+	ctx  context.Context
+	u    host.Upload
+	form string // gzip, or plain
+
+	once   sync.Once
+	wanted chan struct{} // closed when it is wanted, or is over
+
+	mu   sync.Mutex
+	over bool
+	r    io.ReadCloser
+	sent int64
+	size int64
+	err  error
+}
+
+// begin lets the content out.
+func (s *stream) begin() { s.once.Do(func() { close(s.wanted) }) }
+
+func (s *stream) Read(p []byte) (int, error) {
+	select {
+	case <-s.wanted:
+	case <-s.ctx.Done():
+		return 0, s.ctx.Err()
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over || s.err != nil {
+		return 0, io.ErrClosedPipe
+	}
+	if s.r == nil {
+		if s.r, s.size, s.err = s.open(); s.err != nil {
+			return 0, s.err
+		}
+	}
+	n, err := s.r.Read(p)
+	s.sent += int64(n)
+	if n > 0 && s.u.Progress != nil {
+		s.u.Progress(s.sent, s.size)
+	}
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}
+
+func (s *stream) open() (r io.ReadCloser, size int64, err error) {
+	if s.form == "plain" {
+		r, err = s.u.Blob.Open()
+		return r, s.u.Blob.Size(), err
+	}
+	return s.u.Blob.Compressed()
+}
+
+// failed is what went wrong with the content itself; nil if nothing did.
+func (s *stream) failed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// close ends it, whoever still reads.
+func (s *stream) close() {
+	s.mu.Lock()
+	s.over = true
+	if s.r != nil {
+		_ = s.r.Close() // it was only read
+		s.r = nil
+	}
+	s.mu.Unlock()
+	s.begin()
 }

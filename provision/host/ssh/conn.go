@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -11,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
 
 	"quorate/provision/host"
@@ -19,7 +19,7 @@ import (
 )
 
 // maxCommands run at once on one connection: sshd allows 10 sessions
-// (MaxSessions), of which one is for sftp and three are kept in reserve.
+// (MaxSessions), of which one is sudo's and three are kept in reserve.
 const maxCommands = 10 - 1 - reserved
 
 // Conn is one login. It is a posix.Transport.
@@ -30,27 +30,33 @@ type Conn struct {
 	slots    chan struct{} // one for each command that may run
 	ended    atomic.Int64  // commands that have
 	distance atomic.Int64  // see roundTrip
-	sudo     sudo
-	silence  time.Duration
+	root     *root
+	mark     string // printed before a command's own output
 
 	lost     chan struct{} // closed when the connection is gone
 	lostOnce sync.Once
 	mu       sync.Mutex
-	cause    error    // why it is gone
-	spares   []*spare // oldest first
-	sftp     *lazySFTP
+	cause    error         // why it is gone
+	spares   []*spare      // oldest first
+	slow     string        // see Slow
+	counted  chan struct{} // closed when the next is known
+	single   bool          // one session at a time
 }
 
 var _ posix.Transport = (*Conn)(nil)
 
 func newConn(c Config, h hop, clients []*ssh.Client) *Conn {
-	k := &Conn{c: c, hop: h, clients: clients, slots: make(chan struct{}, maxCommands), lost: make(chan struct{}), silence: defaultSilence}
-	k.sudo = newSudo(c, h.user)
+	k := &Conn{c: c, hop: h, clients: clients, slots: make(chan struct{}, maxCommands), lost: make(chan struct{}), counted: make(chan struct{})}
+	k.root, k.mark = newRoot(c, h.user), "quorate-"+rand.Text()
 	go func() { k.end(k.client().Wait()) }()
 	if c.KeepAlive > 0 {
 		go k.keepAlive()
 	}
-	k.reserve(k.ahead())
+	if k.root.needed {
+		k.root.call(k)
+	} else {
+		k.countSessions()
+	}
 	return k
 }
 
@@ -145,12 +151,4 @@ func (k *Conn) Dial(ctx context.Context, network, address string) (net.Conn, err
 		}
 	}
 	return nil, err
-}
-
-// lazySFTP is the sftp subsystem, begun when somebody says that it will be needed.
-type lazySFTP struct {
-	done   chan struct{}
-	client *sftp.Client
-	err    error
-	close  func()
 }

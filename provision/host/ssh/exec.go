@@ -1,40 +1,29 @@
 package ssh
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 )
 
-// defaultSilence is how long a command may say nothing before we ask whether it was started at all.
-const defaultSilence = 15 * time.Second
-
 var errNotStarted = errors.New("the host did not start the command; it may be out of processes or memory")
 
-// Exec runs argv with root's rights as Config.Sudo says.
+// Exec runs argv with root's rights as Config.Sudo says: in one round trip where a reserved session is
+// ready. The login shell only ever sees [waiting], which every shell takes in the same way.
 func (k *Conn) Exec(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return -1, err
 	}
-	if !k.sudo.needed {
-		return k.exec(ctx, quote(argv), stdin, stdout, stderr)
-	}
-	if err := k.sudo.check(ctx, k); err != nil {
+	if err := k.root.wait(ctx, k); err != nil {
 		return -1, err
 	}
-	return k.sudo.exec(ctx, k, argv, stdin, stdout, stderr)
-}
-
-// exec runs a command line, which is one simple command, as the login user: in
-// one round trip where a reserved session is ready, and nothing waits for the
-// request's own answer.
-func (k *Conn) exec(ctx context.Context, line string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
 	select {
 	case k.slots <- struct{}{}:
 		defer func() { <-k.slots; k.ended.Add(1) }()
@@ -43,47 +32,32 @@ func (k *Conn) exec(ctx context.Context, line string, stdin io.Reader, stdout, s
 	case <-k.lost:
 		return -1, k.gone()
 	}
-	session, err := k.patient(ctx)
+	s, err := k.patient(ctx)
 	if err != nil {
 		return -1, err
 	}
 	if !k.c.Reads {
 		k.reserve(k.ahead())
 	}
-	channel := session.channel
-	p := &process{channel: channel, exit: -1, done: make(chan struct{}), heard: make(chan struct{}), answered: make(chan struct{})}
-	defer channel.Close()
-	if err := session.start(line, stdin); err != nil {
-		return -1, k.orGone(err)
+	if !s.ready {
+		k.prepare(&s)
 	}
-	go p.follow(session.requests, stdout, stderr)
-	quiet := time.NewTimer(k.silence)
-	defer quiet.Stop()
-	for {
-		select {
-		case <-p.done:
-			if p.probed.Load() {
-				<-p.answered
-			}
-			switch {
-			case p.err != nil:
-				return -1, p.err
-			case p.idle.Load():
-				return -1, errNotStarted
-			case p.exited:
-				return p.exit, nil
-			}
+	p := k.start(s, quote(argv), stdin, stdout, stderr)
+	defer s.channel.Close()
+	select {
+	case <-p.done:
+		if p.err == nil && !p.exited {
 			return -1, k.orGone(errors.New("the session ended without an exit status"))
-		case <-ctx.Done():
-			// Best effort; what the command does after that is its own business.
-			_, _ = channel.SendRequest("signal", false, ssh.Marshal(struct{ Name string }{"TERM"}))
-			return -1, ctx.Err()
-		case <-k.lost:
-			return -1, k.gone()
-		case <-quiet.C:
-			p.probed.Store(true)
-			go p.probe()
 		}
+		return p.exit, p.err
+	case <-ctx.Done():
+		// Best effort; what the command does after that is its own business.
+		_, _ = s.channel.SendRequest("signal", false, ssh.Marshal(struct{ Name string }{"TERM"}))
+		return -1, ctx.Err()
+	case <-k.lost:
+		return -1, k.gone()
+	case <-s.refused:
+		return -1, k.orGone(errNotStarted)
 	}
 }
 
@@ -101,37 +75,49 @@ func (k *Conn) orGone(err error) error {
 
 // process is one running command.
 type process struct {
-	channel  ssh.Channel
-	heard    chan struct{} // closed at its first sign of life
-	hearOnce sync.Once
-	probed   atomic.Bool   // we asked whether it was started
-	answered chan struct{} // closed when we know
-	idle     atomic.Bool   // it was not
+	stdout, stderr *afterMark
+	done           chan struct{} // closed when it is over; then the rest holds:
+	exited         bool
+	exit           int   // -1: a signal ended it
+	err            error // of our own writers (an answer too long), or no shell has begun
+}
 
-	done   chan struct{} // closed when it is over; then the rest holds:
-	exited bool
-	exit   int   // -1: a signal ended it
-	err    error // of our own writers: an answer too long
+// start runs a command line in a session that is prepared, and feeds it: the line, its input and the
+// end of the input go out together. What the login shell prints before the command begins is no part
+// of its output.
+func (k *Conn) start(s session, line string, stdin io.Reader, stdout, stderr io.Writer) *process {
+	p := &process{exit: -1, done: make(chan struct{}), stdout: &afterMark{mark: k.mark, to: stdout}, stderr: &afterMark{mark: k.mark, to: stderr}}
+	p.stdout.begun = k.noteStart()
+	if stdin == nil {
+		stdin = strings.NewReader("")
+	}
+	go func() {
+		if s.led != nil {
+			<-s.led
+		}
+		_ = pump(s.channel, io.MultiReader(strings.NewReader(asLine(k.marked("exec "+line))), stdin)) // a command may end before it read all
+		_ = s.channel.CloseWrite()
+	}()
+	go p.follow(s, k)
+	return p
 }
 
 // follow copies output until the host closes the channel.
-func (p *process) follow(requests <-chan *ssh.Request, stdout, stderr io.Writer) {
+func (p *process) follow(s session, k *Conn) {
 	var copies sync.WaitGroup
 	var errs [2]error
-	for i, to := range []io.Writer{stdout, stderr} {
-		from := io.Reader(p.channel)
-		if i == 1 {
-			from = p.channel.Stderr()
-		}
+	for i, c := range []struct {
+		to   io.Writer
+		from io.Reader
+	}{{p.stdout, s.channel}, {p.stderr, s.channel.Stderr()}} {
 		copies.Go(func() {
-			errs[i] = pump(to, &hearing{from, p})
-			if errs[i] != nil {
-				p.channel.Close()
-				_, _ = io.Copy(io.Discard, from)
+			if errs[i] = pump(c.to, c.from); errs[i] != nil {
+				s.channel.Close()
+				_, _ = io.Copy(io.Discard, c.from)
 			}
 		})
 	}
-	for r := range requests {
+	for r := range s.requests {
 		switch r.Type {
 		case "exit-status":
 			var status struct{ Code uint32 }
@@ -141,14 +127,90 @@ func (p *process) follow(requests <-chan *ssh.Request, stdout, stderr io.Writer)
 		case "exit-signal":
 			p.exited = true // exit stays -1
 		}
-		p.hear()
 		if r.WantReply {
 			_ = r.Reply(false, nil)
 		}
 	}
 	copies.Wait()
-	p.err = errors.Join(errs[0], errs[1])
+	if p.err = errors.Join(errs[0], errs[1]); p.err == nil && p.exited && !p.stdout.began {
+		p.exit, p.err = -1, k.noShell(p.exit, p.stdout.before.String()+p.stderr.before.String())
+	}
 	close(p.done)
+}
+
+// noShell says that a session ended before the command in it began.
+func (k *Conn) noShell(exit int, said string) error {
+	if said = strings.TrimSpace(said); said == "" {
+		said = "nothing"
+	} else {
+		said = fmt.Sprintf("%.500q", said)
+	}
+	return fmt.Errorf("the login shell of user %q ran no command: it ended with code %d and printed %s\n  %q has to run there: give the user a shell that does, and take out what forces another command (ForceCommand in sshd_config, command= in authorized_keys)",
+		k.hop.user, exit, said, "sh -c …")
+}
+
+// slowStart is how long a command may take to begin before that is worth a word.
+const slowStart = 3 * time.Second
+
+// noteStart gives a function that is called when a command has begun, and remembers it if that took long.
+func (k *Conn) noteStart() func() {
+	asked := k.c.Now()
+	return func() {
+		if took := k.c.Now().Sub(asked); took >= slowStart {
+			k.noteSlow("a command", took)
+		}
+	}
+}
+
+func (k *Conn) noteSlow(what string, took time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.slow == "" {
+		k.slow = fmt.Sprintf("%s took %d s to begin for user %s (does the host resolve its own name? is a DNS server dead? what does its login shell do?)", what, int(took.Seconds()+0.5), k.hop.user)
+	}
+}
+
+// Slow implements posix.Login.
+func (k *Conn) Slow() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.slow
+}
+
+// mostBefore bounds what a login shell, or sudo, may say before a command begins.
+const mostBefore = 64 << 10
+
+// afterMark passes on what comes after the line with the mark, and keeps the beginning of what comes before.
+type afterMark struct {
+	mark   string
+	to     io.Writer
+	begun  func() // called once, when the mark has come
+	began  bool
+	before bytes.Buffer
+}
+
+func (a *afterMark) Write(p []byte) (int, error) {
+	if a.began {
+		return a.to.Write(p)
+	}
+	if a.before.Len()+len(p) > mostBefore {
+		return 0, errors.New("too much was printed before the command began")
+	}
+	a.before.Write(p)
+	_, rest, found := bytes.Cut(a.before.Bytes(), []byte(a.mark+"\n"))
+	if !found {
+		return len(p), nil
+	}
+	a.began = true
+	if a.begun != nil {
+		a.begun()
+	}
+	if len(rest) > 0 {
+		if _, err := a.to.Write(rest); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
 }
 
 // pump is io.Copy with a buffer that others have used before: a look is short, and three of its
@@ -161,38 +223,6 @@ func pump(to io.Writer, from io.Reader) error {
 }
 
 var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
-
-func (p *process) hear() { p.hearOnce.Do(func() { close(p.heard) }) }
-
-type hearing struct {
-	io.Reader
-	p *process
-}
-
-func (h *hearing) Read(b []byte) (int, error) {
-	n, err := h.Reader.Read(b)
-	if n > 0 {
-		h.p.hear()
-	}
-	return n, err
-}
-
-// probe finds out whether a silent command was started: sshd runs one command
-// for each channel, so a second one is refused exactly if there is a first.
-func (p *process) probe() {
-	defer close(p.answered)
-	select {
-	case <-p.heard:
-		return
-	case <-p.done:
-		return
-	default:
-	}
-	if started, err := p.channel.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{"true"})); err == nil && started {
-		p.idle.Store(true)
-		p.channel.Close()
-	}
-}
 
 // quote makes an argv one line for the login shell, whichever it is: single
 // quotes stop every shell from looking inside.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,16 +48,21 @@ func (k *Conn) travelled(took time.Duration) {
 	}
 }
 
-// waiting is what runs in a reserved session: it reads one line and becomes the
-// command that the line names. sshd takes no input for a session before
-// something runs in it (the channel's window is 0 until then), so a command
-// that is started only when it is wanted gets its input a round trip later.
-// The shell's read takes no more than the line; what follows is the command's.
-const waiting = `IFS= read -r l && l=$(printf %b "$l") && eval "exec $l"`
+// waiting is what runs in a session: it reads one line and does what that says. sshd takes no input for
+// a session before something runs in it (the channel's window is 0 until then), so a command that is
+// started only when it is wanted gets its input a round trip later. The shell's read takes no more
+// than the line; what follows is the command's. This is all that a login shell ever sees, and every
+// one reads it alike, csh and fish too: one line, without a quote, backslash or exclamation mark in the quotes.
+const waiting = `IFS= read -r l && l=$(printf %b "$l") && eval "$l"`
 
-// asLine makes a command line one line for waiting, which undoes it by printf %b.
-func asLine(command string) string {
-	return strings.NewReplacer(`\`, `\\`, "\n", `\n`).Replace(command) + "\n"
+// asLine makes shell text one line for waiting, which undoes it by printf %b.
+func asLine(text string) string {
+	return strings.NewReplacer(`\`, `\\`, "\n", `\n`).Replace(text) + "\n"
+}
+
+// marked is shell text before which the mark of this connection is printed, on both outputs.
+func (k *Conn) marked(text string) string {
+	return "echo " + k.mark + "; echo " + k.mark + " >&2; " + text
 }
 
 // spare is a session opened ahead, so that a command costs one round trip.
@@ -73,7 +79,45 @@ type session struct {
 	channel  ssh.Channel
 	requests <-chan *ssh.Request
 	// ready: waiting runs in it. Otherwise nothing does yet.
-	ready bool
+	ready   bool
+	refused chan struct{} // closed if the host did not start what was asked for; set when it is prepared
+	led     chan struct{} // closed when what leads to root's shell was sent
+}
+
+// countSessions opens the first sessions, and finds out by them whether the host allows more than one at a
+// time; for a reader, who keeps one, by another one.
+func (k *Conn) countSessions() {
+	k.reserve(k.ahead())
+	k.mu.Lock()
+	opening := slices.Clone(k.spares)
+	k.mu.Unlock()
+	go func() {
+		defer close(k.counted)
+		open, refused := 0, false
+		if k.root.needed {
+			open++ // sudo's
+		}
+		for _, s := range opening {
+			if <-s.done; s.err == nil {
+				open++
+			} else {
+				refused = true
+			}
+		}
+		if open == 1 && !refused {
+			channel, _, err := k.client().OpenChannel("session", nil)
+			if refused = err != nil; !refused {
+				channel.Close()
+			}
+		}
+		k.single = refused && open < 2
+	}()
+}
+
+// OneSession implements posix.Login.
+func (k *Conn) OneSession() bool {
+	<-k.counted
+	return k.single
 }
 
 // reserve opens sessions in the background until there are n.
@@ -96,19 +140,39 @@ func (k *Conn) open(claimed bool) *spare {
 		}
 		k.travelled(k.c.Now().Sub(asked))
 		k.mu.Lock()
-		s.ready = !s.claimed
+		s.ready = !s.claimed && k.root.can()
 		k.mu.Unlock()
 		if s.ready {
-			s.err = begin(s.channel, quote([]string{"sh", "-c", waiting}))
+			k.prepare(&s.session)
 		}
 	}()
 	return s
 }
 
-// begin asks for a command in a session and does not wait for the answer.
-func begin(channel ssh.Channel, line string) error {
-	_, err := channel.SendRequest("exec", false, ssh.Marshal(struct{ Command string }{line}))
-	return err
+// prepare has waiting run in a session, with root's rights.
+func (k *Conn) prepare(s *session) {
+	s.begin()
+	s.ready, s.led = true, make(chan struct{})
+	lines, led, channel := k.root.lead(k), s.led, s.channel
+	go func() {
+		defer close(led)
+		if lines != "" {
+			_, _ = io.WriteString(channel, lines) // a failure shows in what follows
+		}
+	}()
+}
+
+// begin has waiting run in a session, and does not wait for the answer.
+func (s *session) begin() {
+	refused := make(chan struct{})
+	s.refused = refused
+	channel := s.channel
+	command := ssh.Marshal(struct{ Command string }{quote([]string{"sh", "-c", waiting})})
+	go func() {
+		if ok, err := channel.SendRequest("exec", true, command); err == nil && !ok {
+			close(refused)
+		}
+	}()
 }
 
 // ended reports whether what waited in a spare session is gone already.
@@ -169,7 +233,20 @@ func (k *Conn) patient(ctx context.Context) (session, error) {
 	for ; ; waited += pause {
 		s, err := k.take(ctx)
 		var refused *ssh.OpenChannelError
-		if !errors.As(err, &refused) || len(k.slots) < 2 {
+		if !errors.As(err, &refused) {
+			return s, err
+		}
+		if over := k.root.giveUp(k, waited); over != nil {
+			select {
+			case <-over: // its session is free
+				continue
+			case <-ctx.Done():
+				return session{}, ctx.Err()
+			case <-k.lost:
+				return session{}, k.gone()
+			}
+		}
+		if len(k.slots) < 2 && !k.root.holds(k) {
 			return s, err
 		}
 		if n := k.ended.Load(); n != ended {
@@ -183,22 +260,4 @@ func (k *Conn) patient(ctx context.Context) (session, error) {
 		case <-time.After(pause):
 		}
 	}
-}
-
-// start starts a command line in the session and feeds it: the line, its input
-// and the end of the input go out together.
-func (s session) start(line string, stdin io.Reader) error {
-	if stdin == nil {
-		stdin = strings.NewReader("")
-	}
-	if s.ready {
-		stdin = io.MultiReader(strings.NewReader(asLine(line)), stdin)
-	} else if err := begin(s.channel, line); err != nil {
-		return err
-	}
-	go func() {
-		_ = pump(s.channel, stdin) // a command may end before it read all
-		_ = s.channel.CloseWrite()
-	}()
-	return nil
 }

@@ -28,7 +28,7 @@ func TestWaitingForACommand(t *testing.T) {
 		}
 		tried++
 		cmd := exec.Command(shell[0], append(shell[1:], "-c", waiting)...)
-		line := quote([]string{"sh", "-c", `"$@"; cat`, "x"}) + " " + quote(argv)
+		line := "exec " + quote([]string{"sh", "-c", `"$@"; cat`, "x"}) + " " + quote(argv)
 		cmd.Stdin = io.MultiReader(strings.NewReader(asLine(line)), strings.NewReader(input))
 		out, err := cmd.CombinedOutput()
 		if err != nil || string(out) != want.String()+input {
@@ -78,5 +78,35 @@ func TestSparesOfAReader(t *testing.T) {
 		if err != nil || string(r.Stdout) != "in" {
 			t.Errorf("%q, %v", r.Stdout, err)
 		}
+	}
+}
+
+// TestDistance: how far a host is, by the fastest answer, decides what is opened ahead and how files travel.
+func TestDistance(t *testing.T) {
+	t.Parallel()
+	k := &Conn{}
+	if k.Near() || k.ahead() != reserved {
+		t.Error("a host of which nothing is known counts as near, or as far")
+	}
+	for _, step := range []struct {
+		took  time.Duration
+		ahead int
+		near  bool
+	}{
+		{farAway, reservedFar, false},
+		{time.Second, reservedFar, false}, // a busy moment
+		{farAway - 1, reserved, false},
+		{lan, reserved, false},
+		{lan / 2, reserved, true},
+		{0, reserved, true}, // a coarse clock
+	} {
+		k.travelled(step.took)
+		if k.ahead() != step.ahead || k.Near() != step.near {
+			t.Errorf("after %s: %d ahead, near %t", step.took, k.ahead(), k.Near())
+		}
+	}
+	k.c.Reads = true
+	if k.ahead() != 1 {
+		t.Error("who only looks keeps more than one session ahead")
 	}
 }

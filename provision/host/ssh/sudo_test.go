@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -76,11 +77,13 @@ func TestSudo(t *testing.T) {
 	}
 	t.Run("no sudo at all", func(t *testing.T) {
 		t.Parallel()
-		s := hosttest.NewServer(t, hosttest.ServerOptions{Users: users(), Bin: t.TempDir()})
-		b := newBox(t, s, "ops")
+		bin := t.TempDir()
+		if err := os.WriteFile(filepath.Join(bin, "env"), []byte("#!/bin/sh\necho \"env: 'sudo': No such file or directory\" >&2\nexit 127\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		b := newBox(t, hosttest.NewServer(t, hosttest.ServerOptions{Users: users(), Bin: bin}), "ops")
 		b.c.Sudo = "auto"
-		conn := b.mustDial(t)
-		if err := conn.sudo.explain("env: 'sudo': No such file or directory", conn); !strings.Contains(err.Error(), "not installed") {
+		if _, err := New(b.mustDial(t)).Run(t.Context(), host.Command{Argv: []string{"true"}}); err == nil || !strings.Contains(err.Error(), "sudo is not installed") {
 			t.Error(err)
 		}
 	})

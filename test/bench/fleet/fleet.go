@@ -108,17 +108,17 @@ func (f *Fleet) Close() {
 	}
 }
 
-// look runs a host's commands: looks, asked for at once or as the first line of
-// the input of a shell that waits.
+// look runs a host's commands, each the first line of the input of a shell that waits: looks.
 func look(m *hosttest.Machine) func(string, io.Reader, io.Writer, io.Writer) int {
-	return func(line string, stdin io.Reader, stdout, stderr io.Writer) int {
+	return func(_ string, stdin io.Reader, stdout, stderr io.Writer) int {
 		in := bufio.NewReader(stdin)
-		if !strings.Contains(line, "quorate-") { // what waits has no name
-			var err error
-			if line, err = in.ReadString('\n'); err != nil {
-				return 1
-			}
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return 1
 		}
+		mark, _, _ := strings.Cut(strings.TrimPrefix(line, "echo "), ";") // which the line prints on both outputs first
+		fmt.Fprintln(stdout, mark)
+		fmt.Fprintln(stderr, mark)
 		if !strings.Contains(line, "quorate-look") {
 			fmt.Fprintln(stderr, "a simulated host can be looked at and nothing else")
 			return 1
