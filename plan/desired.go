@@ -140,6 +140,11 @@ func (b *builder) unit(m *member) ([]byte, error) {
 		ConfigFile: l.EtcdYAML, BootstrapFile: l.Bootstrap, MarkFile: l.Mark, UnitFile: l.UnitFile, DataDir: l.Data, WALDir: l.WAL, WALFiles: l.WALFiles,
 		User: b.spec.Server.User,
 	}
+	for _, port := range []int{m.ClientPort, m.PeerPort, m.MetricsPort} {
+		if port != 0 {
+			p.Ports = append(p.Ports, port)
+		}
+	}
 	if b.spec.Server.Etcd != nil {
 		p.Etcd = l.Etcd
 	}
