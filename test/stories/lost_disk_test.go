@@ -160,7 +160,7 @@ func TestDeadMembersAreNamed(t *testing.T) {
 			"not-serving etcd3", []string{"etcd3"}},
 		{"its data belongs to root",
 			"systemctl stop " + unit + "; chown -R root:root " + memberDir + "; systemctl start --no-block " + unit + "; " + loops,
-			"systemctl stop " + unit + "; chown -R quorate:quorate " + memberDir + "; systemctl reset-failed " + unit + "; systemctl start --no-block " + unit,
+			"systemctl stop " + unit + "; chown -R quorate-lab:quorate-lab " + memberDir + "; systemctl reset-failed " + unit + "; systemctl start --no-block " + unit,
 			"not-serving etcd3", []string{"permission denied"}},
 		{"its process hangs",
 			"kill -STOP $(systemctl show -P MainPID " + unit + ")",
