@@ -135,17 +135,26 @@ func Unit(p UnitParams) ([]byte, error) {
 	inside := func(dir string) bool {
 		return slices.ContainsFunc(own, func(p string) bool { return p != dir && within(p, dir) })
 	}
+	below := func(dir string, all []string) bool {
+		return slices.ContainsFunc(all, func(p string) bool { return p != dir && within(dir, p) })
+	}
 	var emptied, readable []string
 	for _, dir := range shared {
 		if !slices.Contains(own, dir) && (dir != "/data" || inside(dir)) {
 			emptied = append(emptied, dir+":ro")
 		}
 	}
-	for _, dir := range own[len(writable):] {
-		if slices.ContainsFunc(shared, func(s string) bool { return s != dir && within(dir, s) }) {
+	// Folders on the way are mounted too: systemd 247 makes them with the unit's umask, and nobody gets through.
+	for i, dir := range own {
+		for p := path.Dir(dir); below(p, slices.Concat(shared, homes)) && !slices.Contains(own, p) && !below(p, own); p = path.Dir(p) {
+			emptied = append(emptied, p+":ro")
+		}
+		if i >= len(writable) && below(dir, shared) {
 			readable = append(readable, dir)
 		}
 	}
+	slices.Sort(emptied)
+	emptied = slices.Compact(emptied)
 	var ports []string
 	for _, port := range p.Ports {
 		if port < 1 || port > 65535 {

@@ -123,7 +123,7 @@ func TestReinstalledHostKeepsItsMember(t *testing.T) {
 	s.must("ctl", "--", "put", "/kept", "v")
 	before := s.must("ctl", "--", "member", "list").stdout
 	s.shell(s.Host(2), "systemctl disable --now "+unit+` 2>/dev/null
-		rm -rf /etc/quorate /opt/quorate /etc/systemd/system/`+unit+`; systemctl daemon-reload; userdel quorate`)
+		rm -rf /etc/quorate /opt/quorate /etc/systemd/system/`+unit+`; systemctl daemon-reload; userdel quorate-lab`)
 	r := s.quorate("apply", "-y")
 	if r.code == held && strings.Contains(r.stdout, "run again") {
 		r = s.quorate("apply", "-y") // kvserver is there now, and can read whose data it is
