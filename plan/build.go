@@ -99,6 +99,7 @@ type builder struct {
 	steps   []draft
 	members []*member // the spec's, in its order
 	census  Census
+	user    string // the account that members run as
 	// formed: the cluster has served; lost data is lost.
 	formed bool
 	// byName: members refuse peers whose certificate is not a peer's.
@@ -180,6 +181,7 @@ func begin(v Verb, c *spec.Cluster, o *Observed, opt Options) (*builder, error) 
 	if opt.leader != nil {
 		b.lead(*opt.leader)
 	}
+	b.user = b.account()
 	b.plan.Inputs = b.inputs()
 	return b, errors.Join(errs...)
 }

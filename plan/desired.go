@@ -33,7 +33,7 @@ func (b *builder) userOwner(m *member) string {
 	if local(m.Member) {
 		return ""
 	}
-	return b.spec.Server.User + ":" + b.spec.Server.User
+	return b.user + ":" + b.user
 }
 
 // pkiFolder holds the keys, which the member may read and not put others in the place of: the folder is
@@ -96,6 +96,9 @@ func (b *builder) desire(m *member) (*desired, error) {
 		DataDir: l.Data, WALDir: l.WAL, SpecDigest: b.plan.SpecDigest,
 		Files: map[string]string{l.EtcdYAML: digest(string(config)), l.UnitFile: digest(string(unit)), l.CA: "", l.Bootstrap: "", l.Mark: ""},
 	}
+	if !local(m.Member) {
+		d.manifest.User = b.user
+	}
 	d.manifest.Made = b.made(m, d.files)
 	for _, c := range b.memberCertificates(m) {
 		d.manifest.Files[c.Path], d.manifest.Files[c.Key] = "", ""
@@ -147,7 +150,12 @@ func (b *builder) unit(m *member) ([]byte, error) {
 	p := templates.UnitParams{
 		Cluster: b.spec.Name, Member: m.Name, Binary: l.KVServer,
 		ConfigFile: l.EtcdYAML, BootstrapFile: l.Bootstrap, MarkFile: l.Mark, UnitFile: l.UnitFile, DataDir: l.Data, WALDir: l.WAL, WALFiles: l.WALFiles,
-		User: b.spec.Server.User,
+		User: b.user,
+	}
+	for _, port := range []int{m.ClientPort, m.PeerPort, m.MetricsPort} {
+		if port != 0 {
+			p.Ports = append(p.Ports, port)
+		}
 	}
 	if b.spec.Server.Etcd != nil {
 		p.Etcd = l.Etcd

@@ -48,7 +48,7 @@ func BuildDestroy(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 		b.forget()
 	}
 	if removes > 0 && !local(c.Members[0]) {
-		b.note("the system account %s stays on the hosts: other clusters may use it", c.Server.User)
+		b.note("the system account %s stays on the hosts: what is left there may belong to it", b.user)
 	}
 	return b.finish()
 }

@@ -47,6 +47,9 @@ func (b *builder) identify() {
 	for _, m := range b.acting() {
 		b.dataOf(m)
 	}
+	for _, m := range b.acting() {
+		b.accountOf(m)
+	}
 	b.majority()
 	b.authority(data)
 }

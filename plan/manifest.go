@@ -30,6 +30,8 @@ type Manifest struct {
 	MemberID  string `json:"member_id,omitempty"`
 	// Version of the etcd that last served from this data: known also while the member is stopped.
 	Version string `json:"version,omitempty"`
+	// User is the account that the member runs as, and that its data belongs to; "" on a local host, and in manifests of older versions.
+	User    string `json:"user,omitempty"`
 	DataDir string `json:"data_dir"`
 	WALDir  string `json:"wal_dir,omitempty"`
 	// SpecDigest the files were made from, and the files with their digests ("" for keys, which are never read).

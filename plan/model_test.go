@@ -98,7 +98,9 @@ func (w *world) do(s plan.Step) {
 			w.put(h, b.Path, node.FileState{Type: "file", Mode: b.Mode, Digest: w.digest(b.Digest)}, b.Owner)
 		}
 	case *plan.Files:
-		h.Account = true
+		if a.Account != "" {
+			h.Accounts = map[string]bool{a.Account: true}
+		}
 		for _, f := range a.Files {
 			w.file(s.Member, h, f)
 		}
@@ -149,7 +151,7 @@ func (w *world) do(s plan.Step) {
 	case *plan.Remove:
 		c := w.spec.Member(s.Member)
 		fresh := bareHost(w.spec, c)
-		fresh.Account = h.Account
+		fresh.Accounts = h.Accounts
 		w.obs.Hosts[s.Member] = fresh
 	case *plan.Remember:
 		r := a.Recorded

@@ -55,7 +55,7 @@ type Host struct {
 	Base         node.DirState // a local host's root
 	Unit         node.UnitState
 	Ports        map[int]node.PortState
-	Account      bool
+	Accounts     map[string]bool            // whether those of [Accounts] are there
 	Space        map[string]int64           // free bytes by path
 	Mounts       map[string]node.MountState // by path
 	// Serves is the client address (host:port) at which its member answers, where that is not the spec's; "" otherwise.
@@ -223,7 +223,13 @@ func (h *Host) facts(name string, add func(key, format string, args ...any)) {
 		add(p, "not seen")
 		return
 	}
-	add(p, "%s %s manager=%s root=%t account=%t", h.Platform(), h.Hostname, h.Manager, h.Root, h.Account)
+	var accounts []string
+	for _, a := range sortedKeys(h.Accounts) {
+		if h.Accounts[a] {
+			accounts = append(accounts, a)
+		}
+	}
+	add(p, "%s %s manager=%s root=%t accounts=%s", h.Platform(), h.Hostname, h.Manager, h.Root, or(strings.Join(accounts, ","), "none"))
 	for _, path := range sortedKeys(h.Files) {
 		f := h.Files[path]
 		if !f.Exists {
@@ -263,7 +269,7 @@ func (h *Host) facts(name string, add func(key, format string, args ...any)) {
 		add(p+" serves", "%s", h.Serves)
 	}
 	if m := h.Manifest; m != nil {
-		add(p+" manifest", "cluster=%s member=%s token=%s formed=%t", m.Cluster, m.Member, m.Token, m.Formed)
+		add(p+" manifest", "cluster=%s member=%s token=%s formed=%t user=%s", m.Cluster, m.Member, m.Token, m.Formed, or(m.User, "not noted"))
 	} else {
 		add(p+" manifest", "none")
 	}

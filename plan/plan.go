@@ -132,6 +132,7 @@ const (
 	ClusterUnknown   Reason = "cluster-unknown"   // members run, none of them could be asked
 	VersionChange    Reason = "version-change"    // another minor version than the one running
 	DataMoved        Reason = "data-moved"        // the spec's data directory is not where the data lies
+	UserChange       Reason = "user-change"       // the data belongs to another account than the spec's
 )
 
 // Acceptable are the reasons that may be passed over by name: where going on

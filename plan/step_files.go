@@ -101,8 +101,8 @@ func (b *builder) unwritten(m *member) (*Files, []string) {
 	h, l, want := m.host, m.layout, m.want
 	a := &Files{Unit: l.Unit}
 	var why []string
-	if !h.Account && !local(m.Member) {
-		a.Account = b.spec.Server.User
+	if !local(m.Member) && !b.hasAccount(m) {
+		a.Account = b.user
 		why = append(why, fmt.Sprintf("account %s is missing", a.Account))
 	}
 	files := want.files

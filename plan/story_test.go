@@ -346,6 +346,14 @@ func happen(t *testing.T, w *world, words []string) {
 		host().Unit.DropIns = []string{arg(1)}
 	case "addresses":
 		host().Addresses = args[1:]
+	case "older": // the manifests are of a version that did not note the account
+		for _, h := range w.obs.Hosts {
+			h.Manifest.User = ""
+		}
+	case "belongs": // its data, after a chown by hand
+		f := host().Files[layout().Data]
+		f.Owner, f.Group = arg(1), arg(1)
+		host().Files[layout().Data] = f
 	case "unnamed-peers": // made by a version that did not know peers by name, and running with it
 		for _, m := range w.spec.Members {
 			h, l := w.obs.Hosts[m.Name], plan.LayoutOf(w.spec, m)
@@ -430,6 +438,8 @@ func respec(t *testing.T, w *world, args []string) {
 		c.Server.QuotaBackendBytes = 1 << 30
 	case "data_dir":
 		c.Server.DataDir = args[1]
+	case "user":
+		c.Server.User = strings.Join(args[1:], "")
 	case "san":
 		c.TLS.ExtraSANs = append(c.TLS.ExtraSANs, args[1])
 	case "client":

@@ -203,7 +203,7 @@ func (s *Session) look(ctx context.Context, m *spec.Member, ca plan.CA) *plan.Ho
 	out := &plan.Host{
 		Facts: look.Facts, Files: map[string]node.FileState{}, Certificates: map[string]pki.Certificate{}, Ports: look.Ports,
 		Data: look.Dirs[l.Data], WAL: look.Dirs[l.WAL], Base: look.Dirs[l.Root], Unit: look.Units[l.Unit],
-		Account: look.Accounts[s.cluster.Server.User], Space: look.Space, Mounts: look.Mounts,
+		Accounts: look.Accounts, Space: look.Space, Mounts: look.Mounts,
 	}
 	if !look.Facts.Clock.IsZero() {
 		out.ClockOffset = look.Facts.Clock.Sub(s.world.Clock())
@@ -263,7 +263,7 @@ func (s *Session) file(h *plan.Host, member string, l plan.Layout, ca plan.CA, p
 func (s *Session) query(m *spec.Member, l plan.Layout) host.Query {
 	q := host.Query{
 		Dirs: []host.DirQuery{{Path: l.Data, WAL: l.WALFiles}}, Units: []string{l.Unit}, Ports: []int{m.ClientPort, m.PeerPort},
-		Accounts: []string{s.cluster.Server.User}, Space: []string{l.Bin, l.Data},
+		Accounts: plan.Accounts(s.cluster), Space: []string{l.Bin, l.Data},
 	}
 	if l.WAL != "" {
 		q.Dirs, q.Space = append(q.Dirs, host.DirQuery{Path: l.WAL, WAL: l.WALFiles}), append(q.Space, l.WAL)

@@ -52,10 +52,10 @@ func config() ConfigParams {
 
 func unit() UnitParams {
 	return UnitParams{
-		Cluster: "lab", Member: "etcd1", Binary: "/usr/local/bin/kvserver",
+		Cluster: "lab", Member: "etcd1", Binary: "/opt/quorate/lab/kvserver",
 		ConfigFile: "/etc/quorate/lab/etcd.yaml", BootstrapFile: "/etc/quorate/lab/bootstrap.yaml",
 		MarkFile: "/etc/quorate/lab/formed.json", UnitFile: "/etc/systemd/system/quorate-lab.service",
-		DataDir: "/var/lib/etcd/lab", User: "etcd",
+		DataDir: "/var/lib/etcd/lab", User: "etcd", Ports: []int{2379, 2380, 2381},
 	}
 }
 
@@ -75,6 +75,8 @@ func TestGoldens(t *testing.T) {
 	home := unit()
 	home.DataDir, home.WALDir, home.Etcd = "/home/etcd/data", "/wal/lab", "/opt/etcd-3.6.11/etcd"
 	home.BootstrapFile = ""
+	disk := unit() // a disk of its own, beside which other clusters may have theirs
+	disk.DataDir, disk.Ports = "/data/lab", nil
 	local := unit()
 	local.Binary = "/home/me/my files/kvserver"
 	local.LogFile, local.PIDFile, local.StateFile = "/home/me/log", "/home/me/pid", "/home/me/state.json"
@@ -89,6 +91,7 @@ func TestGoldens(t *testing.T) {
 		},
 		"unit.service":      func() ([]byte, error) { return Unit(unit()) },
 		"unit-home.service": func() ([]byte, error) { return Unit(home) },
+		"unit-disk.service": func() ([]byte, error) { return Unit(disk) },
 		"supervised.json":   func() ([]byte, error) { return Supervised(local) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -198,6 +201,7 @@ func TestRefusals(t *testing.T) {
 		{`"a=b" cannot be the name of a member`, b(func(p *BootstrapParams) { p.Peers[0].Name = "a=b" })},
 		{`does not run as root`, u(func(p *UnitParams) { p.User = "root" })},
 		{`user is missing`, u(func(p *UnitParams) { p.User = "" })},
+		{`70000 is not a port`, u(func(p *UnitParams) { p.Ports = []int{70000} })},
 		{`contains '%'`, u(func(p *UnitParams) { p.DataDir = "/var/%h" })},
 		{`contains ' '`, u(func(p *UnitParams) { p.ConfigFile = "/etc/a b" })},
 		{`contains ';'`, u(func(p *UnitParams) { p.Etcd = "/bin/etcd;reboot" })},

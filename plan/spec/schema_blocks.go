@@ -101,7 +101,7 @@ func serverBlock() *block {
 			{name: "binary", kind: kindString, unset: "beside the quorate executable", example: `"./bin"`, doc: "file or folder to take kvserver from, on this side"},
 			{name: "data_dir", kind: kindString, def: `"/var/lib/quorate/<cluster>"`, doc: "data directory on the host; it belongs to the member alone"},
 			{name: "wal_dir", kind: kindString, unset: "inside data_dir", example: `"/var/lib/etcd-wal/<cluster>"`, doc: "directory of the write-ahead log, best on a disk of its own"},
-			{name: "user", kind: kindString, def: `"quorate"`, doc: "system account that the member runs as, not root; made if missing"},
+			{name: "user", kind: kindString, unset: "quorate-<cluster>, or whose data is there already", example: `"etcd"`, doc: "system account that the member runs as, not root; made if missing"},
 			{name: "quota_backend_bytes", kind: kindSize, def: `"8GiB"`, doc: "how large the database may grow before writes stop"},
 			{name: "auto_compaction_mode", kind: kindString, def: `"periodic"`, oneOf: []string{"periodic", "revision"}, doc: "compact history by age or by number of revisions"},
 			{name: "auto_compaction_retention", kind: kindString, def: `"1h"`, doc: `how much history to keep: a duration ("1h") in periodic mode, a count ("10000") in revision mode; "0" is off`},

@@ -71,8 +71,9 @@ type Server struct {
 	// inside DataDir.
 	DataDir string `json:"data_dir"`
 	WALDir  string `json:"wal_dir,omitempty"`
-	// User is the system account that the member runs as.
-	User string `json:"user"`
+	// User is the system account that the member runs as; empty: the one that the cluster's data belongs to, or
+	// for a new cluster its own.
+	User string `json:"user,omitempty"`
 	// QuotaBackendBytes bounds the database, in bytes (etcd: 2 GiB default, 8 GiB suggested maximum).
 	QuotaBackendBytes int64 `json:"quota_backend_bytes"`
 	// AutoCompactionMode is "periodic" or "revision".

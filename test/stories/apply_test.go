@@ -117,7 +117,7 @@ func (s *stage) servesAndIsHardened(env string) {
 			s.Errorf("%s: exposure level %.1f, want at most 1.2", h.Name(), level)
 		}
 		pid := s.on(h, "systemctl", "show", "--property=MainPID", "--value", unit)
-		if user := s.shell(h, "stat -c %U /proc/"+pid); user != "quorate" {
+		if user := s.shell(h, "stat -c %U /proc/"+pid); user != "quorate-lab" {
 			s.Errorf("%s: the member runs as %s", h.Name(), user)
 		}
 		if open := s.shell(h, "find /etc/quorate /var/lib/quorate -name '*key*' -type f -perm /077"); open != "" {

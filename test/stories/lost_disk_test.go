@@ -123,7 +123,7 @@ func TestReinstalledHostKeepsItsMember(t *testing.T) {
 	s.must("ctl", "--", "put", "/kept", "v")
 	before := s.must("ctl", "--", "member", "list").stdout
 	s.shell(s.Host(2), "systemctl disable --now "+unit+` 2>/dev/null
-		rm -rf /etc/quorate /opt/quorate /etc/systemd/system/`+unit+`; systemctl daemon-reload; userdel quorate`)
+		rm -rf /etc/quorate /opt/quorate /etc/systemd/system/`+unit+`; systemctl daemon-reload; userdel quorate-lab`)
 	r := s.quorate("apply", "-y")
 	if r.code == held && strings.Contains(r.stdout, "run again") {
 		r = s.quorate("apply", "-y") // kvserver is there now, and can read whose data it is
@@ -160,7 +160,7 @@ func TestDeadMembersAreNamed(t *testing.T) {
 			"not-serving etcd3", []string{"etcd3"}},
 		{"its data belongs to root",
 			"systemctl stop " + unit + "; chown -R root:root " + memberDir + "; systemctl start --no-block " + unit + "; " + loops,
-			"systemctl stop " + unit + "; chown -R quorate:quorate " + memberDir + "; systemctl reset-failed " + unit + "; systemctl start --no-block " + unit,
+			"systemctl stop " + unit + "; chown -R quorate-lab:quorate-lab " + memberDir + "; systemctl reset-failed " + unit + "; systemctl start --no-block " + unit,
 			"not-serving etcd3", []string{"permission denied"}},
 		{"its process hangs",
 			"kill -STOP $(systemctl show -P MainPID " + unit + ")",

@@ -58,7 +58,7 @@ func TestPortsLoopsAndExchangedHosts(t *testing.T) {
 	s.shell(h, "systemctl stop "+unit+" && chown -R root:root /var/lib/quorate/lab/member && systemctl start --no-block "+unit)
 	s.shell(h, "timeout 60 sh -c 'until [ $(systemctl show -P NRestarts "+unit+") -ge 3 ]; do sleep 0.2; done'")
 	s.refused(held, []string{"etcd3", "not-serving", "permission denied"}, "apply", "-y")
-	s.shell(h, "chown -R quorate:quorate /var/lib/quorate/lab/member")
+	s.shell(h, "chown -R quorate-lab:quorate-lab /var/lib/quorate/lab/member")
 	s.healthy()
 	s.must("apply", "-y")
 	s.settled()

@@ -25,7 +25,7 @@ cluster "laptop" {
   #   # binary = "./bin"                     # file or folder to take kvserver from, on this side; default: beside the quorate executable
   #   data_dir = "/var/lib/quorate/laptop"   # data directory on the host; it belongs to the member alone
   #   # wal_dir = "/var/lib/etcd-wal/laptop" # directory of the write-ahead log, best on a disk of its own; default: inside data_dir
-  #   user = "quorate"                       # system account that the member runs as, not root; made if missing
+  #   # user = "etcd"                        # system account that the member runs as, not root; made if missing; default: quorate-<cluster>, or whose data is there already
   #   quota_backend_bytes = "8GiB"           # how large the database may grow before writes stop
   #   auto_compaction_mode = "periodic"      # compact history by age or by number of revisions
   #   auto_compaction_retention = "1h"       # how much history to keep: a duration ("1h") in periodic mode, a count ("10000") in revision mode; "0" is off
