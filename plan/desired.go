@@ -42,7 +42,7 @@ func (b *builder) pkiFolder(m *member) WriteFile {
 	if local(m.Member) {
 		return WriteFile{Path: m.layout.PKI, Dir: true, Mode: 0o700}
 	}
-	return WriteFile{Path: m.layout.PKI, Dir: true, Mode: 0o750, Owner: "root:" + b.spec.Server.User}
+	return WriteFile{Path: m.layout.PKI, Dir: true, Mode: 0o750, Owner: "root:" + b.user}
 }
 
 // desire renders everything of a member whose host was seen.
