@@ -1,6 +1,8 @@
 package stories
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -99,12 +101,14 @@ func TestDiskFillsUnderWay(t *testing.T) {
 	s := open(t, lab.Options{})
 	h := s.Host(2)
 	s.spec("")
-	s.check(h.SmallDisk(s.Context(), "/tmp", 1<<20)) // where the transfer lands, which no plan looks at
+	binary, err := os.Stat(filepath.Join(workshop, "kvserver"))
+	s.check(err)
+	s.check(h.SmallDisk(s.Context(), "/opt", binary.Size()+600<<10)) // the binary just fits, and nothing beside it
 	s.refused(failed, []string{"etcd3", "space"}, "apply", "-y")
-	if left := s.shell(h, "ls -A /tmp"); left != "" {
+	if left := s.shell(h, "find /opt -type f"); left != "" {
 		t.Errorf("the failed transfer left %q", left)
 	}
-	s.check(h.NormalDisk(s.Context(), "/tmp"))
+	s.check(h.NormalDisk(s.Context(), "/opt"))
 	s.must("apply", "-y")
 	s.settled()
 }
