@@ -26,11 +26,13 @@ build: ## build bin/quorate, bin/kvserver and bin/kvserver-linux-*
 	done
 
 .PHONY: release
-release: ## build both for Linux and macOS on amd64 and arm64 into bin/release
+release: ## build both for Linux and macOS on amd64 and arm64 into bin/release, with SHA256SUMS
 	@for os in linux darwin; do for arch in amd64 arm64; do for cmd in quorate kvserver; do \
 		echo "bin/release/$$cmd-$$os-$$arch"; \
 		GOOS=$$os GOARCH=$$arch $(BUILD) -o bin/release/$$cmd-$$os-$$arch ./cmd/$$cmd || exit; \
 	done; done; done
+	@cd bin/release && if command -v sha256sum >/dev/null; then sha256sum *-*-*; else shasum -a 256 *-*-*; fi >SHA256SUMS
+	@echo bin/release/SHA256SUMS
 
 .PHONY: demo
 demo: build ## three members with TLS on this machine, a key written and read; they keep running

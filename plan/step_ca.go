@@ -37,6 +37,9 @@ func (b *builder) createCA() {
 		return
 	}
 	t := b.spec.TLS
+	if t.Encryption == nil {
+		b.note("the new CA's key will lie unencrypted in %s/ca-key.pem: whoever reads it can make certificates for this cluster; keep it out of repositories, or encrypt it (tls: encryption)", t.Dir)
+	}
 	b.add(draft{Step: Step{
 		Title: "create the certificate authority in " + t.Dir,
 		Action: &CreateCA{Dir: t.Dir, CommonName: "quorate " + b.spec.Name + " CA", Algorithm: t.KeyAlgorithm,

@@ -100,7 +100,7 @@ func TestHelp(t *testing.T) {
 func TestDocumentsLink(t *testing.T) {
 	t.Parallel()
 	link := regexp.MustCompile(`\]\(([^)#:]+)\)`)
-	for _, doc := range []string{"README.md", "CONTRIBUTING.md", "docs/spec.md", "docs/architecture.md"} {
+	for _, doc := range []string{"README.md", "CONTRIBUTING.md", "docs/spec.md", "docs/architecture.md", "docs/security.md"} {
 		b, err := os.ReadFile(filepath.Join("../..", doc))
 		if err != nil {
 			t.Fatal(err)
@@ -109,6 +109,39 @@ func TestDocumentsLink(t *testing.T) {
 			if _, err := os.Stat(filepath.Join("../..", filepath.Dir(doc), m[1])); err != nil {
 				t.Errorf("%s links to %s, which is not there", doc, m[1])
 			}
+		}
+	}
+}
+
+// The tests and files that the page on security names are there.
+func TestSecurityNamesWhatIsThere(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range regexp.MustCompile(`[a-z_/]+/[a-z_]+\.(go|sh)\b`).FindAllString(string(b), -1) {
+		if _, err := os.Stat(filepath.Join("../..", file)); err != nil {
+			t.Error(err)
+		}
+	}
+	there := map[string]bool{}
+	err = filepath.WalkDir("../..", func(path string, _ os.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		src, err := os.ReadFile(path)
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(string(src), -1) {
+			there[m[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(string(b), -1) {
+		if !there[m[1]] {
+			t.Errorf("there is no %s", m[1])
 		}
 	}
 }

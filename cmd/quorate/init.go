@@ -28,7 +28,7 @@ func newInitCommand(p *process) *cobra.Command {
 		Short: "Write a starter spec",
 		Long: `Write a starter spec: one member for each host, and every other setting as a
 comment with its default. An existing file is never overwritten. Beside the spec
-.gitignore is told to leave out keys, which apply will make in pki/.`,
+.gitignore is told to leave out keys, which apply will make in pki/, and .quorate/.`,
 		Example: `  quorate init --host 192.168.7.101 --host 192.168.7.102 --host 192.168.7.103
   quorate init --local --name play        # three members on this machine
   quorate init --host node1 -o -          # print it`,
@@ -67,7 +67,7 @@ func runInit(p *process, o InitOptions) error {
 		return fmt.Errorf("cannot write %q: %w", o.Out, plain(err))
 	}
 	dir := filepath.Dir(o.Out)
-	if err := world.Ignore(dir, world.IgnoreKeys); err != nil {
+	if err := world.Ignore(dir, world.IgnoreKeys+".quorate/\n"); err != nil {
 		return err
 	}
 	fmt.Fprintf(p.out, "wrote %s; %s leaves keys out\n  see what it would do:  quorate plan\n  do it:                 quorate apply\n", o.Out, filepath.Join(dir, ".gitignore"))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
+	"quorate/pki/authority"
 	"quorate/plan/spec"
 )
 
@@ -41,6 +42,7 @@ func readSpec(p *process, o specOptions) (*loaded, error) {
 	}
 	opt := spec.Options{
 		Dir: filepath.ToSlash(l.dir), Vars: vars, Env: p.lookup, ReadFile: os.ReadFile, Home: p.env("HOME"),
+		Recipient: authority.CheckRecipient, Identity: authority.CheckIdentity,
 	}
 	for _, name := range o.VarFiles {
 		b, err := os.ReadFile(name)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +21,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"quorate/kvserver/release"
 	"quorate/kvserver/servertest"
 )
 
@@ -67,6 +71,8 @@ func TestScript(t *testing.T) {
 			"crash":   cmdCrash,
 			"corrupt": cmdCorrupt,
 			"copy":    cmdCopy,
+			"cached":  cmdCached,
+			"note":    cmdNote,
 			"until":   cmdUntil,
 		},
 	})
@@ -198,6 +204,28 @@ func cmdCopy(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%s has %d entries", args[0], len(below))
 	}
 	ts.Check(os.CopyFS(ts.MkAbs(args[1]), os.DirFS(filepath.Join(ts.MkAbs(args[0]), below[0].Name()))))
+}
+
+// cmdCached fetches a release of etcd into the cache; SUM is then its sha256, and CACHED the folder: cached FILE.
+func cmdCached(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: cached FILE")
+	}
+	cache := filepath.Join(ts.Getenv("HOME"), ".cache", "quorate", "etcd")
+	sum := fmt.Sprintf("%x", sha256.Sum256([]byte(ts.ReadFile(args[0]))))
+	got, err := (&release.Fetcher{Cache: cache}).Fetch(context.Background(), release.Source{URL: args[0], SHA256: sum}, runtime.GOOS, runtime.GOARCH, nil)
+	ts.Check(err)
+	ts.Setenv("SUM", sum)
+	ts.Setenv("CACHED", filepath.Dir(got.Path))
+}
+
+// cmdNote writes the sha256 of a file beside it: note FILE.
+func cmdNote(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: note FILE")
+	}
+	path := ts.MkAbs(args[0])
+	ts.Check(os.WriteFile(path+".sha256", fmt.Appendf(nil, "%x\n", sha256.Sum256([]byte(ts.ReadFile(path)))), 0o600))
 }
 
 // cmdUntil runs a command until it works: until COMMAND….

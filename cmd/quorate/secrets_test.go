@@ -8,7 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -74,7 +77,12 @@ cluster "vault" {
 	if err := os.WriteFile(filepath.Join(dir, "main.hcl"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	o := newOperator(t, dir, "CA_PASSPHRASE="+passphrase)
+	// Whatever is kept for a run is below dir, too.
+	scratch := filepath.Join(dir, ".scratch")
+	if err := os.Mkdir(scratch, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	o := newOperator(t, dir, "CA_PASSPHRASE="+passphrase, "TMPDIR="+scratch, "XDG_RUNTIME_DIR="+scratch)
 	o.run(exitDone, "validate", "--json")
 	o.run(exitDone, "plan", "--diff", "all", "-o", "vault.plan")
 	o.run(exitDone, "apply", "-y", "--json", "vault.plan")
@@ -83,7 +91,10 @@ cluster "vault" {
 	o.run(exitDone, "env")
 	o.run(exitDone, "ctl", "put", "k", "v")
 	o.run(exitDone, "ctl", "--", "get", "k", "--debug")
-	args, environ := o.watch()
+	args, environ := o.watch(os.Interrupt)
+	if runtime.GOOS == "linux" { // elsewhere there are no files in memory
+		o.watch(os.Kill) // leaves nothing either
+	}
 
 	wrong := newOperator(t, dir, "CA_PASSPHRASE="+typo)
 	wrong.run(exitDone, "apply", "-y") // nothing is to be signed, so nobody opens the key
@@ -125,8 +136,8 @@ cluster "vault" {
 	o.run(exitDone, "destroy", "-y")
 }
 
-// watch starts a watch through ctl and reads what others can see of its processes.
-func (o *operator) watch() (args, environ string) {
+// watch starts a watch through ctl, reads what others can see of its processes, and ends it.
+func (o *operator) watch(end os.Signal) (args, environ string) {
 	o.t.Helper()
 	c := o.command("ctl", "watch", "k", "--rev=1")
 	r, w, err := os.Pipe()
@@ -147,16 +158,23 @@ func (o *operator) watch() (args, environ string) {
 	if err != nil {
 		o.t.Logf("no children known here: %v", err)
 	}
-	for _, pid := range append(strings.Fields(string(children)), fmt.Sprint(c.Process.Pid)) {
+	pids := strings.Fields(string(children))
+	for _, pid := range append(pids, fmt.Sprint(c.Process.Pid)) {
 		a, _ := os.ReadFile("/proc/" + pid + "/cmdline")
 		e, _ := os.ReadFile("/proc/" + pid + "/environ")
 		args, environ = args+string(a), environ+string(e)
 	}
-	_ = c.Process.Signal(os.Interrupt)
+	_ = c.Process.Signal(end)
 	stuck := time.AfterFunc(time.Minute, func() { _ = c.Process.Kill() })
 	_ = c.Wait()
 	stuck.Stop()
-	if got := c.ProcessState.ExitCode(); got != exitInterrupted {
+	if end == os.Kill {
+		for _, pid := range pids {
+			if n, err := strconv.Atoi(pid); err == nil {
+				_ = syscall.Kill(n, syscall.SIGKILL) // it may be gone already
+			}
+		}
+	} else if got := c.ProcessState.ExitCode(); got != exitInterrupted {
 		o.t.Errorf("interrupted ctl ended with %d", got)
 	}
 	return args, environ

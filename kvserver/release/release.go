@@ -3,6 +3,10 @@
 // sha256 that the spec names, and kept in a cache folder. What comes out is
 // the path of one executable for the wanted system.
 //
+// The cache keeps for each source, below its sha256: archive (the file as it came), etcd (the
+// binary out of it) and etcd.sha256 (that one's digest, so that a look need not read the
+// archive). Only the archive can be held against the spec: see [Fetcher.Verify].
+//
 // Nothing is run, and no name inside an archive ever becomes a path.
 package release
 
@@ -55,27 +59,86 @@ const (
 
 var hexSum = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
 
-// Cached returns the path of the etcd binary out of s if an earlier Fetch has put it into the
-// cache; "" if not. It fetches and writes nothing.
-func (f *Fetcher) Cached(s Source, goos, goarch string) (string, error) {
-	fail := func(err error) (string, error) {
-		return "", fmt.Errorf("cannot take etcd for %s/%s from %q: %w", goos, goarch, s.URL, err)
+// Binary is an etcd binary in the cache.
+type Binary struct {
+	Path string
+	// SHA256 is its digest as it came out of its archive, 64 hex digits. Whether the file still
+	// has it is for the caller to find out.
+	SHA256 string
+}
+
+// Cached returns the etcd binary out of s if an earlier Fetch has put it into the
+// cache; the zero value if not. It fetches and writes nothing.
+func (f *Fetcher) Cached(s Source, goos, goarch string) (Binary, error) {
+	b, err := f.cached(s)
+	if err == nil && b.Path != "" {
+		err = executable(b.Path, goos, goarch)
 	}
+	if err != nil {
+		return Binary{}, fmt.Errorf("cannot take etcd for %s/%s from %q: %w", goos, goarch, s.URL, err)
+	}
+	return b, nil
+}
+
+// cached is what lies in the cache for a source: all three files, or nothing.
+func (f *Fetcher) cached(s Source) (Binary, error) {
 	if !hexSum.MatchString(s.SHA256) {
-		return fail(fmt.Errorf("sha256 %q is not 64 hex digits", s.SHA256))
+		return Binary{}, fmt.Errorf("sha256 %q is not 64 hex digits", s.SHA256)
 	}
-	place := f.place(s)
-	_, err := os.Stat(place)
-	switch {
-	case err == nil:
-		if err := executable(place, goos, goarch); err != nil {
-			return fail(err)
+	for _, name := range []string{archiveFile, binaryFile} {
+		if _, err := os.Stat(f.place(s, name)); errors.Is(err, fs.ErrNotExist) {
+			return Binary{}, nil
+		} else if err != nil {
+			return Binary{}, err
 		}
-		return place, nil
-	case !errors.Is(err, fs.ErrNotExist):
+	}
+	noted, err := os.ReadFile(f.place(s, noteFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Binary{}, nil
+	}
+	return Binary{Path: f.place(s, binaryFile), SHA256: strings.TrimSpace(string(noted))}, err
+}
+
+// Verify reads the archive of s in the cache and the binary beside it again, and returns the digest of
+// the binary, which is that of the one in the archive of the spec's sha256. Otherwise
+// the error names the file that was exchanged. A look need not call it: who is about to use the binary must.
+func (f *Fetcher) Verify(s Source) (digest string, err error) {
+	fail := func(err error) (string, error) {
+		return "", fmt.Errorf("cannot trust etcd in the cache: %w\n  find out who changed it; without the folder %s it is fetched again", err, filepath.Dir(f.place(s, binaryFile)))
+	}
+	archive, err := os.Open(f.place(s, archiveFile))
+	if err != nil {
 		return fail(err)
 	}
-	return "", nil
+	defer archive.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, archive); err != nil {
+		return fail(err)
+	}
+	if got, want := hex.EncodeToString(h.Sum(nil)), strings.ToLower(s.SHA256); got != want {
+		return fail(fmt.Errorf("%s has the sha256 %s and not the spec's %s", archive.Name(), got, want))
+	}
+	if _, err := archive.Seek(0, io.SeekStart); err != nil {
+		return fail(err)
+	}
+	h.Reset()
+	if err := extract(archive, h); err != nil {
+		return fail(err)
+	}
+	want := hex.EncodeToString(h.Sum(nil))
+	binary, err := os.Open(f.place(s, binaryFile))
+	if err != nil {
+		return fail(err)
+	}
+	defer binary.Close()
+	h.Reset()
+	if _, err := io.Copy(h, binary); err != nil {
+		return fail(err)
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != want {
+		return fail(fmt.Errorf("%s has the sha256 %s and not %s, as it came out of its archive", binary.Name(), got, want))
+	}
+	return want, nil
 }
 
 // Offered reports why a source cannot be fetched, as far as that can be seen without asking
@@ -84,12 +147,7 @@ func (f *Fetcher) Offered(ctx context.Context, s Source) error {
 	if remote(s.URL) {
 		return nil
 	}
-	archive, err := f.get(ctx, s.URL, strings.ToLower(s.SHA256), nil)
-	if err != nil {
-		return err
-	}
-	archive.close()
-	return nil
+	return f.get(ctx, s.URL, strings.ToLower(s.SHA256), io.Discard, nil)
 }
 
 func remote(url string) bool {
@@ -105,130 +163,131 @@ func (f *Fetcher) local(url string) string {
 	return path
 }
 
-// place is where the binary out of a source is kept.
-func (f *Fetcher) place(s Source) string {
-	return filepath.Join(f.Cache, strings.ToLower(s.SHA256), "etcd")
+// The files of a source in the cache.
+const (
+	archiveFile = "archive"
+	binaryFile  = "etcd"
+	noteFile    = "etcd.sha256"
+)
+
+// place is where a file of a source is kept.
+func (f *Fetcher) place(s Source, name string) string {
+	return filepath.Join(f.Cache, strings.ToLower(s.SHA256), name)
 }
 
-// Fetch returns the path of the etcd binary out of s, which is for system
+// Fetch returns the etcd binary out of s, which is for system
 // goos/goarch ("linux", "arm64"). progress, if not nil, hears of the bytes
 // fetched of all (0 if unknown). From the second time on nothing is fetched.
 // It does not try again; the error says what is wrong with the file or its source.
-func (f *Fetcher) Fetch(ctx context.Context, s Source, goos, goarch string, progress func(got, all int64)) (string, error) {
-	fail := func(err error) (string, error) {
-		return "", fmt.Errorf("cannot fetch etcd for %s/%s from %q: %w", goos, goarch, s.URL, err)
+func (f *Fetcher) Fetch(ctx context.Context, s Source, goos, goarch string, progress func(got, all int64)) (Binary, error) {
+	fail := func(err error) (Binary, error) {
+		return Binary{}, fmt.Errorf("cannot fetch etcd for %s/%s from %q: %w", goos, goarch, s.URL, err)
 	}
 	if !hexSum.MatchString(s.SHA256) {
 		return fail(fmt.Errorf("sha256 %q is not 64 hex digits", s.SHA256))
 	}
-	sum := strings.ToLower(s.SHA256)
-	place := f.place(s)
-	done := f.once.DoChan(sum, func() (any, error) {
-		_, err := os.Stat(place)
-		if errors.Is(err, fs.ErrNotExist) {
-			err = f.fill(ctx, s.URL, sum, place, progress)
+	done := f.once.DoChan(strings.ToLower(s.SHA256), func() (any, error) {
+		if b, err := f.cached(s); err != nil || b.Path != "" {
+			return b, err
 		}
-		return nil, err
+		if err := f.fill(ctx, s, progress); err != nil {
+			return Binary{}, err
+		}
+		return f.cached(s)
 	})
+	var b Binary
 	select {
 	case r := <-done:
 		if r.Err != nil {
 			return fail(r.Err)
 		}
+		b = r.Val.(Binary)
 	case <-ctx.Done():
 		return fail(context.Cause(ctx))
 	}
-	if err := executable(place, goos, goarch); err != nil {
+	if err := executable(b.Path, goos, goarch); err != nil {
 		return fail(err)
 	}
-	return place, nil
+	return b, nil
 }
 
-// fill gets the file, checks it, and puts the binary out of it into place.
-func (f *Fetcher) fill(ctx context.Context, url, sum, place string, progress func(got, all int64)) error {
-	if err := os.MkdirAll(filepath.Dir(place), 0o755); err != nil {
+// fill gets the file, checks it, and puts it, the binary out of it and that one's digest into the cache.
+func (f *Fetcher) fill(ctx context.Context, s Source, progress func(got, all int64)) error {
+	dir := filepath.Dir(f.place(s, archiveFile))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	archive, err := f.get(ctx, url, sum, progress)
+	archive, err := renameio.NewPendingFile(f.place(s, archiveFile), renameio.WithTempDir(dir), renameio.WithStaticPermissions(0o644))
 	if err != nil {
 		return err
 	}
-	defer archive.close()
-	out, err := renameio.NewPendingFile(place, renameio.WithTempDir(filepath.Dir(place)), renameio.WithStaticPermissions(0o755))
+	defer archive.Cleanup()
+	if err := f.get(ctx, s.URL, strings.ToLower(s.SHA256), archive, progress); err != nil {
+		return err
+	}
+	if _, err := archive.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	binary, err := renameio.NewPendingFile(f.place(s, binaryFile), renameio.WithTempDir(dir), renameio.WithStaticPermissions(0o755))
 	if err != nil {
 		return err
 	}
-	defer out.Cleanup()
-	if err := extract(archive.File, out.File); err != nil {
+	defer binary.Cleanup()
+	h := sha256.New()
+	if err := extract(archive.File, io.MultiWriter(binary, h)); err != nil {
 		return err
 	}
-	return out.CloseAtomicallyReplace()
-}
-
-// checked is a file whose sum is right, at its beginning; temporary ones go with close.
-type checked struct {
-	*os.File
-	temporary bool
-}
-
-func (c checked) close() {
-	c.File.Close()
-	if c.temporary {
-		os.Remove(c.File.Name())
+	if err := archive.CloseAtomicallyReplace(); err != nil {
+		return err
 	}
+	note := hex.EncodeToString(h.Sum(nil)) + "\n"
+	if err := renameio.WriteFile(f.place(s, noteFile), []byte(note), 0o644, renameio.WithTempDir(dir)); err != nil {
+		return err
+	}
+	return binary.CloseAtomicallyReplace()
 }
 
-// get opens the file at a path, or downloads it into the cache, and checks its sum.
-func (f *Fetcher) get(ctx context.Context, url, sum string, progress func(got, all int64)) (checked, error) {
-	var c checked
-	var in io.Reader
+// get reads the file at a path or a URL into out, and checks its sum.
+func (f *Fetcher) get(ctx context.Context, url, sum string, out io.Writer, progress func(got, all int64)) error {
+	var in io.ReadCloser
+	var all int64
 	hint := ""
 	if remote(url) {
-		body, all, kind, err := f.download(ctx, url)
+		body, size, kind, err := f.download(ctx, url)
 		if err != nil {
-			return c, err
+			return err
 		}
-		defer body.Close()
-		if c.File, err = os.CreateTemp(f.Cache, ".download.*"); err != nil {
-			return c, err
-		}
-		c.temporary = true
-		in = io.TeeReader(counted(body, all, progress), c.File)
+		in, all = body, size
 		if kind != "" {
 			hint = fmt.Sprintf(" (the server says that it is %s)", kind)
 		}
 	} else {
 		path := f.local(url)
-		var err error
-		if c.File, err = os.Open(path); err != nil {
-			return c, err
+		file, err := os.Open(path)
+		if err != nil {
+			return err
 		}
-		all := int64(0)
-		if info, err := c.Stat(); err == nil {
+		in = file
+		if info, err := file.Stat(); err == nil {
 			if !info.Mode().IsRegular() {
-				c.close()
-				return c, fmt.Errorf("%s is no regular file", path)
+				file.Close()
+				return fmt.Errorf("%s is no regular file", path)
 			}
 			all = info.Size()
 		}
-		in = counted(c.File, all, progress)
 	}
+	defer in.Close()
 	h := sha256.New()
-	n, err := io.Copy(h, io.LimitReader(in, largestArchive+1))
+	n, err := io.Copy(io.MultiWriter(h, out), io.LimitReader(counted(in, all, progress), largestArchive+1))
 	switch got := hex.EncodeToString(h.Sum(nil)); {
 	case err != nil:
+		return err
 	case n > largestArchive:
-		err = fmt.Errorf("it is larger than %d MB", largestArchive>>20)
+		return fmt.Errorf("it is larger than %d MB", largestArchive>>20)
 	case got != sum:
-		err = fmt.Errorf("its sha256 is %s and not %s; it is %d bytes long%s: compare with the release's SHA256SUMS", got, sum, n, hint)
-	default:
-		_, err = c.Seek(0, io.SeekStart)
+		return fmt.Errorf("its sha256 is %s and not %s; it is %d bytes long%s: compare with the release's SHA256SUMS", got, sum, n, hint)
 	}
-	if err != nil {
-		c.close()
-		return checked{}, err
-	}
-	return c, nil
+	return nil
 }
 
 func (f *Fetcher) download(ctx context.Context, url string) (body io.ReadCloser, all int64, kind string, err error) {

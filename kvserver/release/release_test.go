@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -166,13 +167,13 @@ func TestFetch(t *testing.T) {
 					goos = tc.goos
 				}
 				// A look first: nothing is there yet, asked for or written.
-				if have, err := f.Cached(s, goos, arch); have != "" || err != nil && len(s.SHA256) == 64 {
-					t.Errorf("cached before it was fetched: %q, %v", have, err)
+				if have, err := f.Cached(s, goos, arch); have.Path != "" || err != nil && len(s.SHA256) == 64 {
+					t.Errorf("cached before it was fetched: %v, %v", have, err)
 				}
 				if _, err := os.Stat(cache); asked.Load() > 0 || err == nil {
 					t.Errorf("a look asked %d times, or wrote", asked.Load())
 				}
-				path, err := f.Fetch(t.Context(), s, goos, arch, nil)
+				got, err := f.Fetch(t.Context(), s, goos, arch, nil)
 				if tc.want != "" {
 					if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), s.URL) {
 						t.Errorf("got %v, want %q", err, tc.want)
@@ -181,31 +182,94 @@ func TestFetch(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					got, err := os.ReadFile(path)
-					if want := binary(map[string]byte{"amd64": amd64, "arm64": arm64}[arch]); err != nil || !bytes.Equal(got, want) {
-						t.Errorf("%d bytes, %v", len(got), err)
+					content, err := os.ReadFile(got.Path)
+					if want := binary(map[string]byte{"amd64": amd64, "arm64": arm64}[arch]); err != nil || !bytes.Equal(content, want) || got.SHA256 != sum(want) {
+						t.Errorf("%d bytes of sha256 %s, %v", len(content), got.SHA256, err)
 					}
-					if info, _ := os.Stat(path); info.Mode().Perm() != 0o755 {
+					if digest, err := f.Verify(s); err != nil || digest != got.SHA256 {
+						t.Errorf("verified: %s, %v", digest, err)
+					}
+					if info, _ := os.Stat(got.Path); info.Mode().Perm() != 0o755 {
 						t.Errorf("mode %v", info.Mode())
 					}
 					// Again: out of the cache, also when the source is gone.
 					os.Remove(filepath.Join(f.Dir, "release"))
-					if have, err := f.Cached(s, goos, arch); err != nil || have != path {
-						t.Errorf("cached: %q, %v", have, err)
+					if have, err := f.Cached(s, goos, arch); err != nil || have != got {
+						t.Errorf("cached: %v, %v", have, err)
 					}
-					if again, err := f.Fetch(t.Context(), s, goos, arch, nil); err != nil || again != path || asked.Load() > 1 {
-						t.Errorf("%s %v, asked %d times", again, err, asked.Load())
+					if again, err := f.Fetch(t.Context(), s, goos, arch, nil); err != nil || again != got || asked.Load() > 1 {
+						t.Errorf("%v %v, asked %d times", again, err, asked.Load())
 					}
 				}
 				// Whatever happened: nothing half-made, nothing outside.
 				filepath.WalkDir(filepath.Dir(cache), func(p string, d os.DirEntry, err error) error {
-					if err == nil && !d.IsDir() && filepath.Base(p) != "etcd" {
+					if err == nil && !d.IsDir() && !slices.Contains([]string{"archive", "etcd", "etcd.sha256"}, d.Name()) {
 						t.Errorf("left behind: %s", p)
 					}
 					return err
 				})
 			})
 		}
+	}
+}
+
+// Whatever is exchanged in the cache, it is found and named before the binary is used. What is missing there is fetched again.
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	etcd, other := binary(amd64), append(binary(amd64), "and more"...)
+	archive := tarball(t, entry{"a/etcd", string(etcd), tar.TypeReg})
+	for name, tc := range map[string]struct {
+		put  map[string][]byte // nil: it is removed
+		want string            // of the error
+	}{
+		"the binary":               {map[string][]byte{"etcd": other}, "etcd has the sha256 " + sum(other) + " and not " + sum(etcd)},
+		"the binary and its note":  {map[string][]byte{"etcd": other, "etcd.sha256": []byte(sum(other))}, "etcd has the sha256 " + sum(other) + " and not " + sum(etcd)},
+		"all of it":                {map[string][]byte{"archive": other, "etcd": other, "etcd.sha256": []byte(sum(other))}, "archive has the sha256 " + sum(other) + " and not the spec's " + sum(archive)},
+		"the archive, by its like": {map[string][]byte{"archive": tarball(t, entry{"b/etcd", string(etcd), tar.TypeReg})}, "not the spec's " + sum(archive)},
+		"no archive":               {map[string][]byte{"archive": nil}, "no such file"},
+		"no note":                  {map[string][]byte{"etcd.sha256": nil}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := &Fetcher{Cache: t.TempDir(), Dir: t.TempDir()}
+			s := Source{URL: "release", SHA256: sum(archive)}
+			if err := os.WriteFile(filepath.Join(f.Dir, "release"), archive, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			fetch := func() {
+				t.Helper()
+				if b, err := f.Fetch(t.Context(), s, "linux", "amd64", nil); err != nil || b.SHA256 != sum(etcd) {
+					t.Fatalf("%v, %v", b, err)
+				}
+			}
+			fetch()
+			missing := false
+			for name, content := range tc.put {
+				path := filepath.Join(f.Cache, s.SHA256, name)
+				if err := os.Remove(path); err != nil {
+					t.Fatal(err)
+				}
+				if missing = content == nil; missing {
+					continue
+				}
+				if err := os.WriteFile(path, content, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := f.Verify(s); tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), f.Cache)) || tc.want == "" && err != nil {
+				t.Errorf("%v", err)
+			}
+			if !missing {
+				return
+			}
+			if have, err := f.Cached(s, "linux", "amd64"); have.Path != "" || err != nil {
+				t.Errorf("cached: %v, %v", have, err)
+			}
+			fetch()
+			if got, err := f.Verify(s); err != nil || got != sum(etcd) {
+				t.Errorf("fetched again: %s, %v", got, err)
+			}
+		})
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -119,6 +120,22 @@ func (e Encryption) seal(path string, plain []byte) (sealed []byte, err error) {
 	return b.Bytes(), nil
 }
 
+// CheckRecipient says why nothing could be encrypted for a recipient; nil if it can be.
+func CheckRecipient(text string) error {
+	_, err := recipient(text)
+	return err
+}
+
+// CheckIdentity says why the private keys in a file could open nothing; nil if they can be used, and if there is
+// no such file here: who only looks needs none. It asks for no passphrase.
+func CheckIdentity(path string) error {
+	_, err := Encryption{IdentityFile: path}.identities()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // recipient is a public key that the CA's key is encrypted for: age's own, or an SSH one.
 func recipient(text string) (age.Recipient, error) {
 	if strings.HasPrefix(text, "ssh-") {
@@ -146,7 +163,7 @@ func (e Encryption) identities() ([]age.Identity, error) {
 		return nil, fmt.Errorf("identity file: %w", err)
 	}
 	// What the libraries say is left out: they quote what they could not read, and that may be a secret.
-	bad := fmt.Errorf("identity file %s: it does not hold age identities (AGE-SECRET-KEY-1…), one a line, or an SSH private key (ed25519, rsa)", e.IdentityFile)
+	bad := fmt.Errorf("identity file %s: it does not hold age identities (AGE-SECRET-KEY-1…), one a line, or an SSH private key (ed25519, rsa; one with a passphrase in OpenSSH's own format)", e.IdentityFile)
 	if !bytes.Contains(content, []byte("PRIVATE KEY-----")) {
 		ids, err := age.ParseIdentities(bytes.NewReader(content))
 		if err != nil {

@@ -1,8 +1,12 @@
 package authority
 
 import (
+	"bytes"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/pem"
 	"os"
 	"path/filepath"
@@ -92,5 +96,49 @@ func TestSSHRecipients(t *testing.T) {
 	s.Encryption = Encryption{Wanted: true, Recipients: []string{public}, IdentityFile: file}
 	if _, _, err := s.Open(now); err == nil || !strings.Contains(err.Error(), file) || strings.Contains(err.Error(), "c2VjcmV0") {
 		t.Errorf("a broken identity: %v", err)
+	}
+}
+
+// TestCheckEncryption: what age cannot use is found before anything is encrypted, and nobody is asked.
+func TestCheckEncryption(t *testing.T) {
+	t.Parallel()
+	public, plain := sshKey(t, "")
+	_, locked := sshKey(t, "open-sesame-4713")
+	mine, file := identity(t)
+	small, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	authorized := func(key any) string {
+		k, err := ssh.NewPublicKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(bytes.TrimSpace(ssh.MarshalAuthorizedKey(k)))
+	}
+	for r, ok := range map[string]bool{
+		public: true, mine: true, authorized(small.Public()): false, authorized(curve.Public()): false,
+		"ssh-ed25519 AAAA": false, mine[:len(mine)-1] + "b": false, "age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t": false,
+	} {
+		if err := CheckRecipient(r); (err == nil) != ok {
+			t.Errorf("recipient %s: %v", r, err)
+		}
+	}
+	block, err := ssh.MarshalPrivateKey(curve, "ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(t.TempDir(), "id_ecdsa")
+	if err := os.WriteFile(other, pem.EncodeToMemory(block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, ok := range map[string]bool{file: true, plain: true, locked: true, filepath.Join(t.TempDir(), "elsewhere"): true, other: false, t.TempDir(): false} {
+		if err := CheckIdentity(path); (err == nil) != ok {
+			t.Errorf("identity file %s: %v", path, err)
+		}
 	}
 }

@@ -348,6 +348,21 @@ func TestSealing(t *testing.T) {
 	}
 }
 
+// A new CA's key that nobody here could open again is not kept, and neither is the CA.
+func TestCreateOpensWhatItEncrypts(t *testing.T) {
+	t.Parallel()
+	_, file := identity(t)
+	theirs, _ := identity(t)
+	s := store(t)
+	s.Encryption = Encryption{Wanted: true, Recipients: []string{theirs}, IdentityFile: file}
+	if _, _, err := s.Open(now); err == nil || !strings.Contains(err.Error(), "no identity in "+file+" opens it") {
+		t.Errorf("%v", err)
+	}
+	if left, err := os.ReadDir(s.Dir); len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
 // Cut between writing the encrypted key and removing the plain one.
 func TestSealingInterrupted(t *testing.T) {
 	t.Parallel()

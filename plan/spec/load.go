@@ -37,6 +37,9 @@ type Options struct {
 	ReadFile func(name string) ([]byte, error)
 	// Home stands for "~" in paths. Empty leaves "~/" as it is.
 	Home string
+	// Recipient says why nothing can be encrypted for a recipient of the CA key, and Identity why the file
+	// at a path, if there is one, could not open it. Nil has nothing to say.
+	Recipient, Identity func(string) error
 }
 
 // Load decodes and validates files, which together are one spec. It returns

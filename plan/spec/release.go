@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/hashicorp/hcl/v2"
 )
 
 // release builds the upstream release out of an etcd block.
@@ -20,29 +22,52 @@ func (l *loader) release(n *node) *Release {
 			"Add a block for each architecture of your hosts: source \"amd64\" { url = \"…\", sha256 = \"…\" }, on lines of their own.")
 	}
 	for _, s := range n.nodes["source"] {
-		// kvserver, which every host gets as its helper, is built for these.
-		if arches := []string{"amd64", "arm64"}; !slices.Contains(arches, s.label) {
-			l.fail(s.name, "Unknown architecture", fmt.Sprintf("%q is none of the architectures that hosts may have.%s", s.label, goArch(s.label)), "Architectures are spelled as Go does: amd64 and arm64.")
-		}
+		l.checkArch(s.label, s.name)
 		var src Source
 		if v, ok := s.given("url"); ok {
 			src.URL = l.sourceURL(v)
 		}
 		if v, ok := s.given("sha256"); ok {
-			src.SHA256 = strings.ToLower(v.text)
-			if cause := fmt.Sprintf("%q has %d characters.", v.text, len(v.text)); !sum.MatchString(src.SHA256) {
-				if len(v.text) == 64 {
-					cause = fmt.Sprintf("%q has other characters.", v.text)
-				}
-				l.fail(v.at, "Bad SHA-256", "A SHA-256 has 64 hex digits, and "+cause, "Take it from the release's SHA256SUMS, or from sha256sum FILE.")
-			}
+			src.SHA256 = l.sum(v.text, v.at)
 		}
 		r.Sources[s.label] = src
 	}
 	return r
 }
 
-var sum = regexp.MustCompile(`^[0-9a-f]{64}$`)
+// sums are SHA-256 sums by architecture.
+func (l *loader) sums(v value) map[string]string {
+	if len(v.options) == 0 {
+		l.fail(v.at, "No SHA-256", "The map is empty, so no kvserver could be pushed.", "Add an architecture of your hosts and its sum, or leave it out.")
+	}
+	sums := map[string]string{}
+	for _, o := range v.options {
+		l.checkArch(o.name, o.at)
+		sums[o.name] = l.sum(fmt.Sprint(o.value), o.at)
+	}
+	return sums
+}
+
+// checkArch complains about what is no architecture that kvserver, which every host gets, is built for.
+func (l *loader) checkArch(name string, at hcl.Range) {
+	if arches := []string{"amd64", "arm64"}; !slices.Contains(arches, name) {
+		l.fail(at, "Unknown architecture", fmt.Sprintf("%q is none of the architectures that hosts may have.%s", name, goArch(name)), "Architectures are spelled as Go does: amd64 and arm64.")
+	}
+}
+
+var hexSum = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// sum checks a SHA-256 and returns it in lower case.
+func (l *loader) sum(text string, at hcl.Range) string {
+	lower := strings.ToLower(text)
+	if cause := fmt.Sprintf("%q has %d characters.", text, len(text)); !hexSum.MatchString(lower) {
+		if len(text) == 64 {
+			cause = fmt.Sprintf("%q has other characters.", text)
+		}
+		l.fail(at, "Bad SHA-256", "A SHA-256 has 64 hex digits, and "+cause, "Take it from the release's SHA256SUMS, or from sha256sum FILE.")
+	}
+	return lower
+}
 
 func goArch(s string) string {
 	switch strings.ToLower(s) {

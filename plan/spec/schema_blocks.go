@@ -99,6 +99,7 @@ func serverBlock() *block {
 		doc:  "What runs on the hosts. The names are etcd's own.",
 		attrs: []*attribute{
 			{name: "binary", kind: kindString, unset: "beside the quorate executable", example: `"./bin"`, doc: "file or folder to take kvserver from, on this side"},
+			{name: "kvserver_sha256", kind: kindOptions, unset: "any is taken", example: `{ amd64 = "` + exampleSum + `" }`, doc: "SHA-256 that kvserver must have, for each architecture (amd64, arm64) among the hosts; another one is never pushed"},
 			{name: "data_dir", kind: kindString, def: `"/var/lib/quorate/<cluster>"`, doc: "data directory on the host; it belongs to the member alone"},
 			{name: "wal_dir", kind: kindString, unset: "inside data_dir", example: `"/var/lib/etcd-wal/<cluster>"`, doc: "directory of the write-ahead log, best on a disk of its own"},
 			{name: "user", kind: kindString, unset: "quorate-<cluster>, or whose data is there already", example: `"etcd"`, doc: "system account that the member runs as, not root; made if missing"},

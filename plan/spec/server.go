@@ -30,6 +30,9 @@ func (l *loader) server(n *node, c *Cluster) {
 	if v, ok := n.given("binary"); ok {
 		s.Binary = l.localPath(v)
 	}
+	if v, ok := n.given("kvserver_sha256"); ok {
+		s.KVServerSHA256 = l.sums(v)
+	}
 	l.places[place{c, "data_dir"}] = n.where("data_dir")
 	l.places[place{c, "wal_dir"}] = n.where("wal_dir")
 	l.checkHostPaths(n, s)

@@ -67,6 +67,9 @@ type Server struct {
 	// Binary is the folder or file to take kvserver from on the operator's
 	// side; empty means beside the quorate executable.
 	Binary string `json:"binary,omitempty"`
+	// KVServerSHA256 are the sums that kvserver must have, by Go architecture: 64 hex digits, lower case.
+	// Empty: any is taken. Otherwise none is taken for an architecture that is not in it.
+	KVServerSHA256 map[string]string `json:"kvserver_sha256,omitempty"`
 	// DataDir and WALDir are absolute paths on the host. WALDir empty means
 	// inside DataDir.
 	DataDir string `json:"data_dir"`

@@ -84,12 +84,23 @@ func (l *loader) encryption(n *node) *Encryption {
 		for i, r := range v.texts {
 			switch {
 			case strings.HasPrefix(r, "age1"), strings.HasPrefix(r, "ssh-ed25519 "), strings.HasPrefix(r, "ssh-rsa "):
+				if l.o.Recipient == nil {
+					continue
+				}
+				if err := l.o.Recipient(r); err != nil {
+					l.fail(v.element(i), "Bad recipient", fmt.Sprintf("No key could be encrypted for it: %v.", err), "Take the public key that age-keygen prints, or an SSH public key (ed25519, or RSA of 2048 bits and more).")
+				}
 			case strings.HasPrefix(strings.ToUpper(r), "AGE-SECRET-KEY-"), strings.Contains(r, "PRIVATE KEY"):
 				l.keepSecretText(r)
 				l.fail(v.element(i), "Private key among recipients", "A recipient is a public key, and this is a private one. Consider it leaked.", "Write the public key (age1…, or age-keygen -y FILE); name the file with the private one in identity_file.")
 			default:
 				l.fail(v.element(i), "Bad recipient", fmt.Sprintf("%q is no recipient: those start with \"age1\", \"ssh-ed25519 \" or \"ssh-rsa \".", r), "Take the public key that age-keygen prints, or an SSH public key.")
 			}
+		}
+	}
+	if v, ok := n.given("identity_file"); ok && l.o.Identity != nil {
+		if err := l.o.Identity((&Cluster{Dir: l.o.Dir}).Path(e.IdentityFile)); err != nil {
+			l.fail(v.at, "Bad identity file", fmt.Sprintf("The CA key could not be opened with it: %v.", err), "Name the file that age-keygen wrote, or an SSH private key of one of the recipients.")
 		}
 	}
 	return e

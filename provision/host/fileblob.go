@@ -16,6 +16,7 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2"
 	"github.com/klauspost/compress/gzip"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -30,8 +31,8 @@ const (
 // FileBlob is a file on the operator's side as a Blob. Its digest and its
 // compressed form are kept in cacheDir (made if missing), so that many hosts
 // and later runs share one reading and one compression; what is kept is only
-// believed while the file's size and time are the same. Runs at the same time
-// wait for one another. Memory use does not depend on the file's size. The file
+// believed while the file's device, inode, size and times (the last one cannot be
+// set back) are the same. Runs at the same time wait for one another. Memory use does not depend on the file's size. The file
 // must not change while the Blob is in use: Compressed reports it if it does.
 func FileBlob(path, cacheDir string) (Blob, error) {
 	b, err := fileBlobOf(path, cacheDir)
@@ -50,7 +51,7 @@ type fileBlob struct {
 type note struct {
 	Path   string `json:"path"`
 	Bytes  int64  `json:"size"`
-	MTime  int64  `json:"mtime"` // nanoseconds
+	Stamp  string `json:"stamp"` // device:inode:mtime:ctime, times in nanoseconds
 	SHA256 string `json:"sha256"`
 }
 
@@ -84,8 +85,13 @@ func fileBlobOf(path, dir string) (*fileBlob, error) {
 	if !info.Mode().IsRegular() {
 		return nil, errors.New("it is not a regular file")
 	}
-	b := &fileBlob{path: path, dir: dir, note: note{Path: path, Bytes: info.Size(), MTime: info.ModTime().UnixNano()}}
-	if noted, ok := readNote(noteFile, info.ModTime()); ok && noted.Path == b.Path && noted.Bytes == b.Bytes && noted.MTime == b.MTime {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, err
+	}
+	stamp := fmt.Sprintf("%d:%d:%d:%d", st.Dev, st.Ino, st.Mtim.Nano(), st.Ctim.Nano())
+	b := &fileBlob{path: path, dir: dir, note: note{Path: path, Bytes: info.Size(), Stamp: stamp}}
+	if noted, ok := readNote(noteFile, info.ModTime()); ok && noted.Path == b.Path && noted.Bytes == b.Bytes && noted.Stamp == b.Stamp {
 		b.SHA256 = noted.SHA256
 		return b, nil
 	}

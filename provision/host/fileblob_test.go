@@ -105,19 +105,40 @@ func TestFileBlobIsReadAndCompressedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Same size, same time: the note is believed, as it has to be.
-	if err := os.WriteFile(file, make([]byte, 1<<20), 0o755); err != nil {
+	// While nothing of the file has changed, the note is believed.
+	notes, _ := filepath.Glob(filepath.Join(cache, "file-*.json"))
+	if len(notes) != 1 {
+		t.Fatalf("notes: %v", notes)
+	}
+	right, err := os.ReadFile(notes[0])
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chtimes(file, old, old); err != nil {
+	other := strings.Repeat("b", 64)
+	if err := os.WriteFile(notes[0], bytes.Replace(right, []byte(first.Digest()), []byte(other), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	second, err := FileBlob(file, cache)
-	if err != nil || second.Digest() != first.Digest() {
+	if b, err := FileBlob(file, cache); err != nil || b.Digest() != other {
 		t.Fatalf("the file was read again: %v", err)
 	}
-	// The compressed form is there as well, though the file is not what it was.
-	if !bytes.Equal(unpack(t, second), noise(1<<20)) {
+	if err := os.WriteFile(notes[0], right, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// Another file of the same size and time is another file.
+	if err := os.WriteFile(file+".new", make([]byte, 1<<20), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(file+".new", old, old); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := FileBlob(file, cache); err != nil || b.Digest() == first.Digest() {
+		t.Fatalf("an exchanged file was not seen: %v", err)
+	}
+	// The compressed form of the first is there as well, though the file is not what it was.
+	if !bytes.Equal(unpack(t, first), noise(1<<20)) {
 		t.Fatal("it was compressed again")
 	}
 	left, _ := filepath.Glob(filepath.Join(cache, ".*"))

@@ -67,11 +67,20 @@ func (o *operator) Create(a *plan.CreateCA) error {
 	defer o.mu.Unlock()
 	s := o.store
 	s.Dir, s.Name, s.KeyAlgorithm, s.Lifetime = within(o.cluster, a.Dir), a.CommonName, a.Algorithm, a.Lifetime
-	var err error
-	if o.open, _, err = s.Open(o.clock()); err != nil {
+	if err := ignoreKeys(s.Dir); err != nil {
 		return err
 	}
-	return Ignore(s.Dir, IgnoreKeys)
+	var err error
+	o.open, _, err = s.Open(o.clock())
+	return err
+}
+
+// ignoreKeys comes before the first key, so that an interruption leaves none to be committed.
+func ignoreKeys(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("cannot make folder %s: %w", dir, err)
+	}
+	return Ignore(dir, IgnoreKeys)
 }
 
 // authority opens the CA with its key, once. One that is not there is an
@@ -195,13 +204,14 @@ func (o *operator) IssueClient(ctx context.Context, c *plan.IssueClient) error {
 		return err
 	}
 	dir := within(o.cluster, c.Dir)
-	if _, err = a.IssueClient(ctx, dir, c.Name, c.Certificate.Algorithm, c.Certificate.Request, o.clock()); err != nil {
-		return err
+	// The CA's folder says so for all below it.
+	if rel, err := filepath.Rel(o.store.Dir, dir); err != nil || !filepath.IsLocal(rel) {
+		if err := ignoreKeys(dir); err != nil {
+			return err
+		}
 	}
-	if rel, err := filepath.Rel(o.store.Dir, dir); err == nil && filepath.IsLocal(rel) {
-		return nil // the CA's folder says so for all below it
-	}
-	return Ignore(dir, IgnoreKeys)
+	_, err = a.IssueClient(ctx, dir, c.Name, c.Certificate.Algorithm, c.Certificate.Request, o.clock())
+	return err
 }
 
 // Forget implements provision.Authority.

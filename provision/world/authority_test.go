@@ -163,6 +163,32 @@ func TestClients(t *testing.T) {
 	}
 }
 
+// Where a key is about to be, version control is told first: also where making it then fails.
+func TestKeysAreIgnored(t *testing.T) {
+	t.Parallel()
+	c := testCluster(t)
+	c.TLS.Encryption = &spec.Encryption{Recipients: []string{"age1nonsense"}}
+	create := &plan.CreateCA{Dir: "pki/lab", CommonName: "lab CA", Algorithm: "ecdsa-p256", Lifetime: 3650 * day}
+	if err := newAuthority(c, Environment{Clock: clock}).Create(create); err == nil {
+		t.Fatal("it was encrypted for nobody")
+	}
+	c.TLS.Encryption = nil
+	o := newAuthority(c, Environment{Clock: clock})
+	o.mustCreate(t)
+	inside, outside := issueApp(), issueApp()
+	outside.Dir = "consumers/app"
+	for _, a := range []*plan.IssueClient{inside, outside} {
+		if err := o.IssueClient(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for dir, want := range map[string]string{"pki/lab": IgnoreKeys, "pki/lab/clients": "", "consumers/app": IgnoreKeys} {
+		if got, _ := os.ReadFile(within(c, dir+"/.gitignore")); string(got) != want {
+			t.Errorf("%s: %q", dir, got)
+		}
+	}
+}
+
 // Look never needs the passphrase; signing asks for it once.
 func TestEncryptedAuthority(t *testing.T) {
 	t.Parallel()

@@ -49,6 +49,9 @@ func (b *binaries) Find(platform string) (map[string]provision.Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := b.pinned(platform, path, src.Blob.Digest()); err != nil {
+		return nil, err
+	}
 	got := map[string]provision.Source{"kvserver": src}
 	if b.cluster.Server.Etcd != nil {
 		if got["etcd"], err = b.upstream(platform); err != nil {
@@ -92,6 +95,21 @@ func (b *binaries) kvserver(platform string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("there is no kvserver for %s: %s", platform, strings.Join(why, ", "))
+}
+
+// pinned compares the digest of kvserver with the spec's, if that names any. What is pushed later has
+// the digest that was compared: the host checks it.
+func (b *binaries) pinned(platform, path, digest string) error {
+	pins := b.cluster.Server.KVServerSHA256
+	_, arch, _ := strings.Cut(platform, "/")
+	switch want, ok := pins[arch]; {
+	case len(pins) == 0 || ok && want == digest:
+		return nil
+	case !ok:
+		return fmt.Errorf("the spec pins kvserver (server: kvserver_sha256) and has no sha256 of one for %s: that of %s is %s", arch, path, digest)
+	default:
+		return fmt.Errorf("kvserver at %s is not the one that the spec pins (server: kvserver_sha256): its sha256 is %s and not %s", path, digest, want)
+	}
 }
 
 func (b *binaries) source(path string) (provision.Source, error) {

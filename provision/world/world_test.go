@@ -93,6 +93,36 @@ func TestFindKVServer(t *testing.T) {
 	}
 }
 
+// A kvserver with another digest than the spec pins is not found, and so never pushed.
+func TestKVServerPinned(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	e := Environment{CacheDir: t.TempDir(), Executable: filepath.Join(dir, "quorate")}
+	c := &spec.Cluster{Name: "lab", Dir: filepath.ToSlash(dir)}
+	path := filepath.Join(dir, "kvserver")
+	fakeELF(t, path, amd64)
+	found, err := newBinaries(c, e).Find("linux/amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	is, other := found["kvserver"].Blob.Digest(), strings.Repeat("0", 64)
+	for _, tc := range []struct {
+		pins map[string]string
+		want string // of the error; "" is success
+	}{
+		{nil, ""},
+		{map[string]string{"amd64": is, "arm64": other}, ""},
+		{map[string]string{"amd64": other}, "kvserver at " + path + " is not the one that the spec pins (server: kvserver_sha256): its sha256 is " + is + " and not " + other},
+		{map[string]string{"arm64": is}, "has no sha256 of one for amd64: that of " + path + " is " + is},
+	} {
+		c.Server.KVServerSHA256 = tc.pins
+		got, err := newBinaries(c, e).Find("linux/amd64")
+		if tc.want == "" && err != nil || tc.want != "" && (got != nil || err == nil || !strings.Contains(err.Error(), tc.want)) {
+			t.Errorf("pins %v: %v, %v", tc.pins, got, err)
+		}
+	}
+}
+
 // This test's own binary is a real one, of this platform; it holds no server,
 // so what this program was built with counts.
 func TestSelf(t *testing.T) {

@@ -1,10 +1,12 @@
 package stories
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -42,6 +44,8 @@ func TestEveryAttributeStarts(t *testing.T) {
 	for _, h := range s.Hosts() {
 		s.shell(h, "timeout 10 sh -c 'until ping -q -c1 -W1 fd00:198:18::12 >/dev/null 2>&1; do sleep 0.1; done' || true")
 	}
+	kvserver, err := os.ReadFile(filepath.Join(workshop, "kvserver"))
+	s.check(err)
 	text := fmt.Sprintf(`cluster "lab" {
   connection {
     type                     = "ssh"
@@ -62,6 +66,7 @@ func TestEveryAttributeStarts(t *testing.T) {
   }
   server {
     binary                    = %q
+    kvserver_sha256           = { %s = "%x" }
     data_dir                  = "/srv/etcd/data"
     wal_dir                   = "/srv/wal/lab"
     user                      = "kv"
@@ -90,7 +95,7 @@ func TestEveryAttributeStarts(t *testing.T) {
     dir          = "handed-over"
   }%s
 }
-`, lab.UserSudoPW, s.op.Key(), s.op.KnownHosts(), workshop, members.String())
+`, lab.UserSudoPW, s.op.Key(), s.op.KnownHosts(), workshop, runtime.GOARCH, sha256.Sum256(kvserver), members.String())
 	s.write("main.hcl", text)
 	env := []string{"SUDO_PASSWORD=" + s.Password(), "CA_PASSPHRASE=open-sesame-4712", "NO_PASSPHRASE=not-needed", "NO_PASSWORD=" + s.Password()}
 	run := func(args ...string) result { return s.must(append(slices.Clone(env), args...)...) }
@@ -126,7 +131,7 @@ func (s *stage) everyAttributeIn(text string) {
 	s.Helper()
 	listed := s.must("init", "--host", "198.18.0.11", "-o", "-").stdout
 	seen := 0
-	for _, m := range regexp.MustCompile(`(?m)^ *(?:# *)*([a-z_]+) = `).FindAllStringSubmatch(listed, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^ *(?:# *)*([a-z0-9_]+) = `).FindAllStringSubmatch(listed, -1) {
 		name := m[1]
 		if _, ok := startedElsewhere[name]; ok {
 			continue

@@ -41,6 +41,7 @@ cluster "lab" {
   ## What runs on the hosts. The names are etcd's own.
   # server {
   #   # binary = "./bin"                  # file or folder to take kvserver from, on this side; default: beside the quorate executable
+  #   # kvserver_sha256 = { amd64 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" } # SHA-256 that kvserver must have, for each architecture (amd64, arm64) among the hosts; another one is never pushed; default: any is taken
   #   data_dir = "/var/lib/quorate/lab"   # data directory on the host; it belongs to the member alone
   #   # wal_dir = "/var/lib/etcd-wal/lab" # directory of the write-ahead log, best on a disk of its own; default: inside data_dir
   #   # user = "etcd"                     # system account that the member runs as, not root; made if missing; default: quorate-<cluster>, or whose data is there already

@@ -24,6 +24,7 @@ cluster "full" {
 
   server {
     binary                    = "~/bin/kvserver"
+    kvserver_sha256           = { amd64 = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855" }
     data_dir                  = "/srv/etcd/data/"
     wal_dir                   = "/srv/wal"
     user                      = "etcd"

@@ -1,0 +1,6 @@
+cluster "lab" {
+  member "etcd1" { address = "192.168.7.101" }
+  server {
+    kvserver_sha256 = { amd64 = 12, arm64 = null }
+  }
+}
