@@ -289,6 +289,7 @@ func judge(t fataler, w *world, p *plan.Plan) {
 }
 
 func build(t fataler, w *world) *plan.Plan {
+	w.inspect()
 	p, err := plan.Build(w.spec, w.obs, options())
 	must(t, err)
 	return p

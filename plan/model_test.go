@@ -236,6 +236,19 @@ func (w *world) kill(name string) {
 	*u = node.UnitState{Loaded: u.Loaded, Enabled: u.Enabled, NeedReload: u.NeedReload, Active: "inactive"}
 }
 
+// inspect has kvserver, where it is, read the data of members that do not run, as a look does.
+func (w *world) inspect() {
+	for _, m := range w.spec.Members {
+		h, l := w.obs.Hosts[m.Name], plan.LayoutOf(w.spec, m)
+		h.Disk = nil
+		for _, v := range w.voters {
+			if v.Name == m.Name && h.Problem == "" && !h.Unit.Running() && h.Data.Member && h.Files[l.KVServer].Exists {
+				h.Disk = &kvserver.Inspection{Member: true, ClusterID: "7", MemberID: kvserver.ID(v.ID), Log: &kvserver.InspectedLog{Term: 2, LastIndex: 5}}
+			}
+		}
+	}
+}
+
 // elect finds out what the members would say now.
 func (w *world) elect() {
 	w.obs.Cluster.Answers = map[string]plan.Answer{}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -110,6 +111,9 @@ func (b *builder) start() {
 		}
 		return
 	}
+	if !bootstrap && b.inVain(down) {
+		return
+	}
 	verb := "start"
 	switch {
 	case bootstrap:
@@ -118,6 +122,24 @@ func (b *builder) start() {
 		verb = "start the stopped cluster:"
 	}
 	b.startTogether(verb, bootstrap, down...)
+}
+
+// inVain holds a start of members who would be no quorum, not even with those of whom nothing is known: they
+// would wait for it until the step gives up.
+func (b *builder) inVain(down []*member) bool {
+	var who []string
+	for _, m := range down {
+		who = append(who, m.Name)
+	}
+	after, err := b.now.Up(who...)
+	v := after.Voters()
+	if err != nil || v.Healthy+v.Unknown >= v.Quorum() {
+		return false
+	}
+	b.hold(Held{Reason: Quorum, Subject: strings.Join(who, ", "),
+		Detail: fmt.Sprintf("with them started %d of %d voters would be up, and a quorum is %d: they would only wait for it", v.Healthy, v.Total, v.Quorum()),
+		WayOut: "bring the other members back first (see what else is held), then apply again"})
+	return true
 }
 
 func (b *builder) startTogether(verb string, bootstrap bool, members ...*member) {

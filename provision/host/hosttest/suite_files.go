@@ -172,12 +172,12 @@ func testOwner(t *testing.T, s *suite) {
 		for range 2 {
 			if _, err := s.h.Write(t.Context(), host.WriteRequest{Account: s.Account, Files: []host.File{
 				{Path: s.path("theirs"), Dir: true, Mode: 0o700, Owner: s.Account},
-				{Path: s.path("theirs", "f"), Mode: 0o600, Owner: s.Account + ":" + s.Account},
+				{Path: s.path("their-file"), Mode: 0o600, Owner: s.Account + ":" + s.Account},
 			}}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		l := s.look(t, host.Query{Accounts: []string{s.Account}, Files: []host.FileQuery{{Path: s.path("theirs")}, {Path: s.path("theirs", "f")}}})
+		l := s.look(t, host.Query{Accounts: []string{s.Account}, Files: []host.FileQuery{{Path: s.path("theirs")}, {Path: s.path("their-file")}}})
 		for p, f := range l.Files {
 			if f.Owner != s.Account || f.Group != s.Account {
 				t.Errorf("%s is %s:%s", p, f.Owner, f.Group)
