@@ -216,7 +216,7 @@ func (s *Session) look(ctx context.Context, m *spec.Member, ca plan.CA) *plan.Ho
 			return &plan.Host{Problem: fmt.Sprintf("%s: %v", l.Manifest, err)}
 		}
 	}
-	out.Disk = inspection(look.Probes[probeDisk])
+	out.Disk = inspection(look.Probes[probeDisk], l.Data, out.Data.Member || out.WAL.Member)
 	if f := look.Files[l.Mark]; f.Exists {
 		mark, err := kvserver.ParseMark(f.Content)
 		if err != nil {
@@ -230,11 +230,15 @@ func (s *Session) look(ctx context.Context, m *spec.Member, ca plan.CA) *plan.Ho
 // probeDisk is the probe that reads the data of a member that does not run.
 const probeDisk = "disk"
 
-// inspection is what the probe said; nil where it did not run, or its binary is
-// one that cannot say: unknown.
-func inspection(p node.ProbeState) *kvserver.Inspection {
+// inspection is what the probe said of the data in dir, where the look itself saw a member or none; nil is
+// unknown: it did not run, its binary cannot say, or what it says does not fit together.
+func inspection(p node.ProbeState, dir string, member bool) *kvserver.Inspection {
 	var i kvserver.Inspection
-	if !p.Ran || p.Code != 0 || p.Cut || json.Unmarshal(p.Stdout, &i) != nil {
+	if !p.Ran || p.Code != 0 || p.Cut || json.Unmarshal(p.Stdout, &i) != nil || i.DataDir != dir || i.Member != member {
+		return nil
+	}
+	tells := i.ClusterID != "" || i.MemberID != "" || i.BootstrapOnly || i.Log != nil || i.DB != nil || i.Members != nil || i.Removed != nil
+	if !i.Member && tells || (i.ClusterID == "") != (i.MemberID == "") || i.BootstrapOnly && (i.Log == nil || i.Log.LastIndex == 0) {
 		return nil
 	}
 	return &i
