@@ -97,6 +97,8 @@ const (
 	Platform         Reason = "platform"          // not Linux, an unknown architecture, no systemd
 	Privilege        Reason = "privilege"         // neither root nor sudo
 	ToolMissing      Reason = "tool-missing"      // the host lacks a program the tool needs
+	UnsafeFolder     Reason = "unsafe-folder"     // others may exchange a folder on the way to what root writes
+	MountUnusable    Reason = "mount-unusable"    // a file system is read-only, or runs no binaries
 	BinaryMissing    Reason = "binary-missing"    // the operator's side has no binary for the architecture
 	DiskFull         Reason = "disk-full"         // not enough free space
 	PortTaken        Reason = "port-taken"        // somebody else listens on a member's port

@@ -80,7 +80,7 @@ else
 fi
 
 # Files and folders: one stat for all, then one digest for those that are not known.
-hash='' raw='' seen=$nl owners=$nl
+hash='' raw='' seen=$nl owners=$nl links=''
 if [ -n "$files$dots" ]; then
   out=$(stat_n "$full" $files $dots)
   for line in $out; do
@@ -90,7 +90,7 @@ if [ -n "$files$dots" ]; then
     *) die "$line" ;;
     esac
     printf 'file\t%s\n' "$line"
-    case $line in 8*) ;; *) continue ;; esac
+    case $line in 8*) ;; a*) links=$links${line##*$tab}$nl; continue ;; *) continue ;; esac
     path=${line##*$tab} rest=${line%$tab*}
     s=${rest##*$tab} rest=${rest%$tab*}
     size=${rest##*$tab} rest=${rest%$tab*}
@@ -100,6 +100,21 @@ if [ -n "$files$dots" ]; then
     case $owners in *"$nl$owner$nl"*) ;; *) owners=$owners$owner$nl ;; esac
     case $known in *"$nl$s$tab$path$nl"*) ;; *) hash=$hash$path$nl ;; esac
     case $contents in *"$nl$path$nl"*) [ "$size" -gt 1048576 ] || raw=$raw$path$nl ;; esac
+  done
+fi
+# Where links lead, and the folders on the way there.
+ways=''
+for p in $links; do
+  to=$(readlink -f -- "$p") || continue
+  printf 'real\t%s\t%s\n' "$to" "$p"
+  while [ -n "$to" ]; do
+    ways=$ways$to$nl
+    to=${to%/*}
+  done
+done
+if [ -n "$ways" ]; then
+  for line in $(stat_n "$full" $ways); do
+    case $line in *"$tab"*) printf 'file\t%s\n' "$line" ;; esac
   done
 fi
 
