@@ -56,11 +56,17 @@ printf 'facts\t%s\t%s\t%s\t%s\n' "$os" "$machine" "$uid" "$nodename"
 id=''
 if [ -r /etc/machine-id ]; then read -r id </etc/machine-id; fi
 [ -z "$id" ] || printf 'machine\t%s\n' "$id"
+lacks=''
 for t in base64 df grep gzip stat timeout; do
-  command -v $t >/dev/null || printf 'missing\t%s\n' $t
+  command -v $t >/dev/null || lacks=$lacks$t$nl
 done
-command -v sha256sum >/dev/null || command -v shasum >/dev/null || printf 'missing\tsha256sum\n'
-[ "$os" = Darwin ] || command -v flock >/dev/null || printf 'missing\tflock\n'
+command -v sha256sum >/dev/null || command -v shasum >/dev/null || lacks=${lacks}sha256sum$nl
+[ "$os" = Darwin ] || command -v flock >/dev/null || lacks=${lacks}flock$nl
+for t in $lacks; do
+  # Without these nothing can be seen.
+  case $t in base64 | df | grep | sha256sum | stat) die "the host lacks $t; install it there" ;; esac
+  printf 'missing\t%s\n' $t
+done
 
 if [ -n "$systemd" ] && [ -d /run/systemd/system ]; then
   version=''
