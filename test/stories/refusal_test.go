@@ -64,6 +64,8 @@ func TestRefusedBeforeAnythingIsTouched(t *testing.T) {
 			do: sh("mv /usr/bin/flock /usr/bin/flock.away"), undo: sh("mv /usr/bin/flock.away /usr/bin/flock")},
 		{name: "no stat", reason: "host-unreachable etcd2", code: held, words: []string{"etcd2", "the host lacks stat"},
 			do: sh("mv /usr/bin/stat /usr/bin/stat.away"), undo: sh("mv /usr/bin/stat.away /usr/bin/stat")},
+		{name: "no base64", reason: "tool-missing etcd2", code: held, words: []string{"etcd2", "the host lacks base64"},
+			do: sh("mv /usr/bin/base64 /usr/bin/base64.away"), undo: sh("mv /usr/bin/base64.away /usr/bin/base64")},
 		{name: "/etc/quorate somebody else's", reason: "unsafe-folder etcd2", code: held, words: []string{"etcd2", "/etc/quorate belongs to somebody else (nobody)"},
 			do: sh("mkdir -m 0777 /etc/quorate; chown nobody /etc/quorate"), undo: sh("rmdir /etc/quorate")},
 		{name: "/etc/quorate for all", reason: "unsafe-folder etcd2", code: held, words: []string{"etcd2", "others may write to /etc/quorate", "chmod go-w /etc/quorate"},

@@ -64,7 +64,7 @@ command -v sha256sum >/dev/null || command -v shasum >/dev/null || lacks=${lacks
 [ "$os" = Darwin ] || command -v flock >/dev/null || lacks=${lacks}flock$nl
 for t in $lacks; do
   # Without these nothing can be seen.
-  case $t in base64 | df | grep | sha256sum | stat) die "the host lacks $t; install it there" ;; esac
+  case $t in df | grep | sha256sum | stat) die "the host lacks $t; install it there" ;; esac
   printf 'missing\t%s\n' $t
 done
 
