@@ -2,6 +2,8 @@ package plan
 
 import (
 	"fmt"
+	"path"
+	"slices"
 
 	"quorate/plan/spec"
 )
@@ -23,6 +25,12 @@ func BuildDestroy(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 			b.hold(Held{Reason: DataExists, Subject: m.Name,
 				Detail: m.layout.dataPaths() + " holds data of an etcd member that this cluster did not make",
 				WayOut: "look at it and move it aside by hand, then destroy again"})
+			continue
+		}
+		if unfit := m.unusable(m.left()); len(unfit) > 0 {
+			for _, h := range unfit {
+				b.hold(h)
+			}
 			continue
 		}
 		m.may = everything()
@@ -51,6 +59,19 @@ func BuildDestroy(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 		b.note("the system account %s stays on the hosts: what is left there may belong to it", b.user)
 	}
 	return b.finish()
+}
+
+// left are the folders on whose file systems something is left to be removed, and the lock's.
+func (m *member) left() []string {
+	l := m.layout
+	out := []string{path.Dir(l.Lock)}
+	for dir, p := range map[string]string{l.Config: l.Config, l.Bin: l.Bin, path.Dir(l.UnitFile): l.UnitFile, l.Data: l.Data, l.WAL: l.WAL} {
+		if m.host.Files[p].Exists {
+			out = append(out, dir)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // abandoned holds the destruction of a cluster that was formed and that no host

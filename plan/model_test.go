@@ -52,8 +52,8 @@ func bareHost(c *spec.Cluster, m *spec.Member) *plan.Host {
 	h := &plan.Host{
 		Facts: node.Facts{OS: "linux", Arch: "amd64", Hostname: m.Name + "-host", Manager: "systemd", Root: true},
 		Files: map[string]node.FileState{}, Certificates: map[string]pki.Certificate{}, Ports: map[int]node.PortState{},
-		Space: map[string]int64{l.Bin: 10 << 30, l.Data: 10 << 30},
-		Unit:  node.UnitState{Active: "inactive"},
+		Space: map[string]int64{l.Bin: 10 << 30, l.Data: 10 << 30}, Mounts: map[string]node.MountState{},
+		Unit: node.UnitState{Active: "inactive"},
 	}
 	if m.Connection.Type == "local" {
 		h.Manager, h.Root = "supervise", false

@@ -58,6 +58,7 @@ type Host struct {
 	Accounts     map[string]bool            // whether those of [Accounts] are there
 	Space        map[string]int64           // free bytes by path
 	Mounts       map[string]node.MountState // by path
+	Exposed      []node.Exposure            // of what is on [Layout.Way], in its order, each once
 	// Serves is the client address (host:port) at which its member answers, where that is not the spec's; "" otherwise.
 	Serves string
 	// Disk is what `kvserver inspect` read from the data of a member that does not

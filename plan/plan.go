@@ -98,6 +98,8 @@ const (
 	Privilege        Reason = "privilege"         // neither root nor sudo
 	OneSession       Reason = "one-session"       // the host's SSH server allows one session at a time
 	ToolMissing      Reason = "tool-missing"      // the host lacks a program the tool needs
+	UnsafeFolder     Reason = "unsafe-folder"     // others may exchange a folder on the way to what root writes
+	MountUnusable    Reason = "mount-unusable"    // a file system is read-only, or runs no binaries
 	BinaryMissing    Reason = "binary-missing"    // the operator's side has no binary for the architecture
 	DiskFull         Reason = "disk-full"         // not enough free space
 	PortTaken        Reason = "port-taken"        // somebody else listens on a member's port

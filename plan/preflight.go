@@ -83,9 +83,6 @@ func (b *builder) unfit(m *member) []Held {
 		add(AddressMissing, "give the member an address that its host has (behind NAT or a floating IP: the inner one, with the outer one in extra_sans)",
 			"no interface of the host has the address %s; it has %s", m.Address, strings.Join(b.outward(h), ", "))
 	}
-	if len(h.Missing) > 0 {
-		add(ToolMissing, "install it there", "the host lacks %s", strings.Join(h.Missing, ", "))
-	}
 	skew := h.ClockOffset.Abs() - h.ClockError
 	switch {
 	case skew > maxClockSkew:
@@ -109,6 +106,15 @@ func (b *builder) unfit(m *member) []Held {
 				size += unfetchedSize
 			}
 		}
+	}
+	written := l.Written()
+	if size == 0 {
+		written = slices.DeleteFunc(written, func(dir string) bool { return dir == l.Bin })
+	}
+	out = append(out, m.unusable(written)...)
+	if fs := h.Mounts[l.Bin]; fs.NoExec {
+		add(MountUnusable, "mount it so that programs may be run (mount -o remount,exec "+fs.Point+", and see /etc/fstab)",
+			"%s is mounted noexec, and the binaries in %s are to be run", fs.Point, l.Bin)
 	}
 	if free, ok := h.Space[l.Bin]; ok && size > 0 && free < size {
 		add(DiskFull, "free some space there", "%s has %s free, the binaries need %s", l.Bin, mib(free), mib(size))

@@ -23,7 +23,7 @@ func (a *Unrecord) Describe() Description {
 }
 
 func (b *builder) unrecord() {
-	if b.obs.Recorded == nil || b.opt.Forget {
+	if b.obs.Recorded == nil || b.opt.Forget || len(b.acting()) == 0 {
 		return
 	}
 	b.add(draft{Step: Step{Title: "take away what was noted down of the cluster", Action: &Unrecord{Path: b.recordedFile()}}})

@@ -402,6 +402,18 @@ func happen(t *testing.T, w *world, words []string) {
 			address = arg(3)
 		}
 		host().Ports[n] = node.PortState{Known: true, Listeners: []node.PortListener{{Address: address, PID: 4711, Process: arg(2)}}}
+	case "others-may-write": // to a folder on the way
+		host().Exposed = append(host().Exposed, node.Exposure{Path: arg(1)})
+	case "somebodys": // folder, whose
+		host().Exposed = append(host().Exposed, node.Exposure{Path: arg(1), Owner: arg(2)})
+	case "leads-nowhere":
+		host().Exposed = append(host().Exposed, node.Exposure{Path: arg(1), Nowhere: true})
+	case "mounted": // a mount point with options: all that is written below it is on it
+		for _, dir := range layout().Written() {
+			if strings.HasPrefix(dir, strings.TrimSuffix(arg(1), "/")+"/") {
+				host().Mounts[dir] = node.MountState{Known: true, Point: arg(1), Type: "ext4", ReadOnly: slices.Contains(args, "ro"), NoExec: slices.Contains(args, "noexec")}
+			}
+		}
 	case "unfetched": // the operator's side does not have the archive of etcd (any more)
 		etcd := w.obs.Binaries["linux/amd64"]["etcd"]
 		etcd.Digest, etcd.Size = "", 0

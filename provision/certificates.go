@@ -2,6 +2,8 @@ package provision
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 
@@ -41,12 +43,19 @@ func (r *run) certificates(ctx context.Context, s plan.Step, a *plan.Certificate
 	if err := helper(ctx, h, a.Helper, "certificates", want, &done); err != nil {
 		return outcome{}, fmt.Errorf("cannot install certificates on host %q: %w", h.Name(), err)
 	}
-	r.installed(s.Member, done.Keys)
+	r.installed(s.Member, want.Pairs, done.Keys)
 	return outcome{changed: len(done.Changed) > 0}, nil
 }
 
-// installed keeps the digests of the keys that certificates were installed for: the manifest notes them.
-func (r *run) installed(member string, keys map[string]string) {
+// installed keeps the digests of the keys that certificates were installed for: the manifest notes them. Of
+// what the host said, only what was asked counts, and only if it is a sha256.
+func (r *run) installed(member string, pairs []kvserver.CertificatePair, said map[string]string) {
+	keys := map[string]string{}
+	for _, p := range pairs {
+		if sum, err := hex.DecodeString(said[p.Key]); err == nil && len(sum) == sha256.Size {
+			keys[p.Key] = hex.EncodeToString(sum)
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.keys == nil {

@@ -26,17 +26,36 @@ const othersWait = 5 * time.Second
 //
 // A lock held by somebody else gives back what was taken and is a
 // *host.LockedError; one held by this very run is a *SameMachineError. A host
-// that cannot be reached is passed over: observing will name it.
+// that cannot be reached is passed over: observing will name it. So is one whose
+// lock cannot be had for another reason, which a plan may know in better words: see LocksFor.
 func (s *Session) Lock(ctx context.Context, verb plan.Verb, wait time.Duration) error {
 	s.connectAll(ctx)
 	err := s.lockAll(ctx, verb, wait)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx) // whatever the host called it
+	}
 	if err != nil {
 		s.Unlock()
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx) // whatever the host called it
-	}
 	return err
+}
+
+// LocksFor is nil if a plan needs no lock that Lock could not take: it holds something of the host's member,
+// and no step changes anything there. Otherwise the error says why there is no lock. Apply asks too.
+func (s *Session) LocksFor(p *plan.Plan) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, name := range sortedNames(s.unlocked) {
+		works := func(st plan.Step) bool {
+			return st.Member == name || st.Kind != plan.KindPeers && slices.Contains(st.Action.Hosts(), name) // peers only look
+		}
+		held := slices.ContainsFunc(p.Held, func(h plan.Held) bool { return h.Subject == name })
+		if !held || slices.ContainsFunc(p.Steps, works) {
+			errs = append(errs, s.unlocked[name])
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (s *Session) lockAll(ctx context.Context, verb plan.Verb, wait time.Duration) error {
@@ -80,7 +99,7 @@ func (s *Session) address(m *spec.Member) string {
 	return node.HostPort(strings.ToLower(to), port)
 }
 
-// lock takes the lock on one host; nil also where the host cannot be reached.
+// lock takes the lock on one host; nil also where the host cannot be reached, or gives none to anybody.
 func (s *Session) lock(ctx context.Context, m *spec.Member, verb plan.Verb, wait time.Duration) error {
 	h, err := s.Host(ctx, m.Name)
 	if err != nil {
@@ -113,7 +132,10 @@ func (s *Session) lock(ctx context.Context, m *spec.Member, verb plan.Verb, wait
 	case errors.As(err, &locked):
 		return err
 	}
-	return fmt.Errorf("cannot lock cluster %q on %s: %w", s.cluster.Name, m.Name, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unlocked[m.Name] = fmt.Errorf("cannot lock cluster %q on %s: %w", s.cluster.Name, m.Name, err)
+	return nil
 }
 
 // forgetFound has every host looked at anew: what was seen is not of this moment any more.
@@ -182,4 +204,5 @@ func (s *Session) Unlock() {
 		_ = s.locks[name]() // the lock ends with its session in any case
 	}
 	clear(s.locks)
+	clear(s.unlocked)
 }

@@ -182,15 +182,76 @@ func TestLockFailureHasItsReason(t *testing.T) {
 	})
 	s := r.session()
 	defer s.Close()
-	err := s.Lock(context.Background(), plan.Apply, 0)
-	if err == nil || !strings.Contains(err.Error(), `cannot lock cluster "lab" on etcd2`) || !strings.Contains(err.Error(), "flock: command not found") {
-		t.Errorf("%v", err)
+	must(t, s.Lock(context.Background(), plan.Apply, 0))
+	p, err := r.build(s, plan.Build)
+	must(t, err)
+	if len(p.Held) > 0 {
+		t.Errorf("held: %+v", p.Held)
+	}
+	_, applied := s.Apply(context.Background(), context.Background(), p, provision.RunOptions{})
+	for _, err := range []error{s.LocksFor(p), applied} {
+		if err == nil || !strings.Contains(err.Error(), `cannot lock cluster "lab" on etcd2`) || !strings.Contains(err.Error(), "flock: command not found") {
+			t.Errorf("%v", err)
+		}
+	}
+	r.world.Machine("etcd1").SetFacts(func(f *host.Facts) { f.Missing = []string{"gzip"} })
+	p, err = r.build(s, plan.Build)
+	must(t, err)
+	if err := s.LocksFor(p); err == nil || !p.Blocked() {
+		t.Error("what is held of another host is no reason why this one has no lock")
 	}
 	why := errors.New("somebody pressed a key")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(why)
 	if err := r.session().Lock(ctx, plan.Apply, 0); !errors.Is(err, why) {
 		t.Errorf("interrupted: %v", err)
+	}
+}
+
+// What keeps a host from being locked is said in the plan's words, where it has some, and nothing is done
+// there; the hosts that are left in a cluster that is there are looked after all the same.
+func TestNoLockWhereThePlanHolds(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"etcd1", "etcd2"} { // the first that is locked, and another
+		for what, spoil := range map[string]func(m *hosttest.Machine){
+			"tool-missing":   func(m *hosttest.Machine) { m.SetFacts(func(f *host.Facts) { f.Missing = []string{"flock"} }) },
+			"mount-unusable": func(m *hosttest.Machine) { must(t, m.Mount("/run", &hosttest.Disk{ReadOnly: true})) },
+		} {
+			fresh, there := newRig(t, threeMembers), newRig(t, threeMembers)
+			must(t, there.apply())
+			for _, r := range []*rig{fresh, there} {
+				spoil(r.world.Machine(name))
+				for _, m := range r.world.Machines() {
+					if r == there {
+						m.WriteFile("/etc/quorate/lab/etcd.yaml", []byte("edited"), 0o644)
+					}
+				}
+				before := r.world.Machine(name).Dump()
+				s := r.session()
+				defer s.Close()
+				must(t, s.Lock(context.Background(), plan.Apply, 0))
+				p, err := r.build(s, plan.Build)
+				must(t, err)
+				if len(p.Held) != 1 || string(p.Held[0].Reason) != what || p.Held[0].Subject != name || p.Blocked() != (r == fresh) {
+					t.Errorf("%s of %s: held %+v", what, name, p.Held)
+				}
+				if err := s.LocksFor(p); err != nil {
+					t.Errorf("%s of %s: %v: %+v", what, name, err, p.Steps)
+				}
+				if p.Blocked() {
+					continue
+				}
+				if _, err := s.Apply(context.Background(), context.Background(), p, provision.RunOptions{}); err != nil {
+					t.Errorf("%s of %s: %v", what, name, err)
+				}
+				if got := r.world.Machine(name).Dump(); got != before {
+					t.Errorf("%s of %s: the host was touched\n%s\n%s", what, name, before, got)
+				}
+				if text, _ := r.world.Machine("etcd3").ReadFile("/etc/quorate/lab/etcd.yaml"); string(text) == "edited" {
+					t.Errorf("%s of %s: the other hosts were left as they are", what, name)
+				}
+			}
+		}
 	}
 }
 

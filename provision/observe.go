@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"sort"
 	"sync"
 	"syscall"
@@ -208,15 +209,23 @@ func (s *Session) look(ctx context.Context, m *spec.Member, ca plan.CA) *plan.Ho
 	if !look.Facts.Clock.IsZero() {
 		out.ClockOffset = look.Facts.Clock.Sub(s.world.Clock())
 	}
+	folders, way := l.Folders(), l.Way()
 	for p, f := range look.Files {
-		s.file(out, m.Name, l, ca, p, f)
+		if slices.Contains(folders, p) || !slices.Contains(way, p) {
+			s.file(out, m.Name, l, ca, p, f)
+		}
+	}
+	for _, p := range way {
+		if e := look.Files[p].Exposed; e.Path != "" && !slices.Contains(out.Exposed, e) {
+			out.Exposed = append(out.Exposed, e)
+		}
 	}
 	if f := look.Files[l.Manifest]; f.Exists {
 		if out.Manifest, err = plan.ParseManifest(f.Content); err != nil {
 			return &plan.Host{Problem: fmt.Sprintf("%s: %v", l.Manifest, err)}
 		}
 	}
-	out.Disk = inspection(look.Probes[probeDisk])
+	out.Disk = inspection(look.Probes[probeDisk], l.Data, out.Data.Member || out.WAL.Member)
 	if f := look.Files[l.Mark]; f.Exists {
 		mark, err := kvserver.ParseMark(f.Content)
 		if err != nil {
@@ -230,11 +239,15 @@ func (s *Session) look(ctx context.Context, m *spec.Member, ca plan.CA) *plan.Ho
 // probeDisk is the probe that reads the data of a member that does not run.
 const probeDisk = "disk"
 
-// inspection is what the probe said; nil where it did not run, or its binary is
-// one that cannot say: unknown.
-func inspection(p node.ProbeState) *kvserver.Inspection {
+// inspection is what the probe said of the data in dir, where the look itself saw a member or none; nil is
+// unknown: it did not run, its binary cannot say, or what it says does not fit together.
+func inspection(p node.ProbeState, dir string, member bool) *kvserver.Inspection {
 	var i kvserver.Inspection
-	if !p.Ran || p.Code != 0 || p.Cut || json.Unmarshal(p.Stdout, &i) != nil {
+	if !p.Ran || p.Code != 0 || p.Cut || json.Unmarshal(p.Stdout, &i) != nil || i.DataDir != dir || i.Member != member {
+		return nil
+	}
+	tells := i.ClusterID != "" || i.MemberID != "" || i.BootstrapOnly || i.Log != nil || i.DB != nil || i.Members != nil || i.Removed != nil
+	if !i.Member && tells || (i.ClusterID == "") != (i.MemberID == "") || i.BootstrapOnly && (i.Log == nil || i.Log.LastIndex == 0) {
 		return nil
 	}
 	return &i
@@ -263,10 +276,10 @@ func (s *Session) file(h *plan.Host, member string, l plan.Layout, ca plan.CA, p
 func (s *Session) query(m *spec.Member, l plan.Layout) host.Query {
 	q := host.Query{
 		Dirs: []host.DirQuery{{Path: l.Data, WAL: l.WALFiles}}, Units: []string{l.Unit}, Ports: []int{m.ClientPort, m.PeerPort},
-		Accounts: plan.Accounts(s.cluster), Space: []string{l.Bin, l.Data},
+		Accounts: plan.Accounts(s.cluster), Space: l.Written(),
 	}
 	if l.WAL != "" {
-		q.Dirs, q.Space = append(q.Dirs, host.DirQuery{Path: l.WAL, WAL: l.WALFiles}), append(q.Space, l.WAL)
+		q.Dirs = append(q.Dirs, host.DirQuery{Path: l.WAL, WAL: l.WALFiles})
 	}
 	if m.MetricsPort != 0 {
 		q.Ports = append(q.Ports, m.MetricsPort)
@@ -281,6 +294,7 @@ func (s *Session) query(m *spec.Member, l plan.Layout) host.Query {
 	add(true, l.Manifest, l.Mark, l.EtcdYAML, l.Bootstrap, l.UnitFile, l.CA, l.Cert("server"), l.Cert("peer"), l.Cert("client"))
 	add(false, l.Key("server"), l.Key("peer"), l.Key("client"), l.Key("server")+".new", l.Key("peer")+".new", l.Key("client")+".new")
 	add(false, l.Folders()...)
+	add(false, l.Way()...) // who locks makes some of them
 	if l.Log != "" {
 		add(false, l.Log, path.Join(l.Run, "supervisor.pid"), path.Join(l.Run, "state.json"))
 	}

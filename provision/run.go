@@ -35,8 +35,11 @@ type RunOptions struct {
 // abort alone. Apply returns when no step is in flight any more, so that a lock
 // that is given back after it covers everything that the run still did.
 //
-// The caller holds the lock and has checked that the world is the plan's.
+// The caller holds the lock, on each host that the plan has steps for, and has checked that the world is the plan's.
 func (s *Session) Apply(begin, abort context.Context, p *plan.Plan, o RunOptions) (*Report, error) {
+	if err := s.LocksFor(p); err != nil {
+		return nil, err
+	}
 	r := &run{session: s, plan: p, opt: o, begun: s.world.Clock()}
 	if err := r.openJournal(); err != nil {
 		return nil, err

@@ -25,14 +25,15 @@ type Session struct {
 	layout  map[string]plan.Layout
 	hosts   map[string]*connection
 
-	mu      sync.Mutex
-	admin   Admin
-	relayed map[string]bool                            // members whose hosts forbid forwarding
-	moved   map[string]string                          // client addresses of members that serve elsewhere than the spec says
-	locks   map[string]func() error                    // by member: what gives its host's lock back
-	wrap    func(member string, h host.Host) host.Host // the journal's ear, nil outside a run
-	lost    map[string]error                           // hosts whose connection has died since
-	found   map[string]*host.Look                      // by member: what was seen as its host was locked, until somebody observes
+	mu       sync.Mutex
+	admin    Admin
+	relayed  map[string]bool                            // members whose hosts forbid forwarding
+	moved    map[string]string                          // client addresses of members that serve elsewhere than the spec says
+	locks    map[string]func() error                    // by member: what gives its host's lock back
+	unlocked map[string]error                           // by member: why its host's lock could not be taken
+	wrap     func(member string, h host.Host) host.Host // the journal's ear, nil outside a run
+	lost     map[string]error                           // hosts whose connection has died since
+	found    map[string]*host.Look                      // by member: what was seen as its host was locked, until somebody observes
 }
 
 // connection is a host that may not be connected yet.
@@ -46,7 +47,7 @@ type connection struct {
 
 // Open prepares a session; it connects nothing yet.
 func Open(w World, c *spec.Cluster) *Session {
-	s := &Session{world: w, cluster: c, layout: map[string]plan.Layout{}, hosts: map[string]*connection{}, locks: map[string]func() error{}, lost: map[string]error{}, found: map[string]*host.Look{}}
+	s := &Session{world: w, cluster: c, layout: map[string]plan.Layout{}, hosts: map[string]*connection{}, locks: map[string]func() error{}, unlocked: map[string]error{}, lost: map[string]error{}, found: map[string]*host.Look{}}
 	for _, m := range c.Members {
 		s.layout[m.Name] = plan.LayoutOf(c, m)
 		s.hosts[m.Name] = &connection{member: m, ready: make(chan struct{})}

@@ -153,7 +153,7 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 	if err != nil {
 		return fmt.Errorf("cannot plan cluster %q: %w", j.cluster.Name, err)
 	}
-	return nil
+	return j.session.LocksFor(j.plan)
 }
 
 // open connects nothing yet. reads: hosts are only looked at.

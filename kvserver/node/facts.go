@@ -61,6 +61,16 @@ type FileState struct {
 	// Stamp identifies the file's state without reading it: device, inode, size, mtime and ctime in nanoseconds.
 	Stamp   string
 	Content []byte // when asked for
+	// Exposed says of a folder or a link how what is in it, or what it leads to, could be exchanged.
+	Exposed Exposure
+}
+
+// Exposure is a folder or link in which, or in whose place, somebody who is neither root nor who looks could
+// put something else: it is theirs (a folder for all that is sticky is nobody's), or they may write to it.
+type Exposure struct {
+	Path    string // "": there is none. Of a link it may be a folder on the way to where that leads.
+	Owner   string // whose it is; "": others may write to it
+	Nowhere bool   // it is a link that leads nowhere
 }
 
 // DirState is what a folder holds.

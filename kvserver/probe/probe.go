@@ -40,8 +40,11 @@ func Peers(ctx context.Context, p kvserver.PeerProbe) kvserver.PeerProbeAnswer {
 	if err != nil {
 		return kvserver.PeerProbeAnswer{ListenError: err.Error()}
 	}
-	m := &meeting{name: p.Name, called: map[string]bool{}, missing: len(p.Peers), all: make(chan struct{})}
-	if m.missing == 0 {
+	m := &meeting{name: p.Name, missing: map[string]bool{}, all: make(chan struct{})}
+	for _, peer := range p.Peers {
+		m.missing[peer.Name] = true
+	}
+	if len(m.missing) == 0 {
 		close(m.all)
 	}
 	var listening sync.WaitGroup
@@ -68,14 +71,13 @@ func Peers(ctx context.Context, p kvserver.PeerProbe) kvserver.PeerProbeAnswer {
 	return a
 }
 
-// meeting is who has called so far.
+// meeting is which of the peers have not called yet.
 type meeting struct {
 	name string
 
 	mu      sync.Mutex
-	called  map[string]bool
-	missing int
-	all     chan struct{}
+	missing map[string]bool
+	all     chan struct{} // closed once none is missing
 }
 
 func (m *meeting) listen(l net.Listener) {
@@ -100,11 +102,10 @@ func (m *meeting) listen(l net.Listener) {
 func (m *meeting) met(caller string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.called[caller] {
+	if !m.missing[caller] {
 		return
 	}
-	m.called[caller] = true
-	if m.missing--; m.missing == 0 {
+	if delete(m.missing, caller); len(m.missing) == 0 {
 		close(m.all)
 	}
 }

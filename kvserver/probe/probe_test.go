@@ -99,3 +99,27 @@ func TestCannotListen(t *testing.T) {
 		}
 	}
 }
+
+// Who is not asked about does not count: the probe goes on until its own peers have called.
+func TestStrangersCall(t *testing.T) {
+	t.Parallel()
+	m := &meeting{missing: map[string]bool{"b": true}, all: make(chan struct{})}
+	over := func() bool {
+		select {
+		case <-m.all:
+			return true
+		default:
+			return false
+		}
+	}
+	for _, caller := range []string{"", "x", "y"} {
+		if m.met(caller); over() {
+			t.Fatalf("it is over once %q has called", caller)
+		}
+	}
+	m.met("b")
+	m.met("b")
+	if !over() {
+		t.Error("it is not over once all have called")
+	}
+}

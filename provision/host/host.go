@@ -152,6 +152,7 @@ type (
 	PortState    = node.PortState
 	PortListener = node.PortListener
 	MountState   = node.MountState
+	Exposure     = node.Exposure
 	ProbeState   = node.ProbeState
 )
 

@@ -20,13 +20,16 @@ func TestRefusedBeforeAnythingIsTouched(t *testing.T) {
 	h := s.Host(1)
 	ctx := s.Context()
 
+	sh := func(script string) func() error {
+		return func() error { _, err := h.Shell(ctx, script); return err }
+	}
 	cases := []struct {
 		name   string
 		spec   string
 		env    string
 		do     func() error
 		undo   func() error
-		reason string // of what is held; "" when it is an error
+		reason string // of what is held, for the plan to say too; "": it is not asked
 		code   int
 		words  []string
 	}{
@@ -59,10 +62,34 @@ func TestRefusedBeforeAnythingIsTouched(t *testing.T) {
 				return err
 			},
 			undo: func() error { _, err := h.Exec(ctx, "rm", "-r", "/var/lib/quorate"); return err }},
-		{name: "no sudo", spec: "connection { user = \"" + lab.UserNoSudo + "\" }", code: failed, words: []string{"etcd1", "sudo"}},
-		{name: "sudo needs a password", spec: "connection { user = \"" + lab.UserSudoPW + "\" }", code: failed, words: []string{"etcd1", "sudo_password"}},
+		{name: "no flock", reason: "tool-missing etcd2", code: held, words: []string{"etcd2", "the host lacks flock"},
+			do: sh("mv /usr/bin/flock /usr/bin/flock.away"), undo: sh("mv /usr/bin/flock.away /usr/bin/flock")},
+		{name: "no stat", reason: "host-unreachable etcd2", code: held, words: []string{"etcd2", "the host lacks stat"},
+			do: sh("mv /usr/bin/stat /usr/bin/stat.away"), undo: sh("mv /usr/bin/stat.away /usr/bin/stat")},
+		{name: "no base64", reason: "tool-missing etcd2", code: held, words: []string{"etcd2", "the host lacks base64"},
+			do: sh("mv /usr/bin/base64 /usr/bin/base64.away"), undo: sh("mv /usr/bin/base64.away /usr/bin/base64")},
+		{name: "/etc/quorate somebody else's", reason: "unsafe-folder etcd2", code: held, words: []string{"etcd2", "/etc/quorate belongs to somebody else (nobody)"},
+			do: sh("mkdir -m 0777 /etc/quorate; chown nobody /etc/quorate"), undo: sh("rmdir /etc/quorate")},
+		{name: "/etc/quorate for all", reason: "unsafe-folder etcd2", code: held, words: []string{"etcd2", "others may write to /etc/quorate", "chmod go-w /etc/quorate"},
+			do: sh("mkdir /etc/quorate; chmod 0777 /etc/quorate"), undo: sh("rmdir /etc/quorate")},
+		{name: "/opt leads to another's folder", reason: "unsafe-folder etcd2", code: held, words: []string{"etcd2", "/srv/big belongs to somebody else (nobody)"},
+			do: sh("mkdir -p /srv/big/opt; chown nobody /srv/big; mv /opt /opt.away; ln -s /srv/big/opt /opt"), undo: sh("rm /opt; mv /opt.away /opt; rm -r /srv/big")},
+		{name: "the lock's folder somebody else's", reason: "unsafe-folder etcd2", code: held, words: []string{"etcd2", "/run/quorate belongs to somebody else (nobody)"},
+			do: sh("mkdir -p /run/quorate; chown nobody /run/quorate"), undo: sh("rm -r /run/quorate")},
+		{name: "data below a home", reason: "unsafe-folder etcd2", code: held, words: []string{"etcd2", "/home/" + lab.UserSudo + " belongs to somebody else"},
+			spec: "server { data_dir = \"/home/" + lab.UserSudo + "/etcd\" }"},
+		{name: "/opt noexec", reason: "mount-unusable etcd2", code: held, words: []string{"etcd2", "/opt is mounted noexec"},
+			do: sh("mount -t tmpfs -o noexec,mode=0755 none /opt"), undo: sh("umount /opt")},
+		{name: "/opt read-only", reason: "mount-unusable etcd2", code: held, words: []string{"etcd2", "/opt is mounted read-only"},
+			do: sh("mount -t tmpfs -o ro,mode=0755 none /opt"), undo: sh("umount /opt")},
+		{name: "units read-only", reason: "mount-unusable etcd2", code: held, words: []string{"etcd2", "/etc/systemd/system is mounted read-only"},
+			do: sh("mount --bind /etc/systemd/system /etc/systemd/system; mount -o remount,bind,ro /etc/systemd/system"), undo: sh("umount /etc/systemd/system")},
+		{name: "the lock's folder read-only", reason: "mount-unusable etcd2", code: held, words: []string{"etcd2", "/run/quorate is mounted read-only"},
+			do: sh("mkdir -p /run/quorate; mount -t tmpfs -o ro,mode=0755 none /run/quorate"), undo: sh("umount /run/quorate")},
+		{name: "no sudo", spec: "connection { user = \"" + lab.UserNoSudo + "\" }", reason: "host-unreachable etcd1", code: held, words: []string{"etcd1", "sudo"}},
+		{name: "sudo needs a password", spec: "connection { user = \"" + lab.UserSudoPW + "\" }", reason: "host-unreachable etcd1", code: held, words: []string{"etcd1", "sudo_password"}},
 		{name: "wrong sudo password", spec: "connection {\n user = \"" + lab.UserSudoPW + "\"\n sudo_password = env(\"SUDO_PASSWORD\")\n}",
-			env: "SUDO_PASSWORD=not-the-password", code: failed, words: []string{"etcd1", "password"}},
+			env: "SUDO_PASSWORD=not-the-password", code: held, words: []string{"etcd1", "password"}},
 		{name: "no such user", spec: `connection { user = "nobody" }`, code: held, words: []string{"etcd1", "nobody"}},
 	}
 	for _, c := range cases {

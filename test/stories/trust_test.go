@@ -8,8 +8,8 @@ import (
 	"quorate/test/lab"
 )
 
-// Hosts that forbid forwarding, and a WAL in a folder of its own that is a mount
-// point: both work, and so does a unit that the administrator has changed or masked.
+// Hosts that forbid forwarding, logins with a umask of 077, a small /tmp that runs no programs, and a WAL in
+// a folder of its own that is a mount point: all of it works, and so does a unit that the administrator has changed or masked.
 func TestHardenedHosts(t *testing.T) {
 	t.Parallel()
 	s := open(t, lab.Options{})
@@ -17,6 +17,9 @@ func TestHardenedHosts(t *testing.T) {
 	for _, h := range s.Hosts() {
 		s.shell(h, `echo 'AllowTcpForwarding no' >/etc/ssh/sshd_config.d/00-hard.conf
 			systemctl reload ssh
+			for f in common-session common-session-noninteractive; do echo 'session required pam_umask.so umask=0077' >>/etc/pam.d/$f; done
+			[ "$(su -c umask - `+lab.UserSudo+`)" = 0077 ]
+			mount -t tmpfs -o noexec,nosuid,nodev,mode=1777,size=48m none /tmp
 			mkdir -p /srv/wal && mount -t tmpfs -o size=300m none /srv/wal`)
 	}
 	s.spec("server {\n  wal_dir = \"/srv/wal\"\n  quota_backend_bytes = \"64MiB\"\n}")

@@ -277,6 +277,9 @@ func (h *Fake) lock(ctx context.Context, r host.LockRequest) error {
 	m, p := h.m, path.Clean(r.Path)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if slices.Contains(m.facts.Missing, "flock") {
+		return fmt.Errorf("cannot lock host %q: flock is not installed (util-linux)", m.name)
+	}
 	var expired <-chan time.Time
 	if r.Wait > 0 {
 		t := time.NewTimer(min(r.Wait, m.patience))

@@ -233,12 +233,17 @@ func (m *Machine) lookFile(q host.FileQuery) (host.FileState, error) {
 		Exists: true, Type: "file", Mode: n.mode, Owner: n.owner, Group: n.group,
 		Size: int64(len(n.content)), Digest: n.digest(), Stamp: n.stamp(),
 	}
-	if n.dir {
+	if n.dir || n.link != "" {
 		s.Type, s.Size = "dir", 0
-		return s, nil
-	}
-	if n.link != "" {
-		s.Type, s.Size = "link", int64(len(n.link))
+		if n.link != "" {
+			s.Type, s.Size = "link", int64(len(n.link))
+		}
+		switch {
+		case n.owner != "root" && n.owner != m.caller():
+			s.Exposed = host.Exposure{Path: q.Path, Owner: n.owner}
+		case n.dir && n.mode&0o1000 == 0 && (n.mode&0o002 != 0 || n.mode&0o020 != 0 && n.group != "root"):
+			s.Exposed = host.Exposure{Path: q.Path}
+		}
 		return s, nil
 	}
 	if q.KnownStamp != "" && q.KnownStamp == s.Stamp {

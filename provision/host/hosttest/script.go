@@ -174,6 +174,9 @@ func (a *lookAnswer) files(look *host.Look, known map[string]bool) (contents []s
 			continue
 		}
 		a.stat(types[f.Type]|f.Mode, f.Owner, f.Group, f.Size, f.Stamp, p)
+		if f.Type == "link" && !f.Exposed.Nowhere {
+			a.line("real", "/", p) // the fake follows none
+		}
 		if f.Type == "file" && !known[f.Stamp+"\t"+p] {
 			a.line("sha", f.Digest+"  "+p)
 		}
@@ -185,7 +188,8 @@ func (a *lookAnswer) files(look *host.Look, known map[string]bool) (contents []s
 }
 
 func (a *lookAnswer) stat(mode uint32, owner, group string, size int64, stamp, path string) {
-	a.line("file", strconv.FormatUint(uint64(mode), 16), 0, 0, owner, group, size, stamp, path)
+	id := func(name string) int { return either(name == "root", 0, 1000) }
+	a.line("file", strconv.FormatUint(uint64(mode), 16), id(owner), id(group), owner, group, size, stamp, path)
 }
 
 func (a *lookAnswer) units(names []string, look *host.Look) {
@@ -312,7 +316,7 @@ func (a *lookAnswer) probes(all []host.Probe, look *host.Look) {
 	}
 }
 
-func either(b bool, yes, no string) string {
+func either[T any](b bool, yes, no T) T {
 	if b {
 		return yes
 	}

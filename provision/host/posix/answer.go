@@ -19,7 +19,9 @@ import (
 // answer is what look.sh or service.sh said, in Go's types.
 type answer struct {
 	facts    host.Facts
+	uid      string // whose name it was given in
 	files    map[string]host.FileState
+	real     map[string]string // where a link leads, without any on the way
 	digests  map[string]string // by path, /proc/PID/exe among them
 	contents map[string][]byte
 	dirs     map[string]host.DirState
@@ -48,7 +50,7 @@ type answer struct {
 
 func newAnswer() *answer {
 	return &answer{
-		files: map[string]host.FileState{}, digests: map[string]string{}, contents: map[string][]byte{},
+		files: map[string]host.FileState{}, real: map[string]string{}, digests: map[string]string{}, contents: map[string][]byte{},
 		dirs: map[string]host.DirState{}, exes: map[string]string{}, links: map[string]string{}, environ: map[string]string{},
 		accounts: map[string]bool{}, space: map[string]int64{}, mounts: map[string]string{}, probes: map[string]host.ProbeState{},
 		logs: map[string][]string{}, sockets: map[int][]socket{}, owners: map[string][2]string{},
@@ -90,7 +92,7 @@ func parseAnswer(body []byte) (*answer, error) {
 
 func (a *answer) line(kind, rest string) error {
 	want := map[string]int{
-		"facts": 4, "machine": 1, "missing": 1, "systemd": 1, "file": 8, "exe": 2, "link": 1, "sha": 1, "dir": 4, "entry": 1, "aside": 1, "mount": 2, "journal": 1,
+		"facts": 4, "machine": 1, "missing": 1, "systemd": 1, "file": 8, "real": 2, "exe": 2, "link": 1, "sha": 1, "dir": 4, "entry": 1, "aside": 1, "mount": 2, "journal": 1,
 		"listeners": 1, "tcp": 3, "owner": 3, "bsd": 1, "account": 2, "space": 2, "clock": 1, "cause": 1, "log": 1,
 	}[kind]
 	f := strings.SplitN(rest, "\t", want) // the last field may hold anything
@@ -100,6 +102,7 @@ func (a *answer) line(kind, rest string) error {
 	switch kind {
 	case "facts":
 		a.facts.OS, a.facts.Arch, a.facts.Root, a.facts.Hostname = strings.ToLower(f[0]), goArch(f[1]), f[2] == "0", f[3]
+		a.uid = f[2]
 	case "machine":
 		a.facts.MachineID = f[0]
 	case "missing":
@@ -108,6 +111,8 @@ func (a *answer) line(kind, rest string) error {
 		a.facts.Manager, a.facts.ManagerVersion = "systemd", f[0]
 	case "file":
 		return a.file(f)
+	case "real":
+		a.real[f[1]] = f[0]
 	case "exe":
 		a.exes[f[1]] = f[0]
 	case "link":
@@ -228,8 +233,34 @@ func (a *answer) file(f []string) error {
 	default:
 		s.Type = "other"
 	}
+	// The rule is that of prelude.sh's trust.
+	switch shared := mode&0o1000 == 0 && (mode&0o002 != 0 || mode&0o020 != 0 && f[2] != "0"); {
+	case s.Type != "dir" && s.Type != "link":
+	case f[1] != "0" && f[1] != a.uid:
+		s.Exposed = host.Exposure{Path: f[7], Owner: s.Owner}
+	case s.Type == "dir" && shared:
+		s.Exposed = host.Exposure{Path: f[7]}
+	}
 	a.files[f[7]] = s
 	return nil
+}
+
+// exposed is how the folder or link at p is: a link by itself, and by all that is on the way to where it leads.
+func (a *answer) exposed(p string) host.Exposure {
+	s := a.files[p]
+	if s.Type != "link" || s.Exposed.Path != "" {
+		return s.Exposed
+	}
+	to, ok := a.real[p]
+	if !ok || !path.IsAbs(to) || !a.files[to].Exists && to != "/" {
+		return host.Exposure{Path: p, Nowhere: true}
+	}
+	for q := to; q != "/"; q = path.Dir(q) {
+		if e := a.files[q].Exposed; e.Path != "" {
+			return e
+		}
+	}
+	return host.Exposure{}
 }
 
 // unitLines reads systemctl show's blocks up to "units-end". A block ends at an

@@ -270,6 +270,7 @@ func (h *Host) files(q host.Query, a *answer, l *host.Look) error {
 			l.Files[f.Path] = host.FileState{}
 			continue
 		}
+		s.Exposed = a.exposed(f.Path)
 		if s.Type == "file" {
 			switch {
 			case a.digests[f.Path] != "":

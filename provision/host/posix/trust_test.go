@@ -99,6 +99,28 @@ func TestHostileFolders(t *testing.T) {
 				t.Errorf("%s: %v, want %q", what, err, tt.want)
 			}
 		}
+		// What is refused here, a look shows beforehand.
+		if err := os.Symlink(at("nowhere"), at("dangling")); err != nil {
+			t.Fatal(err)
+		}
+		exposed := map[string]host.Exposure{
+			at("theirs"): {Path: at("theirs"), Owner: "54321"}, at("everybodys"): {Path: at("everybodys")}, at("groups"): {Path: at("groups")},
+			at("foreign"): {Path: at("foreign"), Owner: "54321"}, at("detour"): {Path: at("theirs"), Owner: "54321"}, at("dangling"): {Path: at("dangling"), Nowhere: true},
+			at("own"): {}, at("sticky"): {}, victim: {}, at("private"): {}, at("private", "shadow"): {}, at("nowhere"): {},
+		}
+		var q host.Query
+		for p := range exposed {
+			q.Files = append(q.Files, host.FileQuery{Path: p})
+		}
+		l, err := h.Look(ctx, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for p, want := range exposed {
+			if got := l.Files[p].Exposed; got != want {
+				t.Errorf("%s is exposed by %+v, want %+v", p, got, want)
+			}
+		}
 		if text, err := os.ReadFile(at("private", "shadow")); err != nil || string(text) != "secret" {
 			t.Errorf("the file behind the link holds %q (%v)", text, err)
 		}

@@ -29,6 +29,7 @@ type Conn struct {
 	clients  []*ssh.Client // outermost first; the last is the host's
 	slots    chan struct{} // one for each command that may run
 	ended    atomic.Int64  // commands that have
+	running  atomic.Int64  // commands that have a session
 	distance atomic.Int64  // see roundTrip
 	root     *root
 	mark     string // printed before a command's own output

@@ -36,6 +36,8 @@ func (k *Conn) Exec(ctx context.Context, argv []string, stdin io.Reader, stdout,
 	if err != nil {
 		return -1, err
 	}
+	k.running.Add(1)
+	defer k.running.Add(-1)
 	if !k.c.Reads {
 		k.reserve(k.ahead())
 	}

@@ -99,13 +99,13 @@ func (r *root) lead(k *Conn) string {
 }
 
 // giveUp has each command call sudo, on a host that allows no session beside the lock's for doing that once.
-// That is so if none came free while one command waited for a moment. What it gives is closed when
+// That is so if none came free for a moment while at most the lock had one. What it gives is closed when
 // sudo's own session is free; nil where there is nothing to give up.
 func (r *root) giveUp(k *Conn, waited time.Duration) <-chan struct{} {
 	const moment = 300 * time.Millisecond
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if r.broker == nil || len(k.slots) > 2 || waited < moment {
+	if r.broker == nil || k.running.Load() > 1 || waited < moment {
 		return nil
 	}
 	b := r.broker

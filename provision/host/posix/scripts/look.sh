@@ -56,11 +56,17 @@ printf 'facts\t%s\t%s\t%s\t%s\n' "$os" "$machine" "$uid" "$nodename"
 id=''
 if [ -r /etc/machine-id ]; then read -r id </etc/machine-id; fi
 [ -z "$id" ] || printf 'machine\t%s\n' "$id"
+lacks=''
 for t in base64 df grep gzip stat timeout; do
-  command -v $t >/dev/null || printf 'missing\t%s\n' $t
+  command -v $t >/dev/null || lacks=$lacks$t$nl
 done
-command -v sha256sum >/dev/null || command -v shasum >/dev/null || printf 'missing\tsha256sum\n'
-[ "$os" = Darwin ] || command -v flock >/dev/null || printf 'missing\tflock\n'
+command -v sha256sum >/dev/null || command -v shasum >/dev/null || lacks=${lacks}sha256sum$nl
+[ "$os" = Darwin ] || command -v flock >/dev/null || lacks=${lacks}flock$nl
+for t in $lacks; do
+  # Without these nothing can be seen.
+  case $t in df | grep | sha256sum | stat) die "the host lacks $t; install it there" ;; esac
+  printf 'missing\t%s\n' $t
+done
 
 if [ -n "$systemd" ] && [ -d /run/systemd/system ]; then
   version=''
@@ -80,7 +86,7 @@ else
 fi
 
 # Files and folders: one stat for all, then one digest for those that are not known.
-hash='' raw='' seen=$nl owners=$nl
+hash='' raw='' seen=$nl owners=$nl links=''
 if [ -n "$files$dots" ]; then
   out=$(stat_n "$full" $files $dots)
   for line in $out; do
@@ -90,7 +96,7 @@ if [ -n "$files$dots" ]; then
     *) die "$line" ;;
     esac
     printf 'file\t%s\n' "$line"
-    case $line in 8*) ;; *) continue ;; esac
+    case $line in 8*) ;; a*) links=$links${line##*$tab}$nl; continue ;; *) continue ;; esac
     path=${line##*$tab} rest=${line%$tab*}
     s=${rest##*$tab} rest=${rest%$tab*}
     size=${rest##*$tab} rest=${rest%$tab*}
@@ -100,6 +106,21 @@ if [ -n "$files$dots" ]; then
     case $owners in *"$nl$owner$nl"*) ;; *) owners=$owners$owner$nl ;; esac
     case $known in *"$nl$s$tab$path$nl"*) ;; *) hash=$hash$path$nl ;; esac
     case $contents in *"$nl$path$nl"*) [ "$size" -gt 1048576 ] || raw=$raw$path$nl ;; esac
+  done
+fi
+# Where links lead, and the folders on the way there.
+ways=''
+for p in $links; do
+  to=$(readlink -f -- "$p") || continue
+  printf 'real\t%s\t%s\n' "$to" "$p"
+  while [ -n "$to" ]; do
+    ways=$ways$to$nl
+    to=${to%/*}
+  done
+done
+if [ -n "$ways" ]; then
+  for line in $(stat_n "$full" $ways); do
+    case $line in *"$tab"*) printf 'file\t%s\n' "$line" ;; esac
   done
 fi
 

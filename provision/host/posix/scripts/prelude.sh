@@ -107,7 +107,7 @@ memo_owner=''
 # trust gives up unless everything on the way to the paths given, each with its own folder's entry left
 # out, can be exchanged by nobody but root and ourselves: what is written, given away or removed by path
 # then is where it was meant to be. A folder for all may be on the way if it is sticky. A link counts by
-# who made it and by where it leads.
+# who made it and by where it leads. A look tells the same of folders (answer.go): the plan says it first.
 me=''
 trust() {
   chain='' links=''
