@@ -21,7 +21,7 @@ func (s *stage) users(users ...string) {
 }
 
 // A login that OpenSSH accepts works: a shell that prints before it runs a command, on both outputs; a sudo that
-// takes seconds, which costs that once and is named; two sessions at a time, no forwarding, a umask of
+// takes seconds, which costs that once and is named; no forwarding; two sessions at a time; a umask of
 // 077, a /tmp where nothing may be executed and one that is full.
 func TestLoginsThatOpenSSHAccepts(t *testing.T) {
 	t.Parallel()
@@ -29,9 +29,10 @@ func TestLoginsThatOpenSSHAccepts(t *testing.T) {
 	noisy, slow, narrow := s.Host(0), s.Host(1), s.Host(2)
 	s.shell(noisy, `echo 'echo hello from an rc file; echo and on the other output >&2' >/tmp/rc
 		cat /tmp/rc /root/.bashrc >/tmp/new 2>/dev/null || cp /tmp/rc /tmp/new
-		cp /tmp/new /root/.bashrc; rm /tmp/rc /tmp/new`)
+		cp /tmp/new /root/.bashrc; rm /tmp/rc /tmp/new
+		echo 'AllowTcpForwarding no' >/etc/ssh/sshd_config.d/00-narrow.conf; systemctl reload ssh`)
 	s.shell(slow, `echo 'session optional pam_exec.so /bin/sleep 4' >>/etc/pam.d/sudo`)
-	s.shell(narrow, `printf 'MaxSessions 2\nAllowTcpForwarding no\n' >/etc/ssh/sshd_config.d/00-narrow.conf
+	s.shell(narrow, `echo 'MaxSessions 2' >/etc/ssh/sshd_config.d/00-narrow.conf
 		systemctl reload ssh
 		echo 'umask 077' >>/etc/profile; sed -i 's/^UMASK.*/UMASK 077/' /etc/login.defs
 		mount -t tmpfs -o noexec,size=4k none /tmp`)
@@ -41,7 +42,7 @@ func TestLoginsThatOpenSSHAccepts(t *testing.T) {
 		t.Errorf("the slow sudo is not named: %q", notes)
 	}
 	s.shell(slow, `echo x >/run/sudo-calls; sed -i 's|/bin/sleep 4|/usr/local/bin/counted|' /etc/pam.d/sudo
-		printf '#!/bin/sh\necho call >>/run/sudo-calls\nsleep 4\n' >/usr/local/bin/counted; chmod 755 /usr/local/bin/counted; : >/run/sudo-calls`)
+		printf '#!/bin/sh\necho call >>/run/sudo-calls\nsleep 4\n' >/usr/local/bin/counted; chmod 755 /usr/local/bin/counted; : >/run/sudo-calls; chmod 666 /run/sudo-calls`)
 	r := s.must("apply", "-y")
 	calls := strings.Count(s.shell(slow, "cat /run/sudo-calls"), "call")
 	if calls < 1 || calls > 2 { // PAM's session module is run as a session is opened and closed

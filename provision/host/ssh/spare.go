@@ -246,7 +246,7 @@ func (k *Conn) patient(ctx context.Context) (session, error) {
 				return session{}, k.gone()
 			}
 		}
-		if len(k.slots) < 2 && !k.root.holds(k) {
+		if len(k.slots) < 2 && !k.root.holds(k) && !k.spared() {
 			return s, err
 		}
 		if n := k.ended.Load(); n != ended {
@@ -260,4 +260,12 @@ func (k *Conn) patient(ctx context.Context) (session, error) {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// spared reports whether a session was opened ahead meanwhile, or is being opened: it may be the one that
+// was asked for in vain.
+func (k *Conn) spared() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.spares) > 0
 }
