@@ -53,6 +53,9 @@ func newConn(c Config, h hop, clients []*ssh.Client) *Conn {
 	if c.KeepAlive > 0 {
 		go k.keepAlive()
 	}
+	if !c.Reads {
+		go k.measure()
+	}
 	if k.root.needed {
 		k.root.call(k)
 	} else {
