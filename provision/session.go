@@ -162,6 +162,13 @@ func (s *Session) credentials(ctx context.Context) (*tls.Config, error) {
 	return nil, nil
 }
 
+// direct reports whether members are asked through forwarded connections, which cost their hosts no process.
+func (s *Session) direct() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.relayed) == 0 && (s.world.Client != "" || s.world.Authority.Ready())
+}
+
 // relay is a connection with a member that its host has made, with its own certificate.
 func (s *Session) relay(ctx context.Context, member, _, address string) (net.Conn, error) {
 	h, err := s.Reader(ctx, member)

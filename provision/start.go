@@ -31,6 +31,8 @@ func (r *run) start(ctx context.Context, s plan.Step, a *plan.Start) (outcome, e
 	}); err != nil {
 		return outcome{}, err
 	}
+	stop := r.meet(ctx, a)
+	defer stop()
 	if err := r.each(ctx, a.Members, func(ctx context.Context, h host.Host, m plan.StartMember) error {
 		u, err := h.Service(ctx, host.ServiceRequest{Unit: m.Unit, Verb: "start", Wait: a.Wait, Progress: r.waits(s, m.Member)})
 		if err == nil && (differs(u.ExeDigest, r.digest(m.ExeDigest)) || differs(u.ConfigDigest, m.ConfigDigest)) {
@@ -50,6 +52,35 @@ func (r *run) start(ctx context.Context, s plan.Step, a *plan.Start) (outcome, e
 		return outcome{}, err
 	}
 	return outcome{changed: true, detail: fmt.Sprintf("cluster %x, %d voters", id, a.Voters)}, nil
+}
+
+// meet connects with members that form a cluster while their hosts start them: they open their ports at
+// once, and who asks them afterwards finds the connection made, or being made. What comes of it does not
+// matter. The function that it gives ends it.
+func (r *run) meet(ctx context.Context, a *plan.Start) (stop func()) {
+	admin, err := r.session.Admin(ctx)
+	if err != nil || !a.Bootstrap || !r.session.direct() {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	for _, m := range a.Members {
+		all.Go(func() {
+			// A process is there after about a quarter of a second; who comes sooner comes in vain, and on a
+			// far host learns that late.
+			for pause := 250 * time.Millisecond; ; pause = 50 * time.Millisecond {
+				select {
+				case <-ctx.Done():
+					return
+				case <-time.After(pause):
+				}
+				if _, err := admin.Status(ctx, m.Member); err == nil || errors.Is(err, kvserver.ErrRefused) {
+					return
+				}
+			}
+		})
+	}
+	return func() { cancel(); all.Wait() }
 }
 
 // differs reports whether a digest is known and another one than wanted; "" is unknown, or not asked for.

@@ -19,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
@@ -43,8 +42,8 @@ type ServerOptions struct {
 	Shell string
 	// Env is added to the commands' environment.
 	Env []string
-	// NoSFTP, NoForwarding: as an sshd_config may have it.
-	NoSFTP, NoForwarding bool
+	// NoForwarding: as an sshd_config may have it.
+	NoForwarding bool
 	// MaxSessions at once on one connection; 0 is 10.
 	MaxSessions int
 	// MaxAuthTries before the server hangs up; 0 is 6.
@@ -63,7 +62,7 @@ type ServerOptions struct {
 
 // Server is an SSH server in this process, on loopback. If its options do not
 // say otherwise, commands are run by the real /bin/sh as the test's own user,
-// files by the real sftp server, forwarding by real connections.
+// forwarding is by real connections.
 type Server struct {
 	o        ServerOptions
 	listener net.Listener
@@ -387,7 +386,7 @@ func (s *Server) forward(n ssh.NewChannel) {
 	_, _ = io.Copy(channel, out)
 }
 
-// session serves one channel: a command or the sftp subsystem; free gives its place to another.
+// session serves one channel: a command; free gives its place to another.
 func (s *Server) session(channel ssh.Channel, reqs <-chan *ssh.Request, remote net.Addr, gone <-chan struct{}, free func()) {
 	defer channel.Close()
 	defer free() // before the client learns that it is over
@@ -423,9 +422,6 @@ func (s *Server) session(channel ssh.Channel, reqs <-chan *ssh.Request, remote n
 				}
 				busy = true
 				go func() { defer s.procs.Done(); defer close(over); s.run(channel, text.Value, remote, gone) }()
-			case good && r.Type == "subsystem" && text.Value == "sftp" && !s.o.NoSFTP:
-				busy = true
-				go func() { defer close(over); serveSFTP(channel) }()
 			default:
 				good = false
 			}
@@ -434,14 +430,6 @@ func (s *Server) session(channel ssh.Channel, reqs <-chan *ssh.Request, remote n
 			}
 		}
 	}
-}
-
-func serveSFTP(channel ssh.Channel) {
-	server, err := sftp.NewServer(channel)
-	if err != nil {
-		return
-	}
-	_ = server.Serve()
 }
 
 // run is one command; it ends with its connection.

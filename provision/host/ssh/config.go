@@ -1,5 +1,5 @@
 // Package ssh reaches hosts over SSH: x/crypto/ssh for the connection, the
-// posix package's scripts for the work, pkg/sftp for large files. It knows
+// posix package's scripts for the work. It knows
 // ssh_config, bastions, agents, known_hosts and sudo.
 //
 // It does not run OpenSSH's programs, forwards no agent to a host, and never

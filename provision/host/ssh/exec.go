@@ -41,10 +41,16 @@ func (k *Conn) Exec(ctx context.Context, argv []string, stdin io.Reader, stdout,
 	if !k.c.Reads {
 		k.reserve(k.ahead())
 	}
-	if !s.ready {
+	line := k.marked("exec " + quote(argv))
+	switch {
+	case s.ready:
+	case k.root.needed:
 		k.prepare(&s)
+	default: // as one encoded line: what needs no input has no round trip to wait for it
+		s.begin(atOnce(line))
+		line = ""
 	}
-	p := k.start(s, quote(argv), stdin, stdout, stderr)
+	p := k.start(s, line, stdin, stdout, stderr)
 	defer s.channel.Close()
 	select {
 	case <-p.done:
@@ -84,8 +90,8 @@ type process struct {
 	err            error // of our own writers (an answer too long), or no shell has begun
 }
 
-// start runs a command line in a session that is prepared, and feeds it: the line, its input and the
-// end of the input go out together. What the login shell prints before the command begins is no part
+// start runs shell text in a session that is prepared, or has it already, and feeds it: the text, its input
+// and the end of the input go out together. What the login shell prints before the command begins is no part
 // of its output.
 func (k *Conn) start(s session, line string, stdin io.Reader, stdout, stderr io.Writer) *process {
 	p := &process{exit: -1, done: make(chan struct{}), stdout: &afterMark{mark: k.mark, to: stdout}, stderr: &afterMark{mark: k.mark, to: stderr}}
@@ -93,11 +99,14 @@ func (k *Conn) start(s session, line string, stdin io.Reader, stdout, stderr io.
 	if stdin == nil {
 		stdin = strings.NewReader("")
 	}
+	if line != "" {
+		stdin = io.MultiReader(strings.NewReader(asLine(line)), stdin)
+	}
 	go func() {
 		if s.led != nil {
 			<-s.led
 		}
-		_ = pump(s.channel, io.MultiReader(strings.NewReader(asLine(k.marked("exec "+line))), stdin)) // a command may end before it read all
+		_ = pump(s.channel, stdin) // a command may end before it read all
 		_ = s.channel.CloseWrite()
 	}()
 	go p.follow(s, k)

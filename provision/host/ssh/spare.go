@@ -52,12 +52,28 @@ func (k *Conn) travelled(took time.Duration) {
 // a session before something runs in it (the channel's window is 0 until then), so a command that is
 // started only when it is wanted gets its input a round trip later. The shell's read takes no more
 // than the line; what follows is the command's. This is all that a login shell ever sees, and every
-// one reads it alike, csh and fish too: one line, without a quote, backslash or exclamation mark in the quotes.
+// one reads it alike, csh and fish too: one line, without a quote or an exclamation mark in the quotes.
 const waiting = `IFS= read -r l && l=$(printf %b "$l") && eval "$l"`
 
 // asLine makes shell text one line for waiting, which undoes it by printf %b.
 func asLine(text string) string {
 	return strings.NewReplacer(`\`, `\\`, "\n", `\n`).Replace(text) + "\n"
+}
+
+// atOnce is a script that does what shell text says, and that every login shell reads alike, as waiting.
+func atOnce(text string) string {
+	var b strings.Builder
+	for _, c := range []byte(text) {
+		switch {
+		case c == '\n':
+			b.WriteString(`\n`)
+		case c < ' ' || c >= 0x7f || strings.IndexByte("\\'\"!$`", c) >= 0:
+			fmt.Fprintf(&b, `\0%03o`, c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return `eval "$(printf %b "` + b.String() + `")"`
 }
 
 // marked is shell text before which the mark of this connection is printed, on both outputs.
@@ -151,7 +167,7 @@ func (k *Conn) open(claimed bool) *spare {
 
 // prepare has waiting run in a session, with root's rights.
 func (k *Conn) prepare(s *session) {
-	s.begin()
+	s.begin(waiting)
 	s.ready, s.led = true, make(chan struct{})
 	lines, led, channel := k.root.lead(k), s.led, s.channel
 	go func() {
@@ -162,12 +178,12 @@ func (k *Conn) prepare(s *session) {
 	}()
 }
 
-// begin has waiting run in a session, and does not wait for the answer.
-func (s *session) begin() {
+// begin runs a script in a session, and does not wait for the answer.
+func (s *session) begin(script string) {
 	refused := make(chan struct{})
 	s.refused = refused
 	channel := s.channel
-	command := ssh.Marshal(struct{ Command string }{quote([]string{"sh", "-c", waiting})})
+	command := ssh.Marshal(struct{ Command string }{quote([]string{"sh", "-c", script})})
 	go func() {
 		if ok, err := channel.SendRequest("exec", true, command); err == nil && !ok {
 			close(refused)

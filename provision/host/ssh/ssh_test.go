@@ -94,7 +94,6 @@ func TestSuite(t *testing.T) {
 		user   string
 	}{
 		"root":          {user: "root"},
-		"no sftp":       {user: "root", server: hosttest.ServerOptions{NoSFTP: true}},
 		"few sessions":  {user: "root", server: hosttest.ServerOptions{MaxSessions: 4}},
 		"sudo":          {user: "ops"},
 		"sudo password": {user: "ops", sudo: "secret"},

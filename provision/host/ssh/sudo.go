@@ -180,14 +180,14 @@ func (k *Conn) becomeRoot(password string) (*broker, error) {
 		return nil, k.orGone(fmt.Errorf("the host opens no session (MaxSessions in its sshd_config?): %w", err))
 	}
 	s := session{channel: channel, requests: requests}
-	s.begin()
+	s.begin(waiting)
 	prompt, ready, flags := "quorate-sudo-"+rand.Text()+": ", "quorate-root-"+rand.Text(), "-n"
 	if password != "" {
 		flags = "-S -p " + quote([]string{prompt})
 	}
 	in, stdin := io.Pipe()
 	told := &told{prompt: prompt, password: password, stdin: stdin, dir: make(chan string, 1), ready: ready}
-	p := k.start(s, sudo(flags, brokerScript)+` quorate-root "$SSH_CONNECTION" `+ready, in, (*brokerOut)(told), (*brokerErr)(told))
+	p := k.start(s, k.marked("exec "+sudo(flags, brokerScript)+` quorate-root "$SSH_CONNECTION" `+ready), in, (*brokerOut)(told), (*brokerErr)(told))
 	limit := time.NewTimer(sudoWait)
 	defer limit.Stop()
 	select {
