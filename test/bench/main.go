@@ -139,6 +139,7 @@ func rows() []row {
 		{"fresh", "a fresh cluster beside a shell script", fresh},
 		{"ansible", "a fresh cluster beside an Ansible play", ansible},
 		{"plan", "a plan with nothing to change beside three ssh HOST true", emptyPlan},
+		{"sudo", "a user whose sudo takes two seconds", slowSudo},
 		{"rounds", "round trips, counted and confirmed", rounds},
 		{"fleet", "planning 300 and 3,000 hosts", fleetPlan},
 		{"writes", "kvserver's writes beside upstream etcd's", writes},

@@ -26,7 +26,10 @@ func (h *Host) Run(ctx context.Context, c host.Command) (host.Result, error) {
 		stdin = bytes.NewReader(c.Stdin)
 	}
 	stdout, stderr := &bounded{limit: answerLimit}, &bounded{limit: stderrLimit, drop: true}
+	ctx, cancel := within(ctx, answerTime)
+	defer cancel()
 	exit, err := h.t.Exec(ctx, h.guarded(c.Argv), stdin, stdout, stderr)
+	err = late(ctx, err)
 	r := host.Result{Stdout: stdout.buf.Bytes(), Stderr: stderr.buf.Bytes()}
 	if err != nil {
 		return r, fmt.Errorf("cannot run %s on host %q: %w", c.Argv[0], h.o.Name, err)

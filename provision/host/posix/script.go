@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 )
 
@@ -61,6 +62,20 @@ var removeScript string
 // answerLimit bounds what a script may answer: a look carries at most a few
 // dozen small files, so more than this is not an answer of ours.
 const answerLimit = 64 << 20
+
+// answerTime bounds how long a script may take, and a command that is run: the slowest of them digests
+// files of some hundred megabytes on a slow disk, or removes a full database. What waits for something by
+// itself (a service) or for the network (an upload) has a time of its own.
+const answerTime = 10 * time.Minute
+
+// progressLimit bounds the lines of progress of one script, which are no part of its answer: a service tells
+// of itself every five seconds, and whenever its state changes.
+const progressLimit = 100_000
+
+// within bounds a call on the host.
+func within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("the host gave no whole answer within %s", limit))
+}
 
 // stderrLimit is how much of a command's standard error is kept.
 const stderrLimit = 64 << 10
@@ -130,6 +145,8 @@ func (e *scriptError) Error() string { return e.text }
 // script runs a script with a framed request and returns the lines of its
 // answer, without the end.
 func (h *Host) script(ctx context.Context, name, script string, request []string) ([]byte, error) {
+	ctx, cancel := within(ctx, answerTime)
+	defer cancel()
 	return h.talk(ctx, name, script, strings.NewReader(framed(request)), nil)
 }
 
@@ -155,7 +172,7 @@ func (h *Host) talk(ctx context.Context, name, script string, stdin io.Reader, p
 	}
 	exit, err := h.t.Exec(ctx, scriptArgv(name, script, args...), stdin, to, stderr)
 	if err != nil {
-		return nil, err
+		return nil, late(ctx, err)
 	}
 	body, whole := unframed(out.buf.Bytes())
 	if !whole {
@@ -169,6 +186,14 @@ func (h *Host) talk(ctx context.Context, name, script string, stdin io.Reader, p
 		return nil, &scriptError{text}
 	}
 	return body, nil
+}
+
+// late prefers what a limit of ours says to the end of the context that it made.
+func late(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, ctx.Err()) {
+		return cause
+	}
+	return err
 }
 
 // unframed takes the end off an answer that is whole.
@@ -217,6 +242,9 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return b.buf.Write(p)
 }
 
+// lineLimit bounds a line of an answer that comes between lines of progress.
+const lineLimit = 1 << 20
+
 // progressLines takes the lines that begin with "progress" out of an answer, and
 // tells them as they come. A last line without an end is dropped: an answer
 // that ends in one was cut.
@@ -226,6 +254,7 @@ type progressLines struct {
 
 	mu   sync.Mutex
 	part []byte // of a line that has not ended yet
+	told int    // lines of progress so far
 	over bool   // nobody listens any more
 }
 
@@ -246,9 +275,15 @@ func (l *progressLines) Write(p []byte) (int, error) {
 	for {
 		line, rest, whole := bytes.Cut(l.part, []byte("\n"))
 		if !whole {
+			if len(l.part) > lineLimit {
+				return 0, errTooLong
+			}
 			return len(p), nil
 		}
 		if news, ok := bytes.CutPrefix(line, []byte("progress\t")); ok {
+			if l.told++; l.told > progressLimit {
+				return 0, errTooLong
+			}
 			l.tell(string(news))
 		} else if _, err := l.to.Write(l.part[:len(line)+1]); err != nil {
 			return 0, err

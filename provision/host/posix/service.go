@@ -59,6 +59,8 @@ func (h *Host) service(ctx context.Context, r host.ServiceRequest) (host.UnitSta
 			r.Progress(s)
 		}
 	}
+	ctx, cancel := within(ctx, r.Wait+answerTime)
+	defer cancel()
 	body, err := h.talk(ctx, "service", serviceScript, strings.NewReader(framed(request)), progress)
 	if err != nil {
 		return host.UnitState{}, err

@@ -38,6 +38,9 @@ func (h *Host) upload(ctx context.Context, u host.Upload) (host.Change, error) {
 		s.form = "plain"
 	}
 	defer s.close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go s.watch(ctx, cancel)
 	digest, known := u.Blob.Digest(), "-"
 	for stamp, d := range h.knownDigests() {
 		if d == digest {
@@ -149,6 +152,30 @@ func (s *stream) failed() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
+}
+
+// stalled is how long an upload may stand still: the host compares, or makes durable what came, or nothing comes through.
+const stalled = 5 * time.Minute
+
+// watch gives an upload up that stands still.
+func (s *stream) watch(ctx context.Context, giveUp context.CancelCauseFunc) {
+	tick := time.NewTicker(stalled)
+	defer tick.Stop()
+	for last := int64(-1); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		s.mu.Lock()
+		sent := s.sent
+		s.mu.Unlock()
+		if sent == last {
+			giveUp(fmt.Errorf("nothing has moved for %s", stalled))
+			return
+		}
+		last = sent
+	}
 }
 
 // close ends it, whoever still reads.

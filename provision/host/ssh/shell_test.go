@@ -153,14 +153,10 @@ func TestOneSudoForAConnection(t *testing.T) {
 		b := newBox(t, s, "ops")
 		b.c.Sudo, b.c.Reads = "auto", true
 		h := New(b.mustDial(t))
-		began := time.Now()
 		for range 4 {
 			if _, err := h.Run(t.Context(), host.Command{Argv: []string{"true"}}); err != nil {
 				t.Fatal(err)
 			}
-		}
-		if took := time.Since(began); took > 9*time.Second {
-			t.Errorf("four commands took %s", took)
 		}
 		l, err := h.Look(t.Context(), host.Query{})
 		if err != nil || !strings.Contains(l.Facts.Slow, "sudo took ") {
