@@ -4,17 +4,47 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"quorate/kvserver"
 	"quorate/plan"
 )
 
+// end is a member and kvserver on its host.
+type end struct{ member, helper string }
+
+// everywhere runs a chore of kvserver's on the hosts of several members at once, each with an input and an
+// answer of its own.
+func (r *run) everywhere(ctx context.Context, ends []end, chore string, in, out func(i int) any) error {
+	errs := make([]error, len(ends))
+	parallel(len(ends), func(i int) {
+		h, err := r.session.Host(ctx, ends[i].member)
+		if err == nil {
+			err = helper(ctx, h, ends[i].helper, chore, in(i), out(i))
+		}
+		errs[i] = err
+	})
+	return errors.Join(errs...)
+}
+
+// unmet says of whom each member told that it could not meet them, with both ends; nil if nobody did.
+func unmet(ends []end, failed func(i int) map[string]string, say func(me, peer, why string) error) error {
+	var broken []error
+	for i, e := range ends {
+		for _, peer := range sortedNames(failed(i)) {
+			broken = append(broken, say(e.member, peer, failed(i)[peer]))
+		}
+	}
+	return errors.Join(broken...)
+}
+
 // reach runs the probe on all hosts at once, and names what does not work with both ends.
 func (r *run) reach(ctx context.Context, _ plan.Step, a *plan.Reach) (outcome, error) {
 	answers := make([]kvserver.PeerProbeAnswer, len(a.Members))
-	errs := make([]error, len(a.Members))
-	parallel(len(a.Members), func(i int) {
+	ends, at := make([]end, len(a.Members)), map[string]string{}
+	for i, m := range a.Members {
+		ends[i], at[m.Member] = end{m.Member, m.Helper}, m.Address
+	}
+	if err := r.everywhere(ctx, ends, "probe", func(i int) any {
 		me := a.Members[i]
 		ask := kvserver.PeerProbe{Name: me.Member, Listen: me.Listen, TimeoutMS: a.Wait.Milliseconds()}
 		for _, o := range a.Members {
@@ -22,18 +52,12 @@ func (r *run) reach(ctx context.Context, _ plan.Step, a *plan.Reach) (outcome, e
 				ask.Peers = append(ask.Peers, kvserver.ProbePeer{Name: o.Member, Address: o.Address})
 			}
 		}
-		h, err := r.session.Host(ctx, me.Member)
-		if err == nil {
-			err = helper(ctx, h, me.Helper, "probe", ask, &answers[i])
-		}
-		errs[i] = err
-	})
-	if err := errors.Join(errs...); err != nil {
+		return ask
+	}, func(i int) any { return &answers[i] }); err != nil {
 		return outcome{}, err
 	}
-	at := map[string]string{}
+	errs := make([]error, len(a.Members))
 	for i, m := range a.Members {
-		at[m.Member] = m.Address
 		if why := answers[i].ListenError; why != "" {
 			errs[i] = fmt.Errorf("%s cannot listen on %s: %s\n  give it an address that its host has, and a peer_port that is free", m.Member, m.Listen, why)
 		}
@@ -41,16 +65,10 @@ func (r *run) reach(ctx context.Context, _ plan.Step, a *plan.Reach) (outcome, e
 	if err := errors.Join(errs...); err != nil {
 		return outcome{}, err // the others could not reach them for that reason
 	}
-	var broken []error
-	for i, m := range a.Members {
-		names := sortedNames(answers[i].Unreached)
-		slices.Sort(names)
-		for _, peer := range names {
-			broken = append(broken, fmt.Errorf("%s cannot reach %s at %s: %s", m.Member, peer, at[peer], answers[i].Unreached[peer]))
-		}
-	}
-	if len(broken) > 0 {
-		return outcome{}, fmt.Errorf("the members would not find each other, and nothing was started:\n%w\n  open their peer ports between the hosts (firewall, routes), or correct the addresses", errors.Join(broken...))
+	if err := unmet(ends, func(i int) map[string]string { return answers[i].Unreached }, func(me, peer, why string) error {
+		return fmt.Errorf("%s cannot reach %s at %s: %s", me, peer, at[peer], why)
+	}); err != nil {
+		return outcome{}, fmt.Errorf("the members would not find each other, and nothing was started:\n%w\n  open their peer ports between the hosts (firewall, routes), or correct the addresses", err)
 	}
 	return outcome{detail: "every one reaches the others"}, nil
 }

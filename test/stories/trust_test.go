@@ -1,6 +1,7 @@
 package stories
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -75,4 +76,42 @@ func TestPortsLoopsAndExchangedHosts(t *testing.T) {
 	s.must("destroy", "-y", "--forget")
 	s.must("apply", "-y")
 	s.settled()
+}
+
+// Members of a cluster from before they knew each other by name: an apply has them shake hands, and then rolls the
+// demand for the name through them; afterwards a client's certificate is refused on the peer port.
+func TestPeersAreKnownByName(t *testing.T) {
+	t.Parallel()
+	s := open(t, lab.Options{})
+	s.spec("client \"app\" {}")
+	s.must("apply", "-y")
+	s.settled()
+	for _, h := range s.Hosts() {
+		s.shell(h, `sed -i '/^ *allowed-cn:/,+1d' /etc/quorate/lab/etcd.yaml
+			! grep -q quorate-peer /etc/quorate/lab/etcd.yaml
+			systemctl restart quorate-lab.service`)
+		s.healthy()
+	}
+	if r := s.must("status"); !strings.Contains(strings.Join(strings.Fields(r.stdout), " "), "can pass for a member on the peer port") {
+		t.Errorf("status does not warn\n%s", r)
+	}
+	if got := steps(s.plan(pending)); !slices.Contains(got, "peers etcd1,etcd2,etcd3") {
+		t.Errorf("the steps are %q", got)
+	}
+	// What answers to a client's certificate on a peer port.
+	greets := func() bool {
+		cmd := s.op.Command(s.Context(), "sh", "-c", "printf 'GET /version HTTP/1.0\\r\\n\\r\\n' | timeout 20 openssl s_client -quiet -no_ign_eof -connect "+s.Host(1).Addr()+
+			":2380 -cert app.pem -key app-key.pem -CAfile ca.pem 2>&1 | grep -q '200 OK'")
+		cmd.Dir = filepath.Join(s.dir, "pki/lab/clients")
+		return cmd.Run() == nil
+	}
+	if !greets() {
+		t.Error("a client's certificate is refused where it should not be yet: what follows proves nothing")
+	}
+	s.must("apply", "-y")
+	s.settled()
+	if greets() {
+		t.Error("a client's certificate is taken for a peer's")
+	}
+	s.shell(s.Host(0), "grep -q quorate-peer /etc/quorate/lab/etcd.yaml")
 }

@@ -245,6 +245,7 @@ const sessionWait = 10 * time.Second
 // while other commands run that may end.
 func (k *Conn) patient(ctx context.Context) (session, error) {
 	const pause = 50 * time.Millisecond
+	const lag = time.Second // for which sshd may still count a session that has ended
 	ended, waited := k.ended.Load(), time.Duration(0)
 	for ; ; waited += pause {
 		s, err := k.take(ctx)
@@ -262,7 +263,7 @@ func (k *Conn) patient(ctx context.Context) (session, error) {
 				return session{}, k.gone()
 			}
 		}
-		if len(k.slots) < 2 && !k.root.holds(k) && !k.spared() {
+		if len(k.slots) < 2 && !k.root.holds(k) && !k.spared() && waited >= lag {
 			return s, err
 		}
 		if n := k.ended.Load(); n != ended {

@@ -108,15 +108,19 @@ func (f *Fleet) Close() {
 	}
 }
 
-// look runs a host's commands, each the first line of the input of a shell that waits: looks.
+// look runs a host's commands: looks. The text of one is the first line of the input of a shell that waits, or
+// what sh is started with.
 func look(m *hosttest.Machine) func(string, io.Reader, io.Writer, io.Writer) int {
-	return func(_ string, stdin io.Reader, stdout, stderr io.Writer) int {
+	return func(line string, stdin io.Reader, stdout, stderr io.Writer) int {
 		in := bufio.NewReader(stdin)
-		line, err := in.ReadString('\n')
-		if err != nil {
-			return 1
+		if !strings.Contains(line, "quorate-") { // a shell that waits: the text is its first line
+			var err error
+			if line, err = in.ReadString('\n'); err != nil {
+				return 1
+			}
 		}
-		mark, _, _ := strings.Cut(strings.TrimPrefix(line, "echo "), ";") // which the line prints on both outputs first
+		_, mark, _ := strings.Cut(line, "echo ") // which the text prints on both outputs first
+		mark, _, _ = strings.Cut(mark, ";")
 		fmt.Fprintln(stdout, mark)
 		fmt.Fprintln(stderr, mark)
 		if !strings.Contains(line, "quorate-look") {
