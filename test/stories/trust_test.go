@@ -100,7 +100,7 @@ func TestPeersAreKnownByName(t *testing.T) {
 	}
 	// What answers to a client's certificate on a peer port.
 	greets := func() bool {
-		cmd := s.op.Command(s.Context(), "sh", "-c", "printf 'GET /version HTTP/1.0\\r\\n\\r\\n' | timeout 20 openssl s_client -quiet -no_ign_eof -connect "+s.Host(1).Addr()+
+		cmd := s.op.Command(s.Context(), "sh", "-c", "(printf 'GET /version HTTP/1.0\\r\\n\\r\\n'; sleep 2) | timeout 20 openssl s_client -quiet -connect "+s.Host(1).Addr()+
 			":2380 -cert app.pem -key app-key.pem -CAfile ca.pem 2>&1 | grep -q '200 OK'")
 		cmd.Dir = filepath.Join(s.dir, "pki/lab/clients")
 		return cmd.Run() == nil

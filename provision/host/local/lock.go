@@ -119,7 +119,7 @@ func (t *transport) claim(ctx context.Context, path string, wait time.Duration) 
 	if err != nil {
 		return nil, err
 	}
-	f.Close()
+	defer f.Close() // who waits has it open, as anybody can see who looks for that
 	file := flock.New(path, flock.SetFlag(os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW), flock.SetPermissions(0o600))
 	for deadline := t.c.Now().Add(wait); ; {
 		free, err := file.TryLock()
