@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"quorate/test/lab"
@@ -58,7 +59,7 @@ func slowSudo(ctx context.Context, b *bench) ([]Result, error) {
 		}
 		m := median(waits)
 		out = append(out, Result{
-			Work: w.what + " as a user with sudo, whose sudo takes 2 s: what it takes longer, in such waits", Limit: 1.25, Unit: "waits", Measured: m, Rounds: len(waits),
+			Work: w.what + " as a user with sudo, whose sudo takes 2 s: what it takes longer, in such waits", Limit: 1.25, Unit: "waits", Measured: m, Low: slices.Min(waits), High: slices.Max(waits), Rounds: len(waits),
 			Notes: []string{spread(strings.TrimSpace(w.what+" with"), w.took[1], "s"), spread(w.what+" without", w.took[0], "s")},
 		})
 	}
