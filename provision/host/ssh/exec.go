@@ -16,7 +16,7 @@ import (
 var errNotStarted = errors.New("the host did not start the command; it may be out of processes or memory")
 
 // Exec runs argv with root's rights as Config.Sudo says: in one round trip where a reserved session is
-// ready. The login shell only ever sees [waiting], which every shell takes in the same way.
+// ready. The login shell only ever sees [waiting] or [atOnce], which every shell takes in the same way.
 func (k *Conn) Exec(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return -1, err

@@ -51,8 +51,8 @@ func (k *Conn) travelled(took time.Duration) {
 // waiting is what runs in a session: it reads one line and does what that says. sshd takes no input for
 // a session before something runs in it (the channel's window is 0 until then), so a command that is
 // started only when it is wanted gets its input a round trip later. The shell's read takes no more
-// than the line; what follows is the command's. This is all that a login shell ever sees, and every
-// one reads it alike, csh and fish too: one line, without a quote or an exclamation mark in the quotes.
+// than the line; what follows is the command's. A login shell sees this, or [atOnce], and every one reads
+// them alike, csh and fish too: one line, without a quote or an exclamation mark in the quotes.
 const waiting = `IFS= read -r l && l=$(printf %b "$l") && eval "$l"`
 
 // asLine makes shell text one line for waiting, which undoes it by printf %b.
