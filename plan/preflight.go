@@ -79,7 +79,7 @@ func (b *builder) unfit(m *member) []Held {
 	if len(h.Unit.DropIns) > 0 {
 		b.note("%s: what its unit says is changed on the host by %s", m.Name, strings.Join(h.Unit.DropIns, ", "))
 	}
-	if a, err := netip.ParseAddr(m.Address); err == nil && h.Addresses != nil && !a.IsUnspecified() && !slices.Contains(h.Addresses, a.Unmap().WithZone("").String()) {
+	if a, err := netip.ParseAddr(m.Address); err == nil && h.Addresses != nil && !a.IsUnspecified() && !h.has(a.Unmap().WithZone("")) {
 		add(AddressMissing, "give the member an address that its host has (behind NAT or a floating IP: the inner one, with the outer one in extra_sans)",
 			"no interface of the host has the address %s; it has %s", m.Address, strings.Join(b.outward(h), ", "))
 	}
@@ -128,6 +128,11 @@ func (b *builder) unfit(m *member) []Held {
 		out = append(out, b.taken(m)...)
 	}
 	return out
+}
+
+// has reports whether an address is the host's own. Linux takes all of 127.0.0.0/8 for that, whatever its interfaces say.
+func (h *Host) has(a netip.Addr) bool {
+	return slices.Contains(h.Addresses, a.String()) || h.OS == "linux" && a.Is4() && a.IsLoopback()
 }
 
 // outward are the addresses of a host that others may reach it by.
