@@ -52,10 +52,6 @@ func (t teller) Exec(ctx context.Context, argv []string, stdin io.Reader, stdout
 	return 0, errors.Join(ctx.Err(), err)
 }
 
-func (teller) Stage(context.Context, string, io.Reader) error {
-	return errors.New("not staged")
-}
-
 func (teller) Dial(context.Context, string, string) (net.Conn, error) {
 	return nil, errors.New("not dialled")
 }

@@ -213,10 +213,6 @@ func (c *canned) Exec(_ context.Context, _ []string, _ io.Reader, stdout, _ io.W
 	return 0, err
 }
 
-func (c *canned) Stage(context.Context, string, io.Reader) error {
-	return errors.New("not staged")
-}
-
 func (c *canned) Dial(context.Context, string, string) (net.Conn, error) {
 	return nil, errors.New("not dialled")
 }
