@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -29,7 +28,7 @@ func (e *hostKeyError) Error() string { return e.text }
 // hostKeys verifies one hop.
 type hostKeys struct {
 	hop     hop
-	known   *knownhosts.HostKeyDB // nil: pinned
+	known   *knownHosts // nil: pinned
 	pinned  []ssh.PublicKey
 	prints  []string // pinned fingerprints
 	revoked revokedKeys
@@ -52,12 +51,8 @@ func newHostKeys(h hop) (*hostKeys, error) {
 	if k.revoked, err = readRevoked(h.revoked); err != nil || len(h.hostKeys) > 0 {
 		return k, err
 	}
-	files := slices.DeleteFunc(slices.Clone(h.knownHosts), func(name string) bool {
-		_, err := os.Stat(name)
-		return errors.Is(err, fs.ErrNotExist)
-	})
-	if k.known, err = knownhosts.NewDB(files...); err != nil {
-		return nil, fmt.Errorf("cannot read the known hosts: %w\n  Mend or remove that line or file", err)
+	if k.known, err = readKnownHosts(h.knownHosts); err != nil {
+		return nil, fmt.Errorf("cannot read the known hosts: %w\n  Let the file be read, or remove it", err)
 	}
 	return k, nil
 }
@@ -173,7 +168,7 @@ func (k *hostKeys) checkRevoked(remote net.Addr, key ssh.PublicKey) error {
 		file, line := k.revoked.find(key)
 		var marked *xknownhosts.RevokedError
 		if k.known != nil && errors.As(k.lookup(remote, key), &marked) {
-			file, line = marked.Revoked.Filename, marked.Revoked.Line
+			file, line = k.known.named(marked.Revoked.Filename), marked.Revoked.Line
 		}
 		if file != "" {
 			return &hostKeyError{
@@ -215,8 +210,12 @@ func (k *hostKeys) checkPlain(remote net.Addr, key ssh.PublicKey) error {
 	if k.hop.acceptNew {
 		return k.record(key)
 	}
+	passed := ""
+	if n := len(k.known.unreadable); n > 0 {
+		passed = fmt.Sprintf(" (%d lines cannot be read, the first is %s)", n, k.known.unreadable[0])
+	}
 	return &hostKeyError{
-		text: fmt.Sprintf("the host key of %q is not known: it shows %s %s", k.hop.alias, key.Type(), print),
+		text: fmt.Sprintf("the host key of %q is not known%s: it shows %s %s", k.hop.alias, passed, key.Type(), print),
 		hint: fmt.Sprintf("Compare it with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub there) and connect once with ssh, or pin it with host_keys = [%q], or set strict_host_key_checking = \"accept-new\".", print),
 	}
 }
@@ -235,13 +234,13 @@ func (k *hostKeys) changed(want []xknownhosts.KnownKey, key ssh.PublicKey) error
 	var known, lines []string
 	for _, w := range want {
 		known = append(known, w.Key.Type()+" "+ssh.FingerprintSHA256(w.Key))
-		lines = append(lines, fmt.Sprintf("%s:%d", w.Filename, w.Line))
+		lines = append(lines, fmt.Sprintf("%s:%d", k.known.named(w.Filename), w.Line))
 	}
 	return &hostKeyError{
 		text: fmt.Sprintf("the host key of %q changed: it shows %s %s, known is %s (%s)",
 			k.hop.alias, key.Type(), ssh.FingerprintSHA256(key), strings.Join(known, ", "), strings.Join(lines, ", ")),
 		hint: fmt.Sprintf("If the host was set up anew: ssh-keygen -R %q -f %s, then connect again; if not, somebody may be in between.",
-			knownhosts.Normalize(k.hop.knownName()), want[0].Filename),
+			knownhosts.Normalize(k.hop.knownName()), k.known.named(want[0].Filename)),
 	}
 }
 

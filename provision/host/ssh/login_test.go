@@ -239,11 +239,26 @@ func TestHostKeys(t *testing.T) {
 			t.Errorf("the file reads %q", got)
 		}
 	})
-	t.Run("broken file", func(t *testing.T) {
+	t.Run("lines that cannot be read", func(t *testing.T) {
 		b := newBox(t, s, "root")
-		b.put(t, ".ssh/known_hosts", "this is no line\n")
+		const before = "this is no line\n# comment\n[127.0.0.1]:1 ssh-yet-to-come AAAA\n\n"
+		b.put(t, ".ssh/known_hosts", before+line(ed)+"@unknown x y\n")
+		b.mustDial(t)
+		b.put(t, ".ssh/known_hosts", before+line(other)+"@unknown x y\n")
 		_, err := b.dial(t)
-		unreachable(t, err, "known_hosts:1")
+		unreachable(t, err, "changed", filepath.Join(b.home, ".ssh/known_hosts:5"), "-f "+filepath.Join(b.home, ".ssh/known_hosts,"))
+		b.put(t, ".ssh/known_hosts", before+"@revoked * "+string(ssh.MarshalAuthorizedKey(ed.PublicKey()))+line(ed)+"x")
+		_, err = b.dial(t)
+		unreachable(t, err, "revoked", filepath.Join(b.home, ".ssh/known_hosts:5"))
+		b.put(t, ".ssh/known_hosts", before)
+		_, err = b.dial(t)
+		unreachable(t, err, "not known (2 lines cannot be read, the first is "+filepath.Join(b.home, ".ssh/known_hosts:1)"))
+	})
+	t.Run("a file that cannot be read", func(t *testing.T) {
+		b := newBox(t, s, "root")
+		b.c.KnownHostsFile = b.home
+		_, err := b.dial(t)
+		unreachable(t, err, "cannot read the known hosts", b.home)
 	})
 	t.Run("broken pin", func(t *testing.T) {
 		b := newBox(t, s, "root")
