@@ -62,7 +62,8 @@ func describe(c, ca *x509.Certificate) pki.Certificate {
 			any || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageServerAuth),
 			any || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth))
 	}
-	if ca != nil && bytes.Equal(c.RawIssuer, ca.RawSubject) && ca.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil {
+	if ca != nil && bytes.Equal(c.RawIssuer, ca.RawSubject) &&
+		(bytes.Equal(c.Raw, ca.Raw) || ca.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil) {
 		ca := sha256.Sum256(ca.Raw)
 		d.Issuer = hex.EncodeToString(ca[:])
 	}

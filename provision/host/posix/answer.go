@@ -90,11 +90,14 @@ func parseAnswer(body []byte) (*answer, error) {
 	return a, nil
 }
 
+// fields are how many each kind of line has.
+var fields = map[string]int{
+	"facts": 4, "machine": 1, "missing": 1, "systemd": 1, "file": 8, "real": 2, "exe": 2, "link": 1, "sha": 1, "dir": 4, "entry": 1, "aside": 1, "mount": 2, "journal": 1,
+	"listeners": 1, "tcp": 3, "owner": 3, "bsd": 1, "account": 2, "space": 2, "clock": 1, "cause": 1, "log": 1,
+}
+
 func (a *answer) line(kind, rest string) error {
-	want := map[string]int{
-		"facts": 4, "machine": 1, "missing": 1, "systemd": 1, "file": 8, "real": 2, "exe": 2, "link": 1, "sha": 1, "dir": 4, "entry": 1, "aside": 1, "mount": 2, "journal": 1,
-		"listeners": 1, "tcp": 3, "owner": 3, "bsd": 1, "account": 2, "space": 2, "clock": 1, "cause": 1, "log": 1,
-	}[kind]
+	want := fields[kind]
 	f := strings.SplitN(rest, "\t", want) // the last field may hold anything
 	if want == 0 || len(f) != want {
 		return fmt.Errorf("%d fields", len(f))

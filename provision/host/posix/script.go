@@ -210,16 +210,17 @@ func framed(request []string) string {
 // failure collects the "fail" lines at the end of an answer: a script that
 // gives up says nothing after them.
 func failure(body []byte) string {
-	lines := strings.Split(strings.TrimSuffix(string(body), "\n"), "\n")
-	first := len(lines)
-	for first > 0 && strings.HasPrefix(lines[first-1], "fail\t") {
-		first--
+	var said []string
+	for body = bytes.TrimSuffix(body, []byte("\n")); ; {
+		at := bytes.LastIndexByte(body, '\n')
+		line, failed := bytes.CutPrefix(body[at+1:], []byte("fail\t"))
+		if !failed {
+			slices.Reverse(said)
+			return strings.Join(said, "; ")
+		}
+		said = append(said, string(line))
+		body = body[:max(at, 0)]
 	}
-	var text []string
-	for _, l := range lines[first:] {
-		text = append(text, strings.TrimPrefix(l, "fail\t"))
-	}
-	return strings.Join(text, "; ")
 }
 
 // bounded is a buffer with an end: beyond the limit it fails, or drops.

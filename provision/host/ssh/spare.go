@@ -56,25 +56,26 @@ func (k *Conn) travelled(took time.Duration) {
 const waiting = `IFS= read -r l && l=$(printf %b "$l") && eval "$l"`
 
 // asLine makes shell text one line for waiting, which undoes it by printf %b.
-func asLine(text string) string {
-	return strings.NewReplacer(`\`, `\\`, "\n", `\n`).Replace(text) + "\n"
-}
+func asLine(text string) string { return inOneLine.Replace(text) + "\n" }
+
+var inOneLine = strings.NewReplacer(`\`, `\\`, "\n", `\n`)
 
 // atOnce is a script that does what shell text says, and that every login shell reads alike, as waiting.
-func atOnce(text string) string {
-	var b strings.Builder
-	for _, c := range []byte(text) {
+func atOnce(text string) string { return `eval "$(printf %b "` + forEveryShell.Replace(text) + `")"` }
+
+// forEveryShell writes for printf %b what shells read each in their own way, even in double quotes.
+var forEveryShell = func() *strings.Replacer {
+	var pairs []string
+	for c := range 256 {
 		switch {
 		case c == '\n':
-			b.WriteString(`\n`)
-		case c < ' ' || c >= 0x7f || strings.IndexByte("\\'\"!$`", c) >= 0:
-			fmt.Fprintf(&b, `\0%03o`, c)
-		default:
-			b.WriteByte(c)
+			pairs = append(pairs, "\n", `\n`)
+		case c < ' ' || c >= 0x7f || strings.IndexByte("\\'\"!$`", byte(c)) >= 0:
+			pairs = append(pairs, string([]byte{byte(c)}), fmt.Sprintf(`\0%03o`, c))
 		}
 	}
-	return `eval "$(printf %b "` + b.String() + `")"`
-}
+	return strings.NewReplacer(pairs...)
+}()
 
 // marked is shell text before which the mark of this connection is printed, on both outputs.
 func (k *Conn) marked(text string) string {
