@@ -61,20 +61,30 @@ func asLine(text string) string { return inOneLine.Replace(text) + "\n" }
 var inOneLine = strings.NewReplacer(`\`, `\\`, "\n", `\n`)
 
 // atOnce is a script that does what shell text says, and that every login shell reads alike, as waiting.
-func atOnce(text string) string { return `eval "$(printf %b "` + forEveryShell.Replace(text) + `")"` }
+func atOnce(text string) string {
+	var b strings.Builder
+	b.Grow(len(text) * 5 / 4)
+	b.WriteString(`eval "$(printf %b "`)
+	for _, c := range []byte(text) {
+		b.WriteString(forEveryShell[c])
+	}
+	b.WriteString(`")"`)
+	return b.String()
+}
 
-// forEveryShell writes for printf %b what shells read each in their own way, even in double quotes.
-var forEveryShell = func() *strings.Replacer {
-	var pairs []string
-	for c := range 256 {
+// forEveryShell is each byte as printf %b takes it, unless all shells read it alike in double quotes.
+var forEveryShell = func() (written [256]string) {
+	for c := range written {
 		switch {
 		case c == '\n':
-			pairs = append(pairs, "\n", `\n`)
+			written[c] = `\n`
 		case c < ' ' || c >= 0x7f || strings.IndexByte("\\'\"!$`", byte(c)) >= 0:
-			pairs = append(pairs, string([]byte{byte(c)}), fmt.Sprintf(`\0%03o`, c))
+			written[c] = fmt.Sprintf(`\0%03o`, c)
+		default:
+			written[c] = string(rune(c))
 		}
 	}
-	return strings.NewReplacer(pairs...)
+	return written
 }()
 
 // marked is shell text before which the mark of this connection is printed, on both outputs.
