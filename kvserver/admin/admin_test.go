@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 
 	"quorate/kvserver"
 	"quorate/kvserver/admin"
@@ -291,6 +293,57 @@ func TestFailures(t *testing.T) {
 	}
 	if _, err := admin.New(admin.Config{}).Status(ctx, "m9"); err == nil || !strings.Contains(err.Error(), `"m9": it is not among the endpoints`) {
 		t.Errorf("%v", err)
+	}
+}
+
+// talker is a member that says in one message more than anything that is asked for.
+type talker struct {
+	pb.UnimplementedMaintenanceServer
+	pb.UnimplementedClusterServer
+	text string
+}
+
+func (s talker) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse, error) {
+	return &pb.StatusResponse{Version: s.text}, nil
+}
+
+func (s talker) MemberList(context.Context, *pb.MemberListRequest) (*pb.MemberListResponse, error) {
+	return &pb.MemberListResponse{Members: []*pb.Member{{Name: s.text}}}, nil
+}
+
+// TestAMemberThatTalksTooMuch: an answer is bounded, and what is beyond is neither kept nor taken for a
+// failure that asking again would mend.
+func TestAMemberThatTalksTooMuch(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		size    int
+		bounded bool
+	}{"much": {admin.Largest - 100, false}, "too much": {admin.Largest + 1, true}} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := grpc.NewServer(grpc.MaxSendMsgSize(2 * admin.Largest))
+			member := talker{text: strings.Repeat("x", c.size)}
+			pb.RegisterMaintenanceServer(server, member)
+			pb.RegisterClusterServer(server, member)
+			go server.Serve(l)
+			defer server.Stop()
+			a := admin.New(admin.Config{Members: []admin.Endpoint{{Name: "m1", Address: l.Addr().String()}}, Plain: true,
+				Dial: func(ctx context.Context, _, network, address string) (net.Conn, error) {
+					return new(net.Dialer).DialContext(ctx, network, address)
+				}})
+			defer a.Close()
+			for what, call := range map[string]func() error{
+				"status":  func() error { _, err := a.Status(t.Context(), "m1"); return err },
+				"members": func() error { _, err := a.Members(t.Context(), "m1"); return err },
+			} {
+				if err := call(); (err != nil) != c.bounded || err != nil && !strings.Contains(err.Error(), "larger than max") {
+					t.Errorf("%s: %.300v", what, err)
+				}
+			}
+		})
 	}
 }
 

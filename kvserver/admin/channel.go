@@ -14,7 +14,7 @@ import (
 
 const (
 	// largest bounds one message; a member list or a page of keys is far below it.
-	largest = 64 << 20
+	largest = 16 << 20
 	// window is what a member may send ahead of us: enough for a snapshot from
 	// far away, and memory only while it is under way.
 	window = 4 << 20

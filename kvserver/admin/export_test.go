@@ -4,3 +4,6 @@ import "google.golang.org/grpc"
 
 // Conn is what a member's calls run on.
 func (c *Client) Conn(name string) (grpc.ClientConnInterface, error) { return c.conn(name) }
+
+// Largest is the largest message that a member may send.
+const Largest = largest

@@ -61,7 +61,7 @@ var removeScript string
 
 // answerLimit bounds what a script may answer: a look carries at most a few
 // dozen small files, so more than this is not an answer of ours.
-const answerLimit = 64 << 20
+const answerLimit = 16 << 20
 
 // answerTime bounds how long a script may take, and a command that is run: the slowest of them digests
 // files of some hundred megabytes on a slow disk, or removes a full database. What waits for something by
