@@ -13,6 +13,9 @@ import (
 // KindPeers sees that members know each other by name.
 const KindPeers Kind = "peers"
 
+// Looks reports whether a step of the kind only looks at hosts, which needs no lock on them.
+func (k Kind) Looks() bool { return k == KindPeers }
+
 // Peers has every host shake hands anew with the other members, with the certificate that its own
 // member shows them: what is about to be demanded of peers (allowed-cn) is true of all of them, at
 // both ends, before the first member demands it. Holds afterwards: it is. Nothing is changed.

@@ -48,7 +48,7 @@ func (s *Session) LocksFor(p *plan.Plan) error {
 	var errs []error
 	for _, name := range sortedNames(s.unlocked) {
 		works := func(st plan.Step) bool {
-			return st.Member == name || st.Kind != plan.KindPeers && slices.Contains(st.Action.Hosts(), name) // peers only look
+			return st.Member == name || !st.Kind.Looks() && slices.Contains(st.Action.Hosts(), name)
 		}
 		held := slices.ContainsFunc(p.Held, func(h plan.Held) bool { return h.Subject == name })
 		if !held || slices.ContainsFunc(p.Steps, works) {
