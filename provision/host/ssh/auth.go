@@ -3,6 +3,7 @@ package ssh
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -286,7 +287,7 @@ func (a *credentials) unlock(ctx context.Context, file string, text []byte) (ssh
 			continue
 		}
 		var signer ssh.Signer
-		if signer, err = ssh.ParsePrivateKeyWithPassphrase(text, []byte(phrase)); err == nil {
+		if signer, err = opened.key(text, phrase); err == nil {
 			if s, ok := signer.(ssh.AlgorithmSigner); ok {
 				return s, nil
 			}
@@ -300,6 +301,32 @@ func (a *credentials) unlock(ctx context.Context, file string, text []byte) (ssh
 		return fail(errors.New("the passphrase is wrong"))
 	}
 	return fail(err)
+}
+
+// opened are the keys that a passphrase has opened: that takes a tenth of a second by design, and a fleet's
+// hosts share their key.
+var opened openedKeys
+
+type openedKeys struct {
+	mu   sync.Mutex
+	keys map[[sha256.Size]byte]ssh.Signer // by file and passphrase
+}
+
+func (o *openedKeys) key(text []byte, phrase string) (ssh.Signer, error) {
+	name := sha256.Sum256(fmt.Appendf(nil, "%q %q", text, phrase))
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if known, ok := o.keys[name]; ok {
+		return known, nil
+	}
+	signer, err := ssh.ParsePrivateKeyWithPassphrase(text, []byte(phrase))
+	if err == nil {
+		if o.keys == nil {
+			o.keys = map[[sha256.Size]byte]ssh.Signer{}
+		}
+		o.keys[name] = signer
+	}
+	return signer, err
 }
 
 // lockedSigner knows its public key and opens the private one when it must sign.

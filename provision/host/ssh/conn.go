@@ -105,28 +105,21 @@ func (k *Conn) keepAlive() {
 	defer tick.Stop()
 	missed, asking := 0, false
 	for {
-		if !asking {
-			asking = true
-			go func() {
-				// Any answer will do, also "unknown request".
-				if _, _, err := k.client().SendRequest("keepalive@openssh.com", true, nil); err == nil {
-					answered <- struct{}{}
-				}
-			}()
-		}
 		select {
 		case <-k.lost:
 			return
 		case <-answered:
-			missed = 0
-			select {
-			case <-k.lost:
-				return
-			case <-tick.C:
-			}
-			asking = false
+			missed, asking = 0, false
 		case <-tick.C:
-			if missed++; missed >= missedKeepAlives {
+			if !asking {
+				asking = true
+				go func() {
+					// Any answer will do, also "unknown request".
+					if _, _, err := k.client().SendRequest("keepalive@openssh.com", true, nil); err == nil {
+						answered <- struct{}{}
+					}
+				}()
+			} else if missed++; missed >= missedKeepAlives {
 				k.end(fmt.Errorf("no answer to keepalives for %s", k.c.KeepAlive*missedKeepAlives))
 				return
 			}

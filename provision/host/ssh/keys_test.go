@@ -6,10 +6,13 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"net"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -18,7 +21,7 @@ import (
 )
 
 // keyPair makes an identity file's text, encrypted if there is a passphrase.
-func keyPair(t *testing.T, passphrase string) (ssh.PublicKey, string) {
+func keyPair(t testing.TB, passphrase string) (ssh.PublicKey, string) {
 	t.Helper()
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -118,4 +121,46 @@ func certificate(t *testing.T, key ssh.PublicKey) string {
 		t.Fatal(err)
 	}
 	return string(ssh.MarshalAuthorizedKey(c))
+}
+
+// BenchmarkPassphrase: what a host of a fleet costs whose key another host's connection has opened, beside the first.
+func BenchmarkPassphrase(b *testing.B) {
+	_, text := keyPair(b, "opensesame")
+	var first, others time.Duration
+	for b.Loop() {
+		keys := openedKeys{}
+		for i := range 10 {
+			began := time.Now()
+			if _, err := keys.key([]byte(text), "opensesame"); err != nil {
+				b.Fatal(err)
+			}
+			if i == 0 {
+				first += time.Since(began)
+			} else {
+				others += time.Since(began) / 9
+			}
+		}
+	}
+	b.ReportMetric(float64(others)/float64(first), "of-first")
+}
+
+// A key is opened once for all connections, by its own passphrase only.
+func TestKeysAreOpenedOnce(t *testing.T) {
+	t.Parallel()
+	_, text := keyPair(t, "opensesame")
+	_, other := keyPair(t, "opensesame")
+	var keys openedKeys
+	first, err := keys.key([]byte(text), "opensesame")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := keys.key([]byte(text), "opensesame"); err != nil || again != first {
+		t.Errorf("opened again: %v", err)
+	}
+	if _, err := keys.key([]byte(text), "guess"); !errors.Is(err, x509.IncorrectPasswordError) {
+		t.Errorf("by a wrong passphrase: %v", err)
+	}
+	if s, err := keys.key([]byte(other), "opensesame"); err != nil || s == first {
+		t.Errorf("another key: %v", err)
+	}
 }
