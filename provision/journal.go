@@ -121,13 +121,6 @@ func (j *journaled) Run(ctx context.Context, c host.Command) (host.Result, error
 	return out, err
 }
 
-func (j *journaled) Move(ctx context.Context, from, to string) error {
-	t := j.now()
-	err := j.Host.Move(ctx, from, to)
-	j.note("move "+from+" "+to, t, err)
-	return err
-}
-
 func (j *journaled) Aside(ctx context.Context, r host.AsideRequest) (host.Aside, error) {
 	t := j.now()
 	out, err := j.Host.Aside(ctx, r)

@@ -59,8 +59,6 @@ type Host interface {
 	// Run runs argv with root's rights (or the user's own on a local host) and
 	// gives stdin to it. A non-zero exit is an *ExitError.
 	Run(ctx context.Context, c Command) (Result, error)
-	// Move renames within the host; the target must not exist. A source that is not there is an error.
-	Move(ctx context.Context, from, to string) error
 	// Aside empties a folder without deleting anything: see [AsideRequest].
 	Aside(ctx context.Context, r AsideRequest) (Aside, error)
 	// Remove deletes what it is told by name, and folders if they are empty. What is not there is fine.

@@ -388,43 +388,6 @@ func (h *Fake) Run(ctx context.Context, c host.Command) (host.Result, error) {
 	return out, err
 }
 
-// Move implements host.Host.
-func (h *Fake) Move(ctx context.Context, from, to string) error {
-	return h.call(ctx, Call{Method: "Move", Writes: true, Detail: from + " " + to}, nil, func() error {
-		if err := h.m.move(path.Clean(from), path.Clean(to)); err != nil {
-			return fmt.Errorf("cannot move %q to %q on host %q: %w", from, to, h.m.name, err)
-		}
-		return nil
-	})
-}
-
-func (m *Machine) move(from, to string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	switch parent := m.files[path.Dir(to)]; {
-	case m.files[from] == nil:
-		return fmt.Errorf("source: %w", syscall.ENOENT)
-	case m.holdsMount(from):
-		return fmt.Errorf("%s: %w", from, syscall.EBUSY)
-	case m.mountState(from) != m.mountState(path.Dir(to)):
-		return fmt.Errorf("target: %w", syscall.EXDEV)
-	case m.writable(from) != nil:
-		return m.writable(from)
-	case m.files[to] != nil:
-		return fmt.Errorf("target: %w", syscall.EEXIST)
-	case parent == nil || !parent.dir:
-		return fmt.Errorf("the target's folder: %w", syscall.ENOENT)
-	case strings.HasPrefix(to, from+"/"):
-		return syscall.EINVAL
-	}
-	for _, p := range append(m.below(from), from) {
-		m.files[to+strings.TrimPrefix(p, from)] = m.files[p]
-		delete(m.files, p)
-	}
-	m.files[to].ctime = m.clock()
-	return nil
-}
-
 // Remove implements host.Host.
 func (h *Fake) Remove(ctx context.Context, r host.RemoveRequest) ([]string, error) {
 	var out []string

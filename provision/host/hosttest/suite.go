@@ -115,7 +115,6 @@ func Suite(t *testing.T, open func(t *testing.T) Fixture) {
 		{"upload of what is new", testUploadNew},
 		{"upload refuses", testUploadRefuses},
 		{"upload cancelled", testUploadCancelled},
-		{"move", testMove},
 		{"remove", testRemove},
 		{"remove entries", testRemoveEntries},
 		{"aside", testAside},

@@ -370,30 +370,6 @@ func testUploadCancelled(t *testing.T, s *suite) {
 	}
 }
 
-func testMove(t *testing.T, s *suite) {
-	s.write(t, host.File{Path: s.path("data", "member", "f"), Mode: 0o600, Content: []byte("x")}, host.File{Path: s.path("other"), Mode: 0o644})
-	before := s.file(t, s.path("data", "member", "f"))
-	if err := s.h.Move(t.Context(), s.path("data"), s.path("aside")); err != nil {
-		t.Fatal(err)
-	}
-	if got := s.file(t, s.path("aside", "member", "f")); got.Digest != before.Digest || s.file(t, s.path("data")).Exists {
-		t.Errorf("moved: %+v", got)
-	}
-	for name, to := range map[string][2]string{
-		"no source":   {s.path("data"), s.path("x")},
-		"target is":   {s.path("aside"), s.path("other")},
-		"no parent":   {s.path("aside"), s.path("no", "where")},
-		"folder over": {s.path("other"), s.path("aside")},
-	} {
-		if err := s.h.Move(t.Context(), to[0], to[1]); err == nil {
-			t.Errorf("%s: no error", name)
-		}
-	}
-	if !s.file(t, s.path("aside", "member", "f")).Exists || !s.file(t, s.path("other")).Exists {
-		t.Error("a refused move did something")
-	}
-}
-
 func testRemove(t *testing.T, s *suite) {
 	s.write(t, host.File{Path: s.path("f"), Mode: 0o644}, host.File{Path: s.path("full", "x"), Mode: 0o644},
 		host.File{Path: s.path("empty"), Dir: true, Mode: 0o755}, host.File{Path: s.path("tree", "a", "b"), Mode: 0o444})

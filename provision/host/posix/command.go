@@ -40,19 +40,6 @@ func (h *Host) Run(ctx context.Context, c host.Command) (host.Result, error) {
 	return r, nil
 }
 
-// Move implements host.Host. It is a rename within one file system; across two
-// it is an error and nothing is moved.
-func (h *Host) Move(ctx context.Context, from, to string) error {
-	err := errors.Join(h.changing(), checkPath(from), checkPath(to))
-	if err == nil {
-		_, err = h.script(ctx, "move", moveScript, []string{from, to})
-	}
-	if err != nil {
-		return fmt.Errorf("cannot move %q to %q on host %q: %w", from, to, h.o.Name, err)
-	}
-	return nil
-}
-
 // Aside implements host.Host.
 func (h *Host) Aside(ctx context.Context, r host.AsideRequest) (host.Aside, error) {
 	a, err := h.aside(ctx, r)

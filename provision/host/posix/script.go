@@ -50,9 +50,6 @@ var uploadScript string
 //go:embed scripts/service.sh
 var serviceText string
 
-//go:embed scripts/move.sh
-var moveScript string
-
 //go:embed scripts/aside.sh
 var asideScript string
 
