@@ -10,11 +10,9 @@ import (
 
 // Service implements host.Host.
 func (h *Fake) Service(ctx context.Context, r host.ServiceRequest) (host.UnitState, error) {
-	var out host.UnitState
-	err := h.call(ctx, Call{Method: "Service", Writes: true, Detail: strings.TrimSpace(r.Verb + " " + r.Unit)},
+	return call(ctx, h, Call{Method: "Service", Writes: true, Detail: strings.TrimSpace(r.Verb + " " + r.Unit)},
 		func() { half := r; half.Verb = ""; _, _ = h.m.service(ctx, half) },
-		func() (err error) { out, err = h.m.service(ctx, r); return err })
-	return out, err
+		func() (host.UnitState, error) { return h.m.service(ctx, r) })
 }
 
 func (m *Machine) service(ctx context.Context, r host.ServiceRequest) (host.UnitState, error) {

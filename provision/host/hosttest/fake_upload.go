@@ -15,15 +15,13 @@ import (
 
 // Upload implements host.Host.
 func (h *Fake) Upload(ctx context.Context, u host.Upload) (host.Change, error) {
-	var out host.Change
-	err := h.call(ctx, Call{Method: "Upload", Writes: true, Detail: u.Path}, nil, func() (err error) {
-		out, err = h.m.upload(ctx, u)
+	return call(ctx, h, Call{Method: "Upload", Writes: true, Detail: u.Path}, nil, func() (host.Change, error) {
+		out, err := h.m.upload(ctx, u)
 		if err != nil {
 			err = fmt.Errorf("cannot upload %q to host %q: %w", u.Path, h.m.name, err)
 		}
-		return err
+		return out, err
 	})
-	return out, err
 }
 
 func (m *Machine) upload(ctx context.Context, u host.Upload) (host.Change, error) {
