@@ -7,7 +7,9 @@
 package host
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -173,11 +175,21 @@ type LockRequest struct {
 
 // Holder tells who holds a lock.
 type Holder struct {
-	Who   string    `json:"who"`  // user@machine
-	From  string    `json:"from"` // where from, as the host sees it when it can tell
+	Who   string    `json:"who"`            // user@machine
+	From  string    `json:"from,omitempty"` // where from, as the host sees it when it can tell
 	Run   string    `json:"run"`
 	Verb  string    `json:"verb"`
 	Since time.Time `json:"since"`
+}
+
+// ParseHolder reads the line in a lock file; what is no such line gives a zero Holder.
+func ParseHolder(text []byte) Holder {
+	var h Holder
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	if json.Unmarshal(line, &h) != nil {
+		return Holder{}
+	}
+	return h
 }
 
 // WriteRequest is a batch of small files.

@@ -38,7 +38,8 @@ func (t *transport) lock(ctx context.Context, r host.LockRequest) (func() error,
 		return nil, err
 	}
 	if file == nil {
-		return nil, &host.LockedError{Host: t.c.Name, Holder: readHolder(r.Path)}
+		held, _ := os.ReadFile(r.Path) // what cannot be read names nobody
+		return nil, &host.LockedError{Host: t.c.Name, Holder: host.ParseHolder(held)}
 	}
 	line, err := json.Marshal(r.Holder)
 	if err == nil {
@@ -137,16 +138,6 @@ func (t *transport) claim(ctx context.Context, path string, wait time.Duration) 
 		case <-time.After(lockPoll):
 		}
 	}
-}
-
-// readHolder reads who holds the lock; what cannot be read is the zero Holder.
-func readHolder(path string) host.Holder {
-	var holder host.Holder
-	line, err := os.ReadFile(path)
-	if err != nil || json.Unmarshal(line, &holder) != nil {
-		return host.Holder{}
-	}
-	return holder
 }
 
 func (l *heldLock) release() error {

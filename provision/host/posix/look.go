@@ -176,7 +176,7 @@ func probeLines(p host.Probe, services bool) ([]string, error) {
 		unless = "" // it was looked at already
 	}
 	// One byte more than is kept shows that there is more.
-	lines := []string{fmt.Sprintf("q\t%s\t%d\t%d\t%s\t%s", p.Name, seconds, cmp.Or(p.Limit, host.ProbeLimit)+1, orDash(unless), orDash(p.IfExists))}
+	lines := []string{fmt.Sprintf("q\t%s\t%d\t%d\t%s\t%s", p.Name, seconds, cmp.Or(p.Limit, host.ProbeLimit)+1, cmp.Or(unless, "-"), cmp.Or(p.IfExists, "-"))}
 	for _, arg := range p.Argv {
 		lines = append(lines, "g\t"+arg)
 	}

@@ -1,6 +1,7 @@
 package posix
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -21,15 +22,9 @@ const spaceMargin = 1 << 20
 // Upload implements host.Host: one script that compares, sees that there is room, unpacks the stream
 // beside the target, compares again and renames. When the digest is there already nothing travels, unless
 // it was thought to be new: then the stream goes out behind the request, without waiting.
-func (h *Host) Upload(ctx context.Context, u host.Upload) (host.Change, error) {
-	c, err := h.upload(ctx, u)
-	if err != nil {
-		return host.Change{}, fmt.Errorf("cannot upload %q to host %q: %w", u.Path, h.o.Name, noSpace(err))
-	}
-	return c, nil
-}
-
-func (h *Host) upload(ctx context.Context, u host.Upload) (host.Change, error) {
+func (h *Host) Upload(ctx context.Context, u host.Upload) (c host.Change, err error) {
+	defer saying(&err, "cannot upload %q to host %q", u.Path, h.o.Name)
+	defer noSpace(&err)
 	if err := errors.Join(h.changing(), checkPath(u.Path), checkOwner(u.Owner)); err != nil {
 		return host.Change{}, err
 	}
@@ -56,7 +51,7 @@ func (h *Host) upload(ctx context.Context, u host.Upload) (host.Change, error) {
 		last = "end"
 	}
 	header := strings.Join([]string{
-		u.Path, digest, fmt.Sprintf("%o", u.Mode), orDash(u.Owner), fmt.Sprint(u.Blob.Size() + spaceMargin), known, s.form, owners, tag, last, "",
+		u.Path, digest, fmt.Sprintf("%o", u.Mode), cmp.Or(u.Owner, "-"), fmt.Sprint(u.Blob.Size() + spaceMargin), known, s.form, owners, tag, last, "",
 	}, "\n")
 	body, err := h.talk(ctx, "upload", uploadScript, io.MultiReader(strings.NewReader(header), s), func(line string) {
 		if line == "send" {
