@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -46,7 +47,7 @@ func (s *Session) LocksFor(p *plan.Plan) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
-	for _, name := range sortedNames(s.unlocked) {
+	for _, name := range slices.Sorted(maps.Keys(s.unlocked)) {
 		works := func(st plan.Step) bool {
 			return st.Member == name || st.Kind != plan.KindPeers && slices.Contains(st.Action.Hosts(), name) // peers only look
 		}
@@ -176,7 +177,7 @@ func (s *Session) sameMachine(ctx context.Context, m *spec.Member, h host.Host) 
 		return l.Facts.MachineID
 	}
 	s.mu.Lock()
-	held := sortedNames(s.locks)
+	held := slices.Sorted(maps.Keys(s.locks))
 	s.mu.Unlock()
 	e := &SameMachineError{Cluster: s.cluster.Name, Member: m.Name, Others: held}
 	if len(held) < 2 {
@@ -200,7 +201,7 @@ func (s *Session) sameMachine(ctx context.Context, m *spec.Member, h host.Host) 
 func (s *Session) Unlock() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, name := range sortedNames(s.locks) {
+	for _, name := range slices.Sorted(maps.Keys(s.locks)) {
 		_ = s.locks[name]() // the lock ends with its session in any case
 	}
 	clear(s.locks)

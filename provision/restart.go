@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"quorate/kvserver"
 	"quorate/plan"
@@ -103,7 +105,7 @@ func handOver(ctx context.Context, admin Admin, member string, all map[string]kv
 		return "", nil
 	}
 	best := ""
-	for _, name := range sortedNames(all) {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
 		if name != member && (best == "" || all[name].RaftAppliedIndex > all[best].RaftAppliedIndex) {
 			best = name
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -149,7 +150,7 @@ func (r *run) spared(ctx context.Context, a *plan.Start) error {
 	}
 	if v := (plan.Voters{Total: a.Voters, Healthy: healthy}); !v.Writable() {
 		return fmt.Errorf("%w: without %s only %d of %d voters are healthy, and a quorum is %d: %w",
-			errQuorum, strings.Join(sortedNames(touched), ", "), healthy, a.Voters, v.Quorum(), errors.Join(errs...))
+			errQuorum, strings.Join(slices.Sorted(maps.Keys(touched)), ", "), healthy, a.Voters, v.Quorum(), errors.Join(errs...))
 	}
 	return nil
 }
