@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"testing"
 
 	"quorate/provision/host"
@@ -110,15 +109,11 @@ func testWriteRefuses(t *testing.T, s *suite) {
 		"a file as a parent":            {Path: s.path("isfile", "x"), Mode: 0o644},
 		"a relative path":               {Path: "etc/x", Mode: 0o644},
 	} {
-		if _, err := s.h.Write(t.Context(), host.WriteRequest{Files: []host.File{f}}); err == nil {
-			t.Errorf("%s: no error", name)
-		} else if !strings.Contains(err.Error(), s.h.Name()) {
-			t.Errorf("%s: the error does not name the host: %v", name, err)
-		}
+		_, err := s.h.Write(t.Context(), host.WriteRequest{Files: []host.File{f}})
+		s.refused(t, name, err)
 	}
-	l := s.look(t, host.Query{Dirs: []host.DirQuery{{Path: s.path("isdir")}}, Files: []host.FileQuery{{Path: s.path("isfile")}}})
-	if !l.Dirs[s.path("isdir")].Empty || l.Files[s.path("isfile")].Type != "file" {
-		t.Errorf("a refused write left something: %+v", l)
+	if !s.dir(t, s.path("isdir")).Empty || s.file(t, s.path("isfile")).Type != "file" {
+		t.Error("a refused write left something")
 	}
 }
 
@@ -143,8 +138,10 @@ func testWriteOdd(t *testing.T, s *suite) {
 		}
 	}
 	var q host.Query
+	var paths []string
 	for _, f := range files {
 		q.Files = append(q.Files, host.FileQuery{Path: f.Path, Content: true})
+		paths = append(paths, f.Path)
 	}
 	l := s.look(t, q)
 	for _, f := range files {
@@ -152,14 +149,10 @@ func testWriteOdd(t *testing.T, s *suite) {
 			t.Errorf("%q came back as %.60q", f.Path, got.Content)
 		}
 	}
-	paths := make([]string, len(files))
-	for i, f := range files {
-		paths[i] = f.Path
-	}
 	if got, err := s.h.Remove(t.Context(), host.RemoveRequest{Files: paths}); err != nil || !slices.Equal(got, paths) {
 		t.Errorf("removed %q, %v", got, err)
 	}
-	if d := s.look(t, host.Query{Dirs: []host.DirQuery{{Path: s.Dir}}}).Dirs[s.Dir]; !d.Empty {
+	if d := s.dir(t, s.Dir); !d.Empty {
 		t.Error("something else was made")
 	}
 	if _, err := s.h.Write(t.Context(), host.WriteRequest{Files: []host.File{{Path: s.Dir + "/a\nb", Mode: 0o644}}}); err == nil {
@@ -222,9 +215,7 @@ func testKnownStamps(t *testing.T, s *suite) {
 
 func testContentLimit(t *testing.T, s *suite) {
 	p, big := s.path("big"), make([]byte, contentLimit+1)
-	if _, err := s.h.Upload(t.Context(), host.Upload{Path: p, Mode: 0o644, Blob: host.BytesBlob(big)}); err != nil {
-		t.Fatal(err)
-	}
+	s.upload(t, host.Upload{Path: p, Mode: 0o644, Blob: host.BytesBlob(big)})
 	if _, err := s.h.Look(t.Context(), host.Query{Files: []host.FileQuery{{Path: p, Content: true}}}); err == nil {
 		t.Error("a look carried more than its limit")
 	}
@@ -238,10 +229,7 @@ func testUpload(t *testing.T, s *suite) {
 	p := s.path("bin", "kvserver")
 	var sent, total int64
 	u := host.Upload{Path: p, Mode: 0o755, Blob: host.BytesBlob(content), Progress: func(n, of int64) { sent, total = n, of }}
-	c, err := s.h.Upload(t.Context(), u)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := s.upload(t, u)
 	if !c.Changed || c.Path != p || c.Digest != digest(content) {
 		t.Errorf("%+v", c)
 	}
@@ -253,16 +241,16 @@ func testUpload(t *testing.T, s *suite) {
 		t.Errorf("%+v", got)
 	}
 	sent = 0
-	if c, err = s.h.Upload(t.Context(), u); err != nil || c.Changed || c.Digest != digest(content) || c.Stamp != got.Stamp || sent != 0 {
-		t.Errorf("again: %+v, %v, %d bytes sent", c, err, sent)
+	if c = s.upload(t, u); c.Changed || c.Digest != digest(content) || c.Stamp != got.Stamp || sent != 0 {
+		t.Errorf("again: %+v, %d bytes sent", c, sent)
 	}
 	u.Mode = 0o700
-	if c, err = s.h.Upload(t.Context(), u); err != nil || !c.Changed || sent != 0 {
-		t.Errorf("another mode: %+v, %v, %d bytes sent", c, err, sent)
+	if c = s.upload(t, u); !c.Changed || sent != 0 {
+		t.Errorf("another mode: %+v, %d bytes sent", c, sent)
 	}
 	u.Blob = host.BytesBlob([]byte("#!/bin/sh\n"))
-	if c, err = s.h.Upload(t.Context(), u); err != nil || !c.Changed {
-		t.Errorf("another content: %+v, %v", c, err)
+	if c = s.upload(t, u); !c.Changed {
+		t.Errorf("another content: %+v", c)
 	}
 	if got = s.file(t, p); string(got.Content) != "#!/bin/sh\n" || got.Mode != 0o700 {
 		t.Errorf("%+v", got)
@@ -275,17 +263,16 @@ func testUploadNew(t *testing.T, s *suite) {
 	content := bytes.Repeat([]byte("the binary "), 90_000)
 	p := s.path("bin", "kvserver")
 	u := host.Upload{Path: p, Mode: 0o755, Blob: host.BytesBlob(content), New: true}
-	c, err := s.h.Upload(t.Context(), u)
-	if err != nil || !c.Changed || c.Digest != digest(content) {
-		t.Fatalf("%+v, %v", c, err)
+	if c := s.upload(t, u); !c.Changed || c.Digest != digest(content) {
+		t.Fatalf("%+v", c)
 	}
 	before := s.file(t, p)
-	if c, err = s.h.Upload(t.Context(), u); err != nil || c.Changed || c.Stamp != before.Stamp {
-		t.Errorf("somebody had put it there: %+v, %v", c, err)
+	if c := s.upload(t, u); c.Changed || c.Stamp != before.Stamp {
+		t.Errorf("somebody had put it there: %+v", c)
 	}
 	u.Blob = host.BytesBlob([]byte("another"))
-	if c, err = s.h.Upload(t.Context(), u); err != nil || !c.Changed || s.file(t, p).Digest != digest([]byte("another")) {
-		t.Errorf("somebody had put something else there: %+v, %v", c, err)
+	if c := s.upload(t, u); !c.Changed || s.file(t, p).Digest != digest([]byte("another")) {
+		t.Errorf("somebody had put something else there: %+v", c)
 	}
 	s.write(t, host.File{Path: s.path("dir"), Dir: true, Mode: 0o755})
 	if _, err := s.h.Upload(t.Context(), host.Upload{Path: s.path("dir"), Mode: 0o755, Blob: u.Blob, New: true}); err == nil {
@@ -297,10 +284,8 @@ func testUploadNew(t *testing.T, s *suite) {
 // alone checks that a folder holds nothing but a file.
 func (s *suite) alone(t *testing.T, dir, file string) {
 	t.Helper()
-	if _, err := s.h.Remove(t.Context(), host.RemoveRequest{Files: []string{file}}); err != nil {
-		t.Fatal(err)
-	}
-	if d := s.look(t, host.Query{Dirs: []host.DirQuery{{Path: dir}}}).Dirs[dir]; d.Exists && !d.Empty {
+	s.removed(t, host.RemoveRequest{Files: []string{file}})
+	if d := s.dir(t, dir); d.Exists && !d.Empty {
 		t.Errorf("something was left in %s", dir)
 	}
 }
@@ -365,29 +350,23 @@ func testUploadCancelled(t *testing.T, s *suite) {
 		t.Fatalf("got %v", err)
 	}
 	s.alone(t, s.path("bin"), s.path("bin", "f"))
-	if _, err := s.h.Upload(t.Context(), host.Upload{Path: s.path("bin", "f"), Mode: 0o755, Blob: host.BytesBlob(content)}); err != nil {
-		t.Fatalf("after a cancelled upload: %v", err)
-	}
+	s.upload(t, host.Upload{Path: s.path("bin", "f"), Mode: 0o755, Blob: host.BytesBlob(content)})
 }
 
 func testRemove(t *testing.T, s *suite) {
 	s.write(t, host.File{Path: s.path("f"), Mode: 0o644}, host.File{Path: s.path("full", "x"), Mode: 0o644},
 		host.File{Path: s.path("empty"), Dir: true, Mode: 0o755}, host.File{Path: s.path("tree", "a", "b"), Mode: 0o444})
-	got, err := s.h.Remove(t.Context(), host.RemoveRequest{
+	got := s.removed(t, host.RemoveRequest{
 		Files:   []string{s.path("f"), s.path("none"), s.path("full"), s.path("empty"), s.path("f", "below")},
 		Entries: []host.Entries{{Dir: s.path(), Names: []string{"tree", "no tree"}}},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	slices.Sort(got)
 	if want := []string{s.path("empty"), s.path("f"), s.path("tree")}; !slices.Equal(got, want) {
 		t.Errorf("removed %q, want %q", got, want)
 	}
 	if !s.file(t, s.path("full", "x")).Exists {
 		t.Error("a full folder was removed")
 	}
-	if got, err := s.h.Remove(t.Context(), host.RemoveRequest{}); err != nil || len(got) > 0 {
-		t.Errorf("nothing: %q, %v", got, err)
+	if got := s.removed(t, host.RemoveRequest{}); len(got) > 0 {
+		t.Errorf("nothing: %q", got)
 	}
 }
