@@ -118,9 +118,6 @@ func (j *journaled) Remove(ctx context.Context, r host.RemoveRequest) ([]string,
 		for _, n := range e.Names {
 			what = append(what, e.Dir+"/"+n)
 		}
-		if e.Self {
-			what = append(what, e.Dir)
-		}
 	}
 	return noted(j, "remove "+strings.Join(append(what, r.Files...), " "), func() ([]string, error) { return j.Host.Remove(ctx, r) })
 }

@@ -326,8 +326,6 @@ type Entries struct {
 	Dir string
 	// Names of entries, each a file or a whole tree. What was moved aside and lost+found are refused.
 	Names []string
-	// Self: Dir goes too if nothing is left in it.
-	Self bool
 }
 
 // Check reports what is wrong with entries.

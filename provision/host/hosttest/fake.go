@@ -367,7 +367,7 @@ func (h *Fake) Run(ctx context.Context, c host.Command) (host.Result, error) {
 
 // Remove implements host.Host.
 func (h *Fake) Remove(ctx context.Context, r host.RemoveRequest) ([]string, error) {
-	var trees, files []string
+	var trees []string
 	for _, e := range r.Entries {
 		if err := e.Check(); err != nil {
 			return nil, fmt.Errorf("cannot remove on host %q: %w", h.m.name, err)
@@ -375,14 +375,10 @@ func (h *Fake) Remove(ctx context.Context, r host.RemoveRequest) ([]string, erro
 		for _, n := range e.Names {
 			trees = append(trees, path.Join(e.Dir, n))
 		}
-		if e.Self {
-			files = append(files, e.Dir)
-		}
 	}
-	files = append(files, r.Files...)
-	return call(ctx, h, Call{Method: "Remove", Writes: true, Detail: strings.Join(slices.Concat(trees, files), " ")},
-		func() { _, _ = h.m.remove(trees[:len(trees)/2], files[:len(files)/2]) },
-		func() ([]string, error) { return h.m.remove(trees, files) })
+	return call(ctx, h, Call{Method: "Remove", Writes: true, Detail: strings.Join(slices.Concat(trees, r.Files), " ")},
+		func() { _, _ = h.m.remove(trees[:len(trees)/2], r.Files[:len(r.Files)/2]) },
+		func() ([]string, error) { return h.m.remove(trees, r.Files) })
 }
 
 func (m *Machine) remove(trees, files []string) (removed []string, err error) {

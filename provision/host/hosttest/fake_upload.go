@@ -8,8 +8,6 @@ import (
 	"io"
 	"path"
 
-	"github.com/klauspost/compress/gzip"
-
 	"quorate/provision/host"
 )
 
@@ -48,25 +46,14 @@ func (m *Machine) upload(ctx context.Context, u host.Upload) (host.Change, error
 	return m.place(file)
 }
 
+// receive takes the content as it is: a fake is near.
 func receive(ctx context.Context, u host.Upload) ([]byte, error) {
-	stream, total, err := u.Blob.Compressed()
+	stream, err := u.Blob.Open()
 	if err != nil {
 		return nil, err
 	}
 	defer stream.Close()
-	counted := &progress{ctx: ctx, r: stream, total: total, report: u.Progress}
-	z, err := gzip.NewReader(counted)
-	if err != nil {
-		return nil, err
-	}
-	content, err := io.ReadAll(z)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := io.Copy(io.Discard, counted); err != nil {
-		return nil, err
-	}
-	return content, nil
+	return io.ReadAll(&progress{ctx: ctx, r: stream, total: u.Blob.Size(), report: u.Progress})
 }
 
 type progress struct {

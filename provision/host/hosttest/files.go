@@ -48,6 +48,15 @@ func (m *Machine) WriteFile(name string, content []byte, mode uint32) {
 	m.put(path.Clean(name), content, mode, m.caller(), m.caller())
 }
 
+// Place makes one file or folder with its owner and mode, as a program on the
+// machine would; it is no call.
+func (m *Machine) Place(f host.File) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, err := m.place(f)
+	return err
+}
+
 // ReadFile returns a file's content, or fs.ErrNotExist.
 func (m *Machine) ReadFile(name string) ([]byte, error) {
 	m.mu.Lock()

@@ -8,6 +8,7 @@
 package hosttest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -274,7 +275,8 @@ func (m *Machine) Dump() string {
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.units)) {
 		u := m.units[name]
-		fmt.Fprintf(&b, "unit %s %s enabled=%t exe=%.12s config=%.12s\n", name, u.active(), u.enabled, u.proc.exeDigest(), u.proc.configDigest())
+		p := cmp.Or(u.proc, &Process{})
+		fmt.Fprintf(&b, "unit %s %s enabled=%t exe=%.12s config=%.12s\n", name, u.active(), u.enabled, p.ExeDigest, p.ConfigDigest)
 	}
 	return b.String()
 }

@@ -104,11 +104,11 @@ func testRemoveEntries(t *testing.T, s *suite) {
 		host.File{Path: s.path("kept", "member"), Mode: 0o600})
 	s.aside(t, host.AsideRequest{Dir: s.path("kept"), Name: "earlier"})
 	got := s.removed(t, host.RemoveRequest{Entries: []host.Entries{
-		{Dir: s.path("data"), Names: []string{"member", "not there"}, Self: true},
-		{Dir: s.path("ours"), Names: []string{"member", "a b"}, Self: true},
-		{Dir: s.path("kept"), Names: []string{"member"}, Self: true},
-		{Dir: s.path("none"), Names: []string{"member"}, Self: true},
-	}})
+		{Dir: s.path("data"), Names: []string{"member", "not there"}},
+		{Dir: s.path("ours"), Names: []string{"member", "a b"}},
+		{Dir: s.path("kept"), Names: []string{"member"}},
+		{Dir: s.path("none"), Names: []string{"member"}},
+	}, Files: []string{s.path("data"), s.path("ours"), s.path("kept"), s.path("none")}})
 	if want := []string{s.path("data", "member"), s.path("ours"), s.path("ours", "a b"), s.path("ours", "member")}; !slices.Equal(got, want) {
 		t.Errorf("removed %q, want %q", got, want)
 	}
@@ -123,9 +123,9 @@ func testRemoveEntries(t *testing.T, s *suite) {
 			t.Errorf("%q was removed", name)
 		}
 	}
-	// Self alone removes an empty folder and no other; a user's file in it stays.
+	// By its own name an empty folder goes and no other; a user's file in it stays.
 	s.write(t, host.File{Path: s.path("empty"), Dir: true, Mode: 0o700})
-	got = s.removed(t, host.RemoveRequest{Entries: []host.Entries{{Dir: s.path("empty"), Self: true}, {Dir: s.path("data"), Self: true}}})
+	got = s.removed(t, host.RemoveRequest{Files: []string{s.path("empty"), s.path("data")}})
 	if !slices.Equal(got, []string{s.path("empty")}) {
 		t.Errorf("removed %q", got)
 	}

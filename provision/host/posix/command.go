@@ -82,7 +82,6 @@ func (h *Host) Remove(ctx context.Context, r host.RemoveRequest) (removed []stri
 		return nil, err
 	}
 	var request []string
-	var files []string
 	for _, e := range r.Entries {
 		if err := errors.Join(checkPath(e.Dir), e.Check()); err != nil {
 			return nil, err
@@ -94,11 +93,8 @@ func (h *Host) Remove(ctx context.Context, r host.RemoveRequest) (removed []stri
 			}
 			request = append(request, "t\t"+p)
 		}
-		if e.Self {
-			files = append(files, e.Dir)
-		}
 	}
-	for _, p := range append(files, r.Files...) {
+	for _, p := range r.Files {
 		if err := checkPath(p); err != nil {
 			return nil, err
 		}

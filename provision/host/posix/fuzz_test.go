@@ -206,7 +206,7 @@ func FuzzEntries(f *testing.F) {
 				t.Errorf("%+v", a)
 			}
 		}
-		r, err := answering(body).Remove(t.Context(), host.RemoveRequest{Entries: []host.Entries{{Dir: "/data", Names: []string{"a"}, Self: true}}})
+		r, err := answering(body).Remove(t.Context(), host.RemoveRequest{Entries: []host.Entries{{Dir: "/data", Names: []string{"a"}}}, Files: []string{"/data"}})
 		if err == nil && slices.ContainsFunc(r, func(p string) bool { return p != "/data" && p != "/data/a" }) {
 			t.Errorf("removed %q", r)
 		}

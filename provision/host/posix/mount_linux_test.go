@@ -80,7 +80,7 @@ func TestMounts(t *testing.T) {
 			t.Errorf("a refused request moved something: %v", left)
 		}
 		// A mount point that was to go if it is empty stays, without error.
-		if gone, err := h.Remove(t.Context(), host.RemoveRequest{Entries: []host.Entries{{Dir: filepath.Join(outer, "inner"), Self: true}}}); err != nil || len(gone) > 0 {
+		if gone, err := h.Remove(t.Context(), host.RemoveRequest{Files: []string{filepath.Join(outer, "inner")}}); err != nil || len(gone) > 0 {
 			t.Errorf("%q, %v", gone, err)
 		}
 	})
