@@ -488,12 +488,12 @@ func (h *Fake) Relay(ctx context.Context, argv []string) (net.Conn, error) {
 		c := &trackedConn{Conn: near, session: h}
 		go func() {
 			defer far.Close()
-			if run == nil {
-				c.end(fmt.Errorf("host %q: %w", h.m.name, &host.ExitError{Host: h.m.name, Argv: argv, Code: 127, Stderr: argv[0] + ": not found"}))
-				return
+			err := Exit(127, argv[0]+": not found")
+			if run != nil {
+				err = run(h.m, argv, far)
 			}
-			if err := run(h.m, argv, far); err != nil {
-				c.end(fmt.Errorf("host %q: %s: %w", h.m.name, argv[0], err))
+			if err != nil {
+				c.cause = fmt.Errorf("host %q: %s: %w", h.m.name, argv[0], err)
 			}
 		}()
 		return h.track(c), nil
@@ -535,22 +535,12 @@ func (h *Fake) track(c *trackedConn) net.Conn {
 type trackedConn struct {
 	net.Conn
 	session *Fake
-
-	mu    sync.Mutex
-	cause error // why the command behind it ended
-}
-
-func (c *trackedConn) end(cause error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.cause = cause
+	cause   error // why the command behind it ended; set before its end of the connection is closed
 }
 
 // Read gives the command's own error where it has one.
 func (c *trackedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if errors.Is(err, io.EOF) && c.cause != nil {
 		err = c.cause
 	}

@@ -42,9 +42,8 @@ type Faults struct {
 	mu        sync.Mutex
 	calls     []Call
 	cut       cutMode
-	cutAt     int // calls left until the cut
-	dead      bool
-	refuse    error
+	cutAt     int           // calls left until the cut
+	refuse    error         // why no call comes through: ErrCut after a cut
 	fail      map[int]error // by Seq
 	intercept func(Call) error
 	latency   time.Duration
@@ -66,15 +65,11 @@ func (f *Faults) enter(c Call) verdict {
 		v.unreach = f.refuse
 		return v
 	}
-	if f.dead {
-		v.unreach = ErrCut
-		return v
-	}
 	c.Seq = len(f.calls) + 1
 	f.calls = append(f.calls, c)
 	if f.cut != cutNever {
 		if f.cutAt == 0 {
-			v.cut, f.dead = f.cut, true
+			v.cut, f.refuse = f.cut, ErrCut
 			return v
 		}
 		f.cutAt--
@@ -112,14 +107,14 @@ func (f *Faults) arm(mode cutMode, n int) {
 func (f *Faults) Cut() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.dead
+	return f.refuse == ErrCut
 }
 
 // Heal ends cuts, refusals and failures to come; sessions that died stay dead.
 func (f *Faults) Heal() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.cut, f.cutAt, f.dead, f.refuse, f.intercept, f.fail = cutNever, 0, false, nil, nil, nil
+	f.cut, f.cutAt, f.refuse, f.intercept, f.fail = cutNever, 0, nil, nil, nil
 }
 
 // Fail makes the call with this number (from 1) fail with err, without effect.

@@ -122,22 +122,18 @@ func (t *transport) claim(ctx context.Context, path string, wait time.Duration) 
 	}
 	defer f.Close() // who waits has it open, as anybody can see who looks for that
 	file := flock.New(path, flock.SetFlag(os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW), flock.SetPermissions(0o600))
-	for deadline := t.c.Now().Add(wait); ; {
-		free, err := file.TryLock()
-		switch {
-		case err != nil:
-			return nil, err
-		case free:
-			return file, nil
-		case !t.c.Now().Before(deadline):
-			return nil, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(lockPoll):
+	free, err := file.TryLock()
+	if !free && err == nil && wait > 0 {
+		waiting, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		if free, err = file.TryLockContext(waiting, lockPoll); !free && waiting.Err() != nil {
+			err = ctx.Err() // the time is over, or the call is
 		}
 	}
+	if !free || err != nil {
+		return nil, err
+	}
+	return file, nil
 }
 
 func (l *heldLock) release() error {
