@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -89,15 +90,7 @@ func (s *Session) address(m *spec.Member) string {
 	if l := s.layout[m.Name]; l.Root != "" {
 		return l.Root
 	}
-	to := m.Connection.Host
-	if to == "" {
-		to = m.Address
-	}
-	port := m.Connection.Port
-	if port == 0 {
-		port = 22
-	}
-	return node.HostPort(strings.ToLower(to), port)
+	return node.HostPort(strings.ToLower(cmp.Or(m.Connection.Host, m.Address)), cmp.Or(m.Connection.Port, 22))
 }
 
 // lock takes the lock on one host; nil also where the host cannot be reached, or gives none to anybody.

@@ -8,11 +8,13 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
+	"path"
 	"regexp"
 	"strings"
 	"time"
@@ -121,13 +123,24 @@ func (p Probe) Check() error {
 	return nil
 }
 
+// Keep cuts what a probe said to what is kept of it.
+func (p Probe) Keep(s ProbeState) ProbeState {
+	limit := cmp.Or(p.Limit, ProbeLimit)
+	s.Cut = len(s.Stdout) > limit || len(s.Stderr) > limit
+	s.Stdout, s.Stderr = s.Stdout[:min(limit, len(s.Stdout))], s.Stderr[:min(limit, len(s.Stderr))]
+	return s
+}
+
 // Defaults of a Probe.
 const (
 	ProbeTimeout = 10 * time.Second
 	ProbeLimit   = 64 << 10
 )
 
-// FileQuery asks for one file. Content is wanted for text that a plan shows (at most 1 MiB; larger is an error).
+// ContentLimit is how large a file may be whose content a look carries, or that is written in a batch.
+const ContentLimit = 1 << 20
+
+// FileQuery asks for one file. Content is wanted for text that a plan shows (at most [ContentLimit]; larger is an error).
 type FileQuery struct {
 	Path    string
 	Content bool
@@ -141,6 +154,9 @@ type DirQuery struct {
 	// WAL is the folder whose *.wal files say that the folder holds a member; empty is member/wal below it.
 	WAL string
 }
+
+// Log is the folder whose *.wal files count.
+func (q DirQuery) Log() string { return cmp.Or(q.WAL, path.Join(q.Path, "member", "wal")) }
 
 // What a look gives: see package node, where the planner has it from too.
 type (

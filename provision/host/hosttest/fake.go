@@ -224,10 +224,7 @@ func (m *Machine) probe(ctx context.Context, p host.Probe) (host.ProbeState, err
 	case err != nil:
 		return s, err
 	}
-	limit := cmp.Or(p.Limit, host.ProbeLimit)
-	s.Cut = len(s.Stdout) > limit || len(s.Stderr) > limit
-	s.Stdout, s.Stderr = s.Stdout[:min(limit, len(s.Stdout))], s.Stderr[:min(limit, len(s.Stderr))]
-	return s, nil
+	return p.Keep(s), nil
 }
 
 // Lock implements host.Host.

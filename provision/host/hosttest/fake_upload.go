@@ -2,8 +2,6 @@ package hosttest
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"path"
@@ -36,8 +34,8 @@ func (m *Machine) upload(ctx context.Context, u host.Upload) (host.Change, error
 		if err != nil {
 			return host.Change{}, err
 		}
-		if sum := sha256.Sum256(content); hex.EncodeToString(sum[:]) != u.Blob.Digest() {
-			return host.Change{}, fmt.Errorf("what arrived has digest %x, not %s", sum, u.Blob.Digest())
+		if got := host.Digest(content); got != u.Blob.Digest() {
+			return host.Change{}, fmt.Errorf("what arrived has digest %s, not %s", got, u.Blob.Digest())
 		}
 		file.Content = content
 	}

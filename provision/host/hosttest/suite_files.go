@@ -3,8 +3,6 @@ package hosttest
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,11 +11,6 @@ import (
 
 	"quorate/provision/host"
 )
-
-func digest(content []byte) string {
-	sum := sha256.Sum256(content)
-	return hex.EncodeToString(sum[:])
-}
 
 func testWriteAndLook(t *testing.T, s *suite) {
 	content := []byte("name: etcd1\n")
@@ -32,7 +25,7 @@ func testWriteAndLook(t *testing.T, s *suite) {
 			t.Errorf("%+v", c)
 		}
 	}
-	if changes[1].Digest != digest(content) || changes[3].Digest != digest(nil) || changes[0].Digest != "" {
+	if changes[1].Digest != host.Digest(content) || changes[3].Digest != host.Digest(nil) || changes[0].Digest != "" {
 		t.Errorf("digests: %+v", changes)
 	}
 	l := s.look(t, host.Query{Files: []host.FileQuery{
@@ -40,11 +33,11 @@ func testWriteAndLook(t *testing.T, s *suite) {
 		{Path: s.path("conf", "new", "deep", "b.pem")}, {Path: s.path("conf", "new")},
 	}})
 	a := l.Files[s.path("conf", "a.yaml")]
-	if !a.Exists || a.Type != "file" || a.Mode != 0o640 || a.Size != int64(len(content)) || a.Digest != digest(content) ||
+	if !a.Exists || a.Type != "file" || a.Mode != 0o640 || a.Size != int64(len(content)) || a.Digest != host.Digest(content) ||
 		a.Stamp != changes[1].Stamp || !bytes.Equal(a.Content, content) || a.Owner == "" || a.Group == "" {
 		t.Errorf("a.yaml: %+v", a)
 	}
-	if e := l.Files[s.path("conf", "empty")]; e.Digest != digest(nil) || e.Content == nil || len(e.Content) != 0 || e.Mode != 0o444 {
+	if e := l.Files[s.path("conf", "empty")]; e.Digest != host.Digest(nil) || e.Content == nil || len(e.Content) != 0 || e.Mode != 0o444 {
 		t.Errorf("empty: %+v", e)
 	}
 	if d := l.Files[s.path("conf")]; d.Type != "dir" || d.Mode != 0o750 || d.Digest != "" {
@@ -72,7 +65,7 @@ func testWriteAgain(t *testing.T, s *suite) {
 	}
 	files[2].Content = []byte("2")
 	third := s.write(t, files...)
-	if third[1].Changed || !third[2].Changed || third[2].Stamp == first[2].Stamp || third[2].Digest != digest([]byte("2")) {
+	if third[1].Changed || !third[2].Changed || third[2].Stamp == first[2].Stamp || third[2].Digest != host.Digest([]byte("2")) {
 		t.Errorf("after a change: %+v", third)
 	}
 	if got := s.file(t, files[2].Path); string(got.Content) != "2" || got.Stamp != third[2].Stamp {
@@ -145,7 +138,7 @@ func testWriteOdd(t *testing.T, s *suite) {
 	}
 	l := s.look(t, q)
 	for _, f := range files {
-		if got := l.Files[f.Path]; !bytes.Equal(got.Content, f.Content) || got.Digest != digest(f.Content) {
+		if got := l.Files[f.Path]; !bytes.Equal(got.Content, f.Content) || got.Digest != host.Digest(f.Content) {
 			t.Errorf("%q came back as %.60q", f.Path, got.Content)
 		}
 	}
@@ -208,18 +201,18 @@ func testKnownStamps(t *testing.T, s *suite) {
 		t.Errorf("the stamp matches, and yet the file was read: %+v", got)
 	}
 	s.write(t, host.File{Path: p, Mode: 0o644, Content: []byte("two")})
-	if got := s.look(t, q).Files[p]; got.Digest != digest([]byte("two")) {
+	if got := s.look(t, q).Files[p]; got.Digest != host.Digest([]byte("two")) {
 		t.Errorf("the stamp does not match any more: %+v", got)
 	}
 }
 
 func testContentLimit(t *testing.T, s *suite) {
-	p, big := s.path("big"), make([]byte, contentLimit+1)
+	p, big := s.path("big"), make([]byte, host.ContentLimit+1)
 	s.upload(t, host.Upload{Path: p, Mode: 0o644, Blob: host.BytesBlob(big)})
 	if _, err := s.h.Look(t.Context(), host.Query{Files: []host.FileQuery{{Path: p, Content: true}}}); err == nil {
 		t.Error("a look carried more than its limit")
 	}
-	if got := s.look(t, host.Query{Files: []host.FileQuery{{Path: p}}}).Files[p]; got.Digest != digest(big) {
+	if got := s.look(t, host.Query{Files: []host.FileQuery{{Path: p}}}).Files[p]; got.Digest != host.Digest(big) {
 		t.Errorf("without content: %+v", got)
 	}
 }
@@ -230,18 +223,18 @@ func testUpload(t *testing.T, s *suite) {
 	var sent, total int64
 	u := host.Upload{Path: p, Mode: 0o755, Blob: host.BytesBlob(content), Progress: func(n, of int64) { sent, total = n, of }}
 	c := s.upload(t, u)
-	if !c.Changed || c.Path != p || c.Digest != digest(content) {
+	if !c.Changed || c.Path != p || c.Digest != host.Digest(content) {
 		t.Errorf("%+v", c)
 	}
 	if sent == 0 || sent != total || total != int64(len(content)) && total > int64(len(content))/10 {
 		t.Errorf("sent %d of %d bytes, as they are or compressed, of %d", sent, total, len(content))
 	}
 	got := s.look(t, host.Query{Files: []host.FileQuery{{Path: p}}}).Files[p]
-	if got.Digest != digest(content) || got.Mode != 0o755 || got.Stamp != c.Stamp || got.Size != int64(len(content)) {
+	if got.Digest != host.Digest(content) || got.Mode != 0o755 || got.Stamp != c.Stamp || got.Size != int64(len(content)) {
 		t.Errorf("%+v", got)
 	}
 	sent = 0
-	if c = s.upload(t, u); c.Changed || c.Digest != digest(content) || c.Stamp != got.Stamp || sent != 0 {
+	if c = s.upload(t, u); c.Changed || c.Digest != host.Digest(content) || c.Stamp != got.Stamp || sent != 0 {
 		t.Errorf("again: %+v, %d bytes sent", c, sent)
 	}
 	u.Mode = 0o700
@@ -263,7 +256,7 @@ func testUploadNew(t *testing.T, s *suite) {
 	content := bytes.Repeat([]byte("the binary "), 90_000)
 	p := s.path("bin", "kvserver")
 	u := host.Upload{Path: p, Mode: 0o755, Blob: host.BytesBlob(content), New: true}
-	if c := s.upload(t, u); !c.Changed || c.Digest != digest(content) {
+	if c := s.upload(t, u); !c.Changed || c.Digest != host.Digest(content) {
 		t.Fatalf("%+v", c)
 	}
 	before := s.file(t, p)
@@ -271,7 +264,7 @@ func testUploadNew(t *testing.T, s *suite) {
 		t.Errorf("somebody had put it there: %+v", c)
 	}
 	u.Blob = host.BytesBlob([]byte("another"))
-	if c := s.upload(t, u); !c.Changed || s.file(t, p).Digest != digest([]byte("another")) {
+	if c := s.upload(t, u); !c.Changed || s.file(t, p).Digest != host.Digest([]byte("another")) {
 		t.Errorf("somebody had put something else there: %+v", c)
 	}
 	s.write(t, host.File{Path: s.path("dir"), Dir: true, Mode: 0o755})
@@ -293,7 +286,7 @@ func (s *suite) alone(t *testing.T, dir, file string) {
 // lyingBlob has another digest than its content.
 type lyingBlob struct{ host.Blob }
 
-func (lyingBlob) Digest() string { return digest([]byte("something else")) }
+func (lyingBlob) Digest() string { return host.Digest([]byte("something else")) }
 
 func testUploadRefuses(t *testing.T, s *suite) {
 	p := s.path("bin", "f")

@@ -153,7 +153,7 @@ func testLockLooks(t *testing.T, s *suite) {
 	}
 	// A look that fails leaves the lock alone, and says why when it is asked for by itself.
 	q.Files = append(q.Files, host.FileQuery{Path: s.path("large"), Content: true})
-	s.upload(t, host.Upload{Path: s.path("large"), Mode: 0o600, Blob: host.BytesBlob(make([]byte, contentLimit+1))})
+	s.upload(t, host.Upload{Path: s.path("large"), Mode: 0o600, Blob: host.BytesBlob(make([]byte, host.ContentLimit+1))})
 	if unlock = s.lock(t, s.h, request); found != nil {
 		t.Fatalf("%v", found)
 	}

@@ -101,7 +101,7 @@ func checkLook(t *testing.T, q host.Query, l *host.Look, linux bool) {
 		case !ok:
 			t.Errorf("nothing of %s", asked.Path)
 		case !s.Exists && fmt.Sprint(s) != fmt.Sprint(host.FileState{}), s.Mode > 0o7777, s.Size < 0, s.Type == "file" && !isDigest(s.Digest),
-			s.Content != nil && (len(s.Content) > contentLimit || int64(len(s.Content)) != s.Size || hex.EncodeToString(content[:]) != s.Digest),
+			s.Content != nil && (len(s.Content) > host.ContentLimit || int64(len(s.Content)) != s.Size || hex.EncodeToString(content[:]) != s.Digest),
 			s.Exists && !slices.Contains([]string{"file", "dir", "link", "other"}, s.Type):
 			t.Errorf("%s: %+v", asked.Path, s)
 		}

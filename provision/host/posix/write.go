@@ -3,9 +3,7 @@ package posix
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -48,11 +46,10 @@ func (h *Host) Write(ctx context.Context, w host.WriteRequest) (out []host.Chang
 			request = append(request, fmt.Sprintf("d\t%o\t%s\t%s", f.Mode, cmp.Or(f.Owner, "-"), f.Path))
 			continue
 		}
-		if len(f.Content) > contentLimit {
-			return nil, fmt.Errorf("%s has %d bytes; more than %d are for Upload", f.Path, len(f.Content), contentLimit)
+		if len(f.Content) > host.ContentLimit {
+			return nil, fmt.Errorf("%s has %d bytes; more than %d are for Upload", f.Path, len(f.Content), host.ContentLimit)
 		}
-		sum := sha256.Sum256(f.Content)
-		digests[f.Path] = hex.EncodeToString(sum[:])
+		digests[f.Path] = host.Digest(f.Content)
 		request = append(request,
 			fmt.Sprintf("f\t%o\t%s\t%s\t%s", f.Mode, cmp.Or(f.Owner, "-"), digests[f.Path], f.Path),
 			cmp.Or(base64.StdEncoding.EncodeToString(f.Content), "-"))
