@@ -8,11 +8,7 @@ import (
 )
 
 // aside stops a unit that never served and moves its data out of the way.
-func (r *run) aside(ctx context.Context, s plan.Step, a *plan.Aside) (outcome, error) {
-	h, err := r.session.Host(ctx, s.Member)
-	if err != nil {
-		return outcome{}, err
-	}
+func (r *run) aside(ctx context.Context, h host.Host, s plan.Step, a *plan.Aside) (outcome, error) {
 	if _, err := h.Service(ctx, host.ServiceRequest{Unit: a.Unit, Verb: "stop", Wait: plan.StopWait}); err != nil {
 		return outcome{}, err
 	}

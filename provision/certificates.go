@@ -15,11 +15,7 @@ import (
 // certificates has the host make what keys are missing and their requests,
 // signs them here, and has the host put each certificate in place together
 // with its key: two calls. A step without anything to issue installs the CA only.
-func (r *run) certificates(ctx context.Context, s plan.Step, a *plan.Certificates) (outcome, error) {
-	h, err := r.session.Host(ctx, s.Member)
-	if err != nil {
-		return outcome{}, err
-	}
+func (r *run) certificates(ctx context.Context, h host.Host, s plan.Step, a *plan.Certificates) (outcome, error) {
 	ca, err := r.session.world.Authority.Look()
 	if err != nil {
 		return outcome{}, err
@@ -58,9 +54,6 @@ func (r *run) installed(member string, pairs []kvserver.CertificatePair, said ma
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.keys == nil {
-		r.keys = map[string]map[string]string{}
-	}
 	r.keys[member] = keys
 }
 

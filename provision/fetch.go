@@ -29,9 +29,6 @@ func (r *run) fetch(ctx context.Context, s plan.Step, a *plan.Fetch) (outcome, e
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.fetched == nil {
-		r.fetched = map[string]string{}
-	}
 	r.fetched[plan.FromArchive(a.Archive)] = src.Blob.Digest()
 	return outcome{changed: !was, detail: fmt.Sprintf("%d MiB", src.Blob.Size()>>20)}, nil
 }

@@ -11,11 +11,7 @@ import (
 )
 
 // files writes the batch in one call, then has the service manager read it.
-func (r *run) files(ctx context.Context, s plan.Step, a *plan.Files) (outcome, error) {
-	h, err := r.session.Host(ctx, s.Member)
-	if err != nil {
-		return outcome{}, err
-	}
+func (r *run) files(ctx context.Context, h host.Host, s plan.Step, a *plan.Files) (outcome, error) {
 	w := host.WriteRequest{Account: a.Account}
 	for _, f := range a.Files {
 		w.Files = append(w.Files, host.File{Path: f.Path, Dir: f.Dir, Mode: f.Mode, Owner: f.Owner, Content: []byte(f.Content)})

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"quorate/provision/host"
 )
@@ -67,40 +66,32 @@ type journaled struct {
 	run    *run
 }
 
-func (j *journaled) note(call string, since time.Time, err error) {
-	j.run.tell(Event{Type: HostCall, Member: j.member, Call: call, Seconds: j.run.session.world.Clock().Sub(since).Seconds(), Error: text(err)})
+// noted tells of a call once it has ended.
+func noted[T any](j *journaled, name string, call func() (T, error)) (T, error) {
+	clock := j.run.session.world.Clock
+	began := clock()
+	out, err := call()
+	j.run.tell(Event{Type: HostCall, Member: j.member, Call: name, Seconds: clock().Sub(began).Seconds(), Error: text(err)})
+	return out, err
 }
 
-func (j *journaled) now() time.Time { return j.run.session.world.Clock() }
-
 func (j *journaled) Look(ctx context.Context, q host.Query) (*host.Look, error) {
-	t := j.now()
-	out, err := j.Host.Look(ctx, q)
-	j.note("look", t, err)
-	return out, err
+	return noted(j, "look", func() (*host.Look, error) { return j.Host.Look(ctx, q) })
 }
 
 func (j *journaled) Write(ctx context.Context, w host.WriteRequest) ([]host.Change, error) {
-	t := j.now()
-	out, err := j.Host.Write(ctx, w)
-	var paths []string
+	name := "write"
 	for _, f := range w.Files {
-		paths = append(paths, f.Path)
+		name += " " + f.Path
 	}
-	j.note("write "+strings.Join(paths, " "), t, err)
-	return out, err
+	return noted(j, name, func() ([]host.Change, error) { return j.Host.Write(ctx, w) })
 }
 
 func (j *journaled) Upload(ctx context.Context, u host.Upload) (host.Change, error) {
-	t := j.now()
-	out, err := j.Host.Upload(ctx, u)
-	j.note("upload "+u.Path+" "+u.Blob.Digest(), t, err)
-	return out, err
+	return noted(j, "upload "+u.Path+" "+u.Blob.Digest(), func() (host.Change, error) { return j.Host.Upload(ctx, u) })
 }
 
 func (j *journaled) Service(ctx context.Context, r host.ServiceRequest) (host.UnitState, error) {
-	t := j.now()
-	out, err := j.Host.Service(ctx, r)
 	var what []string
 	for _, w := range []struct {
 		on   bool
@@ -110,43 +101,23 @@ func (j *journaled) Service(ctx context.Context, r host.ServiceRequest) (host.Un
 			what = append(what, w.word)
 		}
 	}
-	j.note("service "+strings.Join(what, "+")+" "+r.Unit, t, err)
-	return out, err
+	return noted(j, "service "+strings.Join(what, "+")+" "+r.Unit, func() (host.UnitState, error) { return j.Host.Service(ctx, r) })
 }
 
 func (j *journaled) Run(ctx context.Context, c host.Command) (host.Result, error) {
-	t := j.now()
-	out, err := j.Host.Run(ctx, c)
-	j.note("run "+strings.Join(c.Argv, " "), t, err)
-	return out, err
-}
-
-func (j *journaled) Move(ctx context.Context, from, to string) error {
-	t := j.now()
-	err := j.Host.Move(ctx, from, to)
-	j.note("move "+from+" "+to, t, err)
-	return err
+	return noted(j, "run "+strings.Join(c.Argv, " "), func() (host.Result, error) { return j.Host.Run(ctx, c) })
 }
 
 func (j *journaled) Aside(ctx context.Context, r host.AsideRequest) (host.Aside, error) {
-	t := j.now()
-	out, err := j.Host.Aside(ctx, r)
-	j.note("aside "+r.Dir+" "+r.Name, t, err)
-	return out, err
+	return noted(j, "aside "+r.Dir+" "+r.Name, func() (host.Aside, error) { return j.Host.Aside(ctx, r) })
 }
 
 func (j *journaled) Remove(ctx context.Context, r host.RemoveRequest) ([]string, error) {
-	t := j.now()
-	out, err := j.Host.Remove(ctx, r)
 	var what []string
 	for _, e := range r.Entries {
 		for _, n := range e.Names {
 			what = append(what, e.Dir+"/"+n)
 		}
-		if e.Self {
-			what = append(what, e.Dir)
-		}
 	}
-	j.note("remove "+strings.Join(append(what, r.Files...), " "), t, err)
-	return out, err
+	return noted(j, "remove "+strings.Join(append(what, r.Files...), " "), func() ([]string, error) { return j.Host.Remove(ctx, r) })
 }

@@ -1,9 +1,11 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -46,7 +48,7 @@ func (s *Session) LocksFor(p *plan.Plan) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
-	for _, name := range sortedNames(s.unlocked) {
+	for _, name := range slices.Sorted(maps.Keys(s.unlocked)) {
 		works := func(st plan.Step) bool {
 			return st.Member == name || !st.Kind.Looks() && slices.Contains(st.Action.Hosts(), name)
 		}
@@ -88,15 +90,7 @@ func (s *Session) address(m *spec.Member) string {
 	if l := s.layout[m.Name]; l.Root != "" {
 		return l.Root
 	}
-	to := m.Connection.Host
-	if to == "" {
-		to = m.Address
-	}
-	port := m.Connection.Port
-	if port == 0 {
-		port = 22
-	}
-	return node.HostPort(strings.ToLower(to), port)
+	return node.HostPort(strings.ToLower(cmp.Or(m.Connection.Host, m.Address)), cmp.Or(m.Connection.Port, 22))
 }
 
 // lock takes the lock on one host; nil also where the host cannot be reached, or gives none to anybody.
@@ -176,7 +170,7 @@ func (s *Session) sameMachine(ctx context.Context, m *spec.Member, h host.Host) 
 		return l.Facts.MachineID
 	}
 	s.mu.Lock()
-	held := sortedNames(s.locks)
+	held := slices.Sorted(maps.Keys(s.locks))
 	s.mu.Unlock()
 	e := &SameMachineError{Cluster: s.cluster.Name, Member: m.Name, Others: held}
 	if len(held) < 2 {
@@ -200,7 +194,7 @@ func (s *Session) sameMachine(ctx context.Context, m *spec.Member, h host.Host) 
 func (s *Session) Unlock() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, name := range sortedNames(s.locks) {
+	for _, name := range slices.Sorted(maps.Keys(s.locks)) {
 		_ = s.locks[name]() // the lock ends with its session in any case
 	}
 	clear(s.locks)

@@ -39,7 +39,7 @@ func TestInspection(t *testing.T) {
 func TestDigestsOfKeys(t *testing.T) {
 	t.Parallel()
 	sum := strings.Repeat("ab", 32)
-	r := &run{}
+	r := &run{keys: map[string]map[string]string{}}
 	r.installed("a", []kvserver.CertificatePair{{Key: "/1"}, {Key: "/2"}, {Key: "/3"}, {Key: "/4"}},
 		map[string]string{"/1": sum, "/2": sum[:62], "/3": "\x1b[2J", "/etc/shadow": sum})
 	if got := r.keys["a"]; len(got) != 1 || got["/1"] != sum {

@@ -10,21 +10,15 @@ import (
 
 // peers has all hosts shake hands at once, and names what does not work with both ends.
 func (r *run) peers(ctx context.Context, _ plan.Step, a *plan.Peers) (outcome, error) {
-	answers := make([]kvserver.HandshakesAnswer, len(a.Members))
 	ends := make([]end, len(a.Members))
 	for i, m := range a.Members {
-		ends[i] = end{m.Member, m.Helper}
+		ends[i] = end{m.Member, m.Helper, m.Address}
 	}
-	if err := r.everywhere(ctx, ends, "handshakes", func(i int) any {
+	answers, err := everywhere[kvserver.HandshakesAnswer](ctx, r, ends, "handshakes", func(i int, others []kvserver.ProbePeer) any {
 		me := a.Members[i]
-		ask := kvserver.Handshakes{CA: me.CA, Cert: me.Cert, Key: me.Key, CommonName: a.CommonName, TimeoutMS: a.Wait.Milliseconds()}
-		for _, o := range a.Members {
-			if o.Member != me.Member {
-				ask.Peers = append(ask.Peers, kvserver.ProbePeer{Name: o.Member, Address: o.Address})
-			}
-		}
-		return ask
-	}, func(i int) any { return &answers[i] }); err != nil {
+		return kvserver.Handshakes{CA: me.CA, Cert: me.Cert, Key: me.Key, CommonName: a.CommonName, TimeoutMS: a.Wait.Milliseconds(), Peers: others}
+	})
+	if err != nil {
 		return outcome{}, err
 	}
 	if err := unmet(ends, func(i int) map[string]string { return answers[i].Failed }, func(me, peer, why string) error {

@@ -10,11 +10,7 @@ import (
 
 // push uploads each binary; the host compares digests before and after, so
 // what is there already does not travel.
-func (r *run) push(ctx context.Context, s plan.Step, a *plan.Push) (outcome, error) {
-	h, err := r.session.Host(ctx, s.Member)
-	if err != nil {
-		return outcome{}, err
-	}
+func (r *run) push(ctx context.Context, h host.Host, s plan.Step, a *plan.Push) (outcome, error) {
 	found, err := r.session.world.Binaries.Find(a.Platform)
 	if err != nil {
 		return outcome{}, err

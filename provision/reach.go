@@ -4,33 +4,42 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"quorate/kvserver"
 	"quorate/plan"
 )
 
-// end is a member and kvserver on its host.
-type end struct{ member, helper string }
+// end is a member, kvserver on its host, and where the others meet it.
+type end struct{ member, helper, address string }
 
-// everywhere runs a chore of kvserver's on the hosts of several members at once, each with an input and an
-// answer of its own.
-func (r *run) everywhere(ctx context.Context, ends []end, chore string, in, out func(i int) any) error {
+// everywhere runs a chore of kvserver's on the hosts of several members at once, each with an input of its
+// own, which is told of the others, and an answer.
+func everywhere[A any](ctx context.Context, r *run, ends []end, chore string, ask func(i int, others []kvserver.ProbePeer) any) ([]A, error) {
+	answers := make([]A, len(ends))
 	errs := make([]error, len(ends))
 	parallel(len(ends), func(i int) {
+		var others []kvserver.ProbePeer
+		for _, o := range ends {
+			if o.member != ends[i].member {
+				others = append(others, kvserver.ProbePeer{Name: o.member, Address: o.address})
+			}
+		}
 		h, err := r.session.Host(ctx, ends[i].member)
 		if err == nil {
-			err = helper(ctx, h, ends[i].helper, chore, in(i), out(i))
+			err = helper(ctx, h, ends[i].helper, chore, ask(i, others), &answers[i])
 		}
 		errs[i] = err
 	})
-	return errors.Join(errs...)
+	return answers, errors.Join(errs...)
 }
 
 // unmet says of whom each member told that it could not meet them, with both ends; nil if nobody did.
 func unmet(ends []end, failed func(i int) map[string]string, say func(me, peer, why string) error) error {
 	var broken []error
 	for i, e := range ends {
-		for _, peer := range sortedNames(failed(i)) {
+		for _, peer := range slices.Sorted(maps.Keys(failed(i))) {
 			broken = append(broken, say(e.member, peer, failed(i)[peer]))
 		}
 	}
@@ -39,21 +48,15 @@ func unmet(ends []end, failed func(i int) map[string]string, say func(me, peer, 
 
 // reach runs the probe on all hosts at once, and names what does not work with both ends.
 func (r *run) reach(ctx context.Context, _ plan.Step, a *plan.Reach) (outcome, error) {
-	answers := make([]kvserver.PeerProbeAnswer, len(a.Members))
 	ends, at := make([]end, len(a.Members)), map[string]string{}
 	for i, m := range a.Members {
-		ends[i], at[m.Member] = end{m.Member, m.Helper}, m.Address
+		ends[i], at[m.Member] = end{m.Member, m.Helper, m.Address}, m.Address
 	}
-	if err := r.everywhere(ctx, ends, "probe", func(i int) any {
+	answers, err := everywhere[kvserver.PeerProbeAnswer](ctx, r, ends, "probe", func(i int, others []kvserver.ProbePeer) any {
 		me := a.Members[i]
-		ask := kvserver.PeerProbe{Name: me.Member, Listen: me.Listen, TimeoutMS: a.Wait.Milliseconds()}
-		for _, o := range a.Members {
-			if o.Member != me.Member {
-				ask.Peers = append(ask.Peers, kvserver.ProbePeer{Name: o.Member, Address: o.Address})
-			}
-		}
-		return ask
-	}, func(i int) any { return &answers[i] }); err != nil {
+		return kvserver.PeerProbe{Name: me.Member, Listen: me.Listen, TimeoutMS: a.Wait.Milliseconds(), Peers: others}
+	})
+	if err != nil {
 		return outcome{}, err
 	}
 	errs := make([]error, len(a.Members))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"slices"
 
 	"quorate/kvserver"
 	"quorate/plan"
@@ -12,11 +11,7 @@ import (
 )
 
 // record writes the manifest, with the run and the cluster's own ids in it.
-func (r *run) record(ctx context.Context, s plan.Step, a *plan.Record) (outcome, error) {
-	h, err := r.session.Host(ctx, s.Member)
-	if err != nil {
-		return outcome{}, err
-	}
+func (r *run) record(ctx context.Context, h host.Host, s plan.Step, a *plan.Record) (outcome, error) {
 	m := a.Manifest
 	m.LastRun = plan.LastRun{ID: r.opt.ID, Verb: r.plan.Verb, At: r.begun.UTC()}
 	m.Files = maps.Clone(m.Files)
@@ -36,7 +31,7 @@ func (r *run) record(ctx context.Context, s plan.Step, a *plan.Record) (outcome,
 	if st, ok := r.recall(ctx, s.Member); ok {
 		m.ClusterID, m.MemberID, m.Version = fmt.Sprintf("%x", st.ClusterID), fmt.Sprintf("%x", st.MemberID), st.Version
 	}
-	_, err = h.Write(ctx, host.WriteRequest{Files: []host.File{{Path: a.Path, Mode: 0o644, Owner: a.Owner, Content: m.Encode()}}})
+	_, err := h.Write(ctx, host.WriteRequest{Files: []host.File{{Path: a.Path, Mode: 0o644, Owner: a.Owner, Content: m.Encode()}}})
 	return outcome{changed: true}, err
 }
 
@@ -44,9 +39,6 @@ func (r *run) record(ctx context.Context, s plan.Step, a *plan.Record) (outcome,
 func (r *run) saw(name string, s kvserver.Status) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.status == nil {
-		r.status = map[string]kvserver.Status{}
-	}
 	r.status[name] = s
 }
 
@@ -67,13 +59,4 @@ func (r *run) recall(ctx context.Context, name string) (kvserver.Status, bool) {
 	defer cancel()
 	s, err = admin.Status(ctx, name)
 	return s, err == nil
-}
-
-func sortedNames[V any](m map[string]V) []string {
-	var out []string
-	for n := range m {
-		out = append(out, n)
-	}
-	slices.Sort(out)
-	return out
 }

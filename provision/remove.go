@@ -10,11 +10,7 @@ import (
 
 // remove moves what is kept aside, deletes the rest, and has the service
 // manager forget the unit.
-func (r *run) remove(ctx context.Context, s plan.Step, a *plan.Remove) (outcome, error) {
-	h, err := r.session.Host(ctx, s.Member)
-	if err != nil {
-		return outcome{}, err
-	}
+func (r *run) remove(ctx context.Context, h host.Host, s plan.Step, a *plan.Remove) (outcome, error) {
 	moved, err := setAside(ctx, h, a.Aside, a.AsideName)
 	if err != nil {
 		return outcome{}, err

@@ -2,8 +2,9 @@ package provision
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"quorate/kvserver"
 	"quorate/plan"
@@ -77,22 +78,15 @@ func (r *run) runsAs(ctx context.Context, h host.Host, a *plan.Restart) (bool, e
 // allHealthy asks every member of the spec; a plan that takes a voter away was
 // made for a cluster in which all of them answer.
 func (r *run) allHealthy(ctx context.Context, admin Admin, voters int) (map[string]kvserver.Status, error) {
-	members := r.session.cluster.Members
-	all := make([]kvserver.Status, len(members))
-	errs := make([]error, len(members))
-	parallel(len(members), func(i int) { all[i], errs[i] = r.healthy(ctx, admin, members[i].Name, voters) })
-	out := map[string]kvserver.Status{}
-	healthy := 0
-	for i, m := range members {
-		if errs[i] == nil {
-			healthy++
-			out[m.Name] = all[i]
-		}
+	var names []string
+	for _, m := range r.session.cluster.Members {
+		names = append(names, m.Name)
 	}
-	if healthy < voters {
-		return nil, fmt.Errorf("%w: %d of %d voters are healthy, and a restart needs all of them: %w", errQuorum, healthy, voters, errors.Join(errs...))
+	healthy, err := r.serving(ctx, admin, names, voters)
+	if len(healthy) < voters {
+		return nil, fmt.Errorf("%w: %d of %d voters are healthy, and a restart needs all of them: %w", errQuorum, len(healthy), voters, err)
 	}
-	return out, nil
+	return healthy, nil
 }
 
 // handOver moves leadership away from a member that has it, to the voter that
@@ -103,7 +97,7 @@ func handOver(ctx context.Context, admin Admin, member string, all map[string]kv
 		return "", nil
 	}
 	best := ""
-	for _, name := range sortedNames(all) {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
 		if name != member && (best == "" || all[name].RaftAppliedIndex > all[best].RaftAppliedIndex) {
 			best = name
 		}

@@ -40,7 +40,10 @@ func (s *Session) Apply(begin, abort context.Context, p *plan.Plan, o RunOptions
 	if err := s.LocksFor(p); err != nil {
 		return nil, err
 	}
-	r := &run{session: s, plan: p, opt: o, begun: s.world.Clock()}
+	r := &run{
+		session: s, plan: p, opt: o, begun: s.world.Clock(),
+		status: map[string]kvserver.Status{}, fetched: map[string]string{}, keys: map[string]map[string]string{},
+	}
 	if err := r.openJournal(); err != nil {
 		return nil, err
 	}
@@ -220,20 +223,20 @@ type executor func(ctx context.Context, r *run, s plan.Step) (outcome, error)
 // executors by kind; a test compares them with plan.Kinds.
 var executors = map[plan.Kind]executor{
 	plan.KindCA:          of((*run).createCA),
-	plan.KindPush:        of((*run).push),
-	plan.KindFiles:       of((*run).files),
-	plan.KindCertificate: of((*run).certificates),
+	plan.KindPush:        on((*run).push),
+	plan.KindFiles:       on((*run).files),
+	plan.KindCertificate: on((*run).certificates),
 	plan.KindClient:      of((*run).issueClient),
 	plan.KindEncrypt:     of((*run).encryptCA),
 	plan.KindFetch:       of((*run).fetch),
 	plan.KindPeers:       of((*run).peers),
 	plan.KindReach:       of((*run).reach),
-	plan.KindAside:       of((*run).aside),
+	plan.KindAside:       on((*run).aside),
 	plan.KindStart:       of((*run).start),
 	plan.KindRestart:     of((*run).restart),
-	plan.KindRecord:      of((*run).record),
+	plan.KindRecord:      on((*run).record),
 	plan.KindStop:        of((*run).stop),
-	plan.KindRemove:      of((*run).remove),
+	plan.KindRemove:      on((*run).remove),
 	plan.KindRemember:    of((*run).remember),
 	plan.KindUnrecord:    of((*run).unrecord),
 	plan.KindForget:      of((*run).forget),
@@ -248,6 +251,17 @@ func of[A plan.Action](f func(*run, context.Context, plan.Step, A) (outcome, err
 		}
 		return f(r, ctx, s, a)
 	}
+}
+
+// on is [of] for what works on the host of the step's member.
+func on[A plan.Action](f func(*run, context.Context, host.Host, plan.Step, A) (outcome, error)) executor {
+	return of(func(r *run, ctx context.Context, s plan.Step, a A) (outcome, error) {
+		h, err := r.session.Host(ctx, s.Member)
+		if err != nil {
+			return outcome{}, err
+		}
+		return f(r, ctx, h, s, a)
+	})
 }
 
 // do hands the step to the executor of its kind.

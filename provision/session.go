@@ -47,7 +47,10 @@ type connection struct {
 
 // Open prepares a session; it connects nothing yet.
 func Open(w World, c *spec.Cluster) *Session {
-	s := &Session{world: w, cluster: c, layout: map[string]plan.Layout{}, hosts: map[string]*connection{}, locks: map[string]func() error{}, unlocked: map[string]error{}, lost: map[string]error{}, found: map[string]*host.Look{}}
+	s := &Session{
+		world: w, cluster: c, layout: map[string]plan.Layout{}, hosts: map[string]*connection{}, relayed: map[string]bool{},
+		moved: map[string]string{}, locks: map[string]func() error{}, unlocked: map[string]error{}, lost: map[string]error{}, found: map[string]*host.Look{},
+	}
 	for _, m := range c.Members {
 		s.layout[m.Name] = plan.LayoutOf(c, m)
 		s.hosts[m.Name] = &connection{member: m, ready: make(chan struct{})}
@@ -130,10 +133,17 @@ func (s *Session) AskAs(client string) {
 func (s *Session) forgetAdmin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.admin != nil {
-		_ = s.admin.Close() // nothing is on its way
-		s.admin = nil
+	_ = s.closeAdmin() // nothing is on its way
+}
+
+// closeAdmin ends the client of the members' API, if there is one; the caller holds mu.
+func (s *Session) closeAdmin() error {
+	if s.admin == nil {
+		return nil
 	}
+	err := s.admin.Close()
+	s.admin = nil
+	return err
 }
 
 // How long the certificate is valid that members are asked with: who only looks is done in
@@ -206,14 +216,8 @@ func (s *Session) relocate(member, address string) {
 	if s.moved[member] == address {
 		return
 	}
-	if s.moved == nil {
-		s.moved = map[string]string{}
-	}
 	s.moved[member] = address
-	if s.admin != nil {
-		_ = s.admin.Close() // its endpoints are not the members' any more
-		s.admin = nil
-	}
+	_ = s.closeAdmin() // its endpoints are not the members' any more
 }
 
 // Operator gives the TLS configuration of the client that was named, see
@@ -256,9 +260,6 @@ func (s *Session) tunnel(ctx context.Context, h host.Reader, member, network, ad
 			return conn, err
 		}
 		s.mu.Lock()
-		if s.relayed == nil {
-			s.relayed = map[string]bool{}
-		}
 		s.relayed[member] = true // it will say no again
 		s.mu.Unlock()
 	}
@@ -283,11 +284,7 @@ func (s *Session) Close() error {
 	s.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var errs []error
-	if s.admin != nil {
-		errs = append(errs, s.admin.Close())
-		s.admin = nil
-	}
+	errs := []error{s.closeAdmin()}
 	for _, m := range s.cluster.Members {
 		c := s.hosts[m.Name]
 		c.once.Do(func() { c.err = net.ErrClosed; close(c.ready) })

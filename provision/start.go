@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -139,17 +140,10 @@ func (r *run) spared(ctx context.Context, a *plan.Start) error {
 			others = append(others, m.Name)
 		}
 	}
-	errs := make([]error, len(others))
-	parallel(len(others), func(i int) { _, errs[i] = r.healthy(ctx, admin, others[i], a.Voters) })
-	healthy := 0
-	for _, err := range errs {
-		if err == nil {
-			healthy++
-		}
-	}
-	if v := (plan.Voters{Total: a.Voters, Healthy: healthy}); !v.Writable() {
+	healthy, err := r.serving(ctx, admin, others, a.Voters)
+	if v := (plan.Voters{Total: a.Voters, Healthy: len(healthy)}); !v.Writable() {
 		return fmt.Errorf("%w: without %s only %d of %d voters are healthy, and a quorum is %d: %w",
-			errQuorum, strings.Join(sortedNames(touched), ", "), healthy, a.Voters, v.Quorum(), errors.Join(errs...))
+			errQuorum, strings.Join(slices.Sorted(maps.Keys(touched)), ", "), len(healthy), a.Voters, v.Quorum(), err)
 	}
 	return nil
 }
@@ -196,6 +190,20 @@ func (r *run) oneCluster(ctx context.Context, a *plan.Start) (uint64, error) {
 		}
 	}
 	return answers[0].ClusterID, nil
+}
+
+// serving asks members, all at once, and gives those that are healthy; the error tells of the others.
+func (r *run) serving(ctx context.Context, admin Admin, names []string, voters int) (map[string]kvserver.Status, error) {
+	all := make([]kvserver.Status, len(names))
+	errs := make([]error, len(names))
+	parallel(len(names), func(i int) { all[i], errs[i] = r.healthy(ctx, admin, names[i], voters) })
+	out := map[string]kvserver.Status{}
+	for i, name := range names {
+		if errs[i] == nil {
+			out[name] = all[i]
+		}
+	}
+	return out, errors.Join(errs...)
 }
 
 // healthy asks one member for a linearizable read and its status at the same

@@ -9,14 +9,19 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
+// Digest of a content, as it is told of files: sha256 in hex.
+func Digest(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}
+
 // BytesBlob is a Blob held in memory: for tests and small contents.
 func BytesBlob(content []byte) Blob {
 	var b bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed)
 	_, _ = z.Write(content) // a bytes.Buffer takes everything
 	_ = z.Close()
-	sum := sha256.Sum256(content)
-	return &bytesBlob{digest: hex.EncodeToString(sum[:]), content: content, packed: b.Bytes()}
+	return &bytesBlob{digest: Digest(content), content: content, packed: b.Bytes()}
 }
 
 type bytesBlob struct {

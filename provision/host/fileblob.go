@@ -66,8 +66,7 @@ func fileBlobOf(path, dir string) (*fileBlob, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	name := sha256.Sum256([]byte(path))
-	noteFile := filepath.Join(dir, "file-"+hex.EncodeToString(name[:16])+".json")
+	noteFile := filepath.Join(dir, "file-"+Digest([]byte(path))[:32]+".json")
 	unlock, err := lockFile(noteFile + ".lock")
 	if err != nil {
 		return nil, err

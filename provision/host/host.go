@@ -7,10 +7,14 @@
 package host
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
+	"path"
 	"regexp"
 	"strings"
 	"time"
@@ -59,8 +63,6 @@ type Host interface {
 	// Run runs argv with root's rights (or the user's own on a local host) and
 	// gives stdin to it. A non-zero exit is an *ExitError.
 	Run(ctx context.Context, c Command) (Result, error)
-	// Move renames within the host; the target must not exist. A source that is not there is an error.
-	Move(ctx context.Context, from, to string) error
 	// Aside empties a folder without deleting anything: see [AsideRequest].
 	Aside(ctx context.Context, r AsideRequest) (Aside, error)
 	// Remove deletes what it is told by name, and folders if they are empty. What is not there is fine.
@@ -121,13 +123,24 @@ func (p Probe) Check() error {
 	return nil
 }
 
+// Keep cuts what a probe said to what is kept of it.
+func (p Probe) Keep(s ProbeState) ProbeState {
+	limit := cmp.Or(p.Limit, ProbeLimit)
+	s.Cut = len(s.Stdout) > limit || len(s.Stderr) > limit
+	s.Stdout, s.Stderr = s.Stdout[:min(limit, len(s.Stdout))], s.Stderr[:min(limit, len(s.Stderr))]
+	return s
+}
+
 // Defaults of a Probe.
 const (
 	ProbeTimeout = 10 * time.Second
 	ProbeLimit   = 64 << 10
 )
 
-// FileQuery asks for one file. Content is wanted for text that a plan shows (at most 1 MiB; larger is an error).
+// ContentLimit is how large a file may be whose content a look carries, or that is written in a batch.
+const ContentLimit = 1 << 20
+
+// FileQuery asks for one file. Content is wanted for text that a plan shows (at most [ContentLimit]; larger is an error).
 type FileQuery struct {
 	Path    string
 	Content bool
@@ -141,6 +154,9 @@ type DirQuery struct {
 	// WAL is the folder whose *.wal files say that the folder holds a member; empty is member/wal below it.
 	WAL string
 }
+
+// Log is the folder whose *.wal files count.
+func (q DirQuery) Log() string { return cmp.Or(q.WAL, path.Join(q.Path, "member", "wal")) }
 
 // What a look gives: see package node, where the planner has it from too.
 type (
@@ -175,11 +191,21 @@ type LockRequest struct {
 
 // Holder tells who holds a lock.
 type Holder struct {
-	Who   string    `json:"who"`  // user@machine
-	From  string    `json:"from"` // where from, as the host sees it when it can tell
+	Who   string    `json:"who"`            // user@machine
+	From  string    `json:"from,omitempty"` // where from, as the host sees it when it can tell
 	Run   string    `json:"run"`
 	Verb  string    `json:"verb"`
 	Since time.Time `json:"since"`
+}
+
+// ParseHolder reads the line in a lock file; what is no such line gives a zero Holder.
+func ParseHolder(text []byte) Holder {
+	var h Holder
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	if json.Unmarshal(line, &h) != nil {
+		return Holder{}
+	}
+	return h
 }
 
 // WriteRequest is a batch of small files.
@@ -316,8 +342,6 @@ type Entries struct {
 	Dir string
 	// Names of entries, each a file or a whole tree. What was moved aside and lost+found are refused.
 	Names []string
-	// Self: Dir goes too if nothing is left in it.
-	Self bool
 }
 
 // Check reports what is wrong with entries.

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"debug/buildinfo"
 	"debug/elf"
 	"debug/macho"
@@ -65,10 +66,7 @@ func (b *binaries) Find(platform string) (map[string]provision.Source, error) {
 // kvserver looks for the server binary of a platform: under its full name
 // first, then under the plain one if its header says that it fits.
 func (b *binaries) kvserver(platform string) (string, error) {
-	place := within(b.cluster, b.cluster.Server.Binary)
-	if place == "" {
-		place = filepath.Dir(b.env.Executable)
-	}
+	place := cmp.Or(within(b.cluster, b.cluster.Server.Binary), filepath.Dir(b.env.Executable))
 	st, err := os.Stat(place)
 	if err != nil {
 		return "", fmt.Errorf("cannot look for kvserver: %w", err)
@@ -122,12 +120,7 @@ func (b *binaries) source(path string) (provision.Source, error) {
 
 // etcdVersion is the version of the etcd server in a Go binary; that of this
 // program where the binary does not tell.
-func etcdVersion(path string) string {
-	if v := builtVersion(path); v != "" {
-		return v
-	}
-	return etcd.Version
-}
+func etcdVersion(path string) string { return cmp.Or(builtVersion(path), etcd.Version) }
 
 // builtVersion reads the version of the etcd server module from a binary's
 // build information; "" if it is not there (a development tree, no Go binary).
@@ -153,17 +146,11 @@ func platformOf(path string) (string, error) {
 	defer f.Close()
 	if e, err := elf.NewFile(f); err == nil {
 		arch := map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64"}[e.Machine]
-		if arch == "" {
-			arch = e.Machine.String()
-		}
-		return "linux/" + arch, nil
+		return "linux/" + cmp.Or(arch, e.Machine.String()), nil
 	}
 	if m, err := macho.NewFile(f); err == nil {
 		arch := map[macho.Cpu]string{macho.CpuAmd64: "amd64", macho.CpuArm64: "arm64"}[m.Cpu]
-		if arch == "" {
-			arch = m.Cpu.String()
-		}
-		return "darwin/" + arch, nil
+		return "darwin/" + cmp.Or(arch, m.Cpu.String()), nil
 	}
 	return "", fmt.Errorf("it is no executable for Linux or macOS (this is %s/%s)", runtime.GOOS, runtime.GOARCH)
 }

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"context"
 
 	"quorate/plan"
@@ -29,7 +30,7 @@ func connector(c *spec.Cluster, e Environment) func(context.Context, *spec.Membe
 func sshConfig(c *spec.Cluster, m *spec.Member, e Environment) ssh.Config {
 	s := m.Connection
 	out := ssh.Config{
-		Name: m.Name, Host: s.Host, Port: s.Port, User: s.User,
+		Name: m.Name, Host: cmp.Or(s.Host, m.Address), Port: s.Port, User: s.User,
 		Passphrase: s.Passphrase.Reveal(), Password: s.Password.Reveal(), Agent: s.Agent,
 		SSHConfig: s.SSHConfig, ProxyJump: s.ProxyJump, KnownHostsFile: within(c, s.KnownHostsFile),
 		HostKeys: s.HostKeys, StrictHostKeyChecking: s.StrictHostKeyChecking,
@@ -37,9 +38,6 @@ func sshConfig(c *spec.Cluster, m *spec.Member, e Environment) ssh.Config {
 		ConnectTimeout: s.ConnectTimeout, WaitForHost: s.WaitForHost, KeepAlive: s.KeepAlive,
 		Reads: e.Reads,
 		Home:  e.Home, LocalUser: e.User, LocalHost: e.Hostname, AuthSock: e.AuthSock, Env: e.Env, Now: e.Clock,
-	}
-	if out.Host == "" {
-		out.Host = m.Address
 	}
 	if s.SSHConfig != "none" {
 		out.SSHConfig = within(c, s.SSHConfig)

@@ -42,10 +42,11 @@ func (o *operator) Remember(path string, r *plan.Recorded) (bool, error) {
 			return false, nil
 		}
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return false, fmt.Errorf("cannot note the cluster down: %w", err)
+	err := os.MkdirAll(filepath.Dir(path), 0o755)
+	if err == nil {
+		err = renameio.WriteFile(path, r.Encode(), 0o644)
 	}
-	if err := renameio.WriteFile(path, r.Encode(), 0o644); err != nil {
+	if err != nil {
 		return false, fmt.Errorf("cannot note the cluster down: %w", err)
 	}
 	return true, nil

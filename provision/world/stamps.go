@@ -76,10 +76,10 @@ func (s *stamps) Save() error {
 		return err
 	}
 	dir := filepath.Dir(s.path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("cannot keep digests: %w", err)
+	if err = os.MkdirAll(dir, 0o700); err == nil {
+		err = renameio.WriteFile(s.path, b, 0o600, renameio.WithTempDir(dir))
 	}
-	if err := renameio.WriteFile(s.path, b, 0o600, renameio.WithTempDir(dir)); err != nil {
+	if err != nil {
 		return fmt.Errorf("cannot keep digests: %w", err)
 	}
 	s.changed = false

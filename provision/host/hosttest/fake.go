@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"path"
 	"slices"
@@ -22,7 +23,7 @@ type Fake struct {
 	m *Machine
 
 	mu    sync.Mutex
-	dead  error // why no call works any more
+	dead  bool // no call works any more
 	conns map[*trackedConn]bool
 }
 
@@ -39,20 +40,17 @@ func (h *Fake) Machine() *Machine { return h.m }
 // Name of the machine.
 func (h *Fake) Name() string { return h.m.name }
 
-// call runs one call under the faults: full does all of it, half (may be nil)
+// call is one call on h under the faults: full does all of it, half (may be nil)
 // does about half, for a cut in the middle.
-func (h *Fake) call(ctx context.Context, c Call, half func(), full func() error) error {
+func call[T any](ctx context.Context, h *Fake, c Call, half func(), full func() (T, error)) (none T, err error) {
 	c.Machine = h.m.name
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("host %q: %w", h.m.name, err)
+		return none, fmt.Errorf("host %q: %w", h.m.name, err)
 	}
-	h.mu.Lock()
-	dead := h.dead
-	h.mu.Unlock()
-	if dead != nil {
-		return h.unreachable(dead)
+	if h.isDead() {
+		return none, h.unreachable(net.ErrClosed)
 	}
-	v := h.m.faults.enter(c)
+	v := h.m.enter(c)
 	if h.m.world != nil && v.unreach == nil && v.err == nil && v.cut == cutNever {
 		w := h.m.world.enter(c)
 		w.latency += v.latency
@@ -61,16 +59,16 @@ func (h *Fake) call(ctx context.Context, c Call, half func(), full func() error)
 	if v.latency > 0 {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("host %q: %w", h.m.name, ctx.Err())
+			return none, fmt.Errorf("host %q: %w", h.m.name, ctx.Err())
 		case <-time.After(v.latency):
 		}
 	}
 	if v.err != nil {
-		return fmt.Errorf("host %q: %w", h.m.name, v.err)
+		return none, fmt.Errorf("host %q: %w", h.m.name, v.err)
 	}
 	if v.unreach != nil {
 		h.m.dropSessions()
-		return h.unreachable(v.unreach)
+		return none, h.unreachable(v.unreach)
 	}
 	switch v.cut {
 	case cutMidway:
@@ -78,12 +76,12 @@ func (h *Fake) call(ctx context.Context, c Call, half func(), full func() error)
 			half()
 		}
 	case cutReplied:
-		_ = full()
+		_, _ = full()
 	case cutNever:
 		return full()
 	}
 	h.m.dropSessions()
-	return h.unreachable(ErrCut)
+	return none, h.unreachable(ErrCut)
 }
 
 func (h *Fake) unreachable(cause error) error {
@@ -93,9 +91,7 @@ func (h *Fake) unreachable(cause error) error {
 // die ends the session with everything it holds.
 func (h *Fake) die() {
 	h.mu.Lock()
-	if h.dead == nil {
-		h.dead = net.ErrClosed
-	}
+	h.dead = true
 	conns := h.conns
 	h.conns = map[*trackedConn]bool{}
 	h.mu.Unlock()
@@ -115,10 +111,7 @@ func (h *Fake) die() {
 
 func (m *Machine) dropSessions() {
 	m.mu.Lock()
-	var all []*Fake
-	for h := range m.sessions {
-		all = append(all, h)
-	}
+	all := slices.Collect(maps.Keys(m.sessions))
 	m.mu.Unlock()
 	for _, h := range all {
 		h.die()
@@ -133,12 +126,7 @@ func (h *Fake) Close() error {
 
 // Look implements host.Host.
 func (h *Fake) Look(ctx context.Context, q host.Query) (*host.Look, error) {
-	var out *host.Look
-	err := h.call(ctx, Call{Method: "Look"}, nil, func() (err error) {
-		out, err = h.look(ctx, q)
-		return err
-	})
-	return out, err
+	return call(ctx, h, Call{Method: "Look"}, nil, func() (*host.Look, error) { return h.look(ctx, q) })
 }
 
 func (h *Fake) look(ctx context.Context, q host.Query) (*host.Look, error) {
@@ -146,13 +134,10 @@ func (h *Fake) look(ctx context.Context, q host.Query) (*host.Look, error) {
 		h.m.refresh(name)
 	}
 	out, err := h.m.look(q)
-	if err == nil {
-		err = h.m.probes(ctx, q.Probes, out)
-	}
 	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	return out, h.m.probes(ctx, q.Probes, out)
 }
 
 func (m *Machine) look(q host.Query) (*host.Look, error) {
@@ -239,38 +224,31 @@ func (m *Machine) probe(ctx context.Context, p host.Probe) (host.ProbeState, err
 	case err != nil:
 		return s, err
 	}
-	limit := cmp.Or(p.Limit, host.ProbeLimit)
-	s.Cut = len(s.Stdout) > limit || len(s.Stderr) > limit
-	s.Stdout, s.Stderr = s.Stdout[:min(limit, len(s.Stdout))], s.Stderr[:min(limit, len(s.Stderr))]
-	return s, nil
+	return p.Keep(s), nil
 }
 
 // Lock implements host.Host.
 func (h *Fake) Lock(ctx context.Context, r host.LockRequest) (func() error, error) {
-	err := h.call(ctx, Call{Method: "Lock", Writes: true, Detail: r.Path}, nil, func() error {
-		err := h.lock(ctx, r)
-		if err == nil && r.Look != nil {
+	return call(ctx, h, Call{Method: "Lock", Writes: true, Detail: r.Path}, nil, func() (func() error, error) {
+		if err := h.lock(ctx, r); err != nil {
+			return nil, err
+		}
+		if r.Look != nil {
 			if found, err := h.look(ctx, *r.Look); err == nil {
 				r.Found(found)
 			}
 		}
-		return err
+		return sync.OnceValue(func() error { h.unlock(path.Clean(r.Path)); return nil }), nil
 	})
-	if err != nil {
-		return nil, err
+}
+
+func (h *Fake) unlock(p string) {
+	h.m.mu.Lock()
+	defer h.m.mu.Unlock()
+	if l := h.m.locks[p]; l != nil && l.session == h {
+		delete(h.m.locks, p)
+		h.m.broadcast()
 	}
-	var once sync.Once
-	return func() error {
-		once.Do(func() {
-			h.m.mu.Lock()
-			defer h.m.mu.Unlock()
-			if l := h.m.locks[path.Clean(r.Path)]; l != nil && l.session == h {
-				delete(h.m.locks, path.Clean(r.Path))
-				h.m.broadcast()
-			}
-		})
-		return nil
-	}, nil
 }
 
 func (h *Fake) lock(ctx context.Context, r host.LockRequest) error {
@@ -330,7 +308,7 @@ func (h *Fake) lock(ctx context.Context, r host.LockRequest) error {
 func (h *Fake) isDead() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.dead != nil
+	return h.dead
 }
 
 // Write implements host.Host.
@@ -339,13 +317,11 @@ func (h *Fake) Write(ctx context.Context, w host.WriteRequest) ([]host.Change, e
 	for _, f := range w.Files {
 		paths = append(paths, f.Path)
 	}
-	var out []host.Change
 	half := w
 	half.Files = w.Files[:len(w.Files)/2]
-	err := h.call(ctx, Call{Method: "Write", Writes: true, Detail: strings.Join(paths, " ")},
+	return call(ctx, h, Call{Method: "Write", Writes: true, Detail: strings.Join(paths, " ")},
 		func() { _, _ = h.m.write(half) },
-		func() (err error) { out, err = h.m.write(w); return err })
-	return out, err
+		func() ([]host.Change, error) { return h.m.write(w) })
 }
 
 func (m *Machine) write(w host.WriteRequest) ([]host.Change, error) {
@@ -367,11 +343,10 @@ func (m *Machine) write(w host.WriteRequest) ([]host.Change, error) {
 
 // Run implements host.Host: see [Machine.Handle].
 func (h *Fake) Run(ctx context.Context, c host.Command) (host.Result, error) {
-	var out host.Result
 	if len(c.Argv) == 0 {
-		return out, fmt.Errorf("host %q: cannot run an empty command", h.m.name)
+		return host.Result{}, fmt.Errorf("host %q: cannot run an empty command", h.m.name)
 	}
-	err := h.call(ctx, Call{Method: "Run", Writes: true, Detail: strings.Join(c.Argv, " ")}, nil, func() error {
+	return call(ctx, h, Call{Method: "Run", Writes: true, Detail: strings.Join(c.Argv, " ")}, nil, func() (out host.Result, err error) {
 		handler, err := h.m.handler(c.Argv[0])
 		if err == nil {
 			out, err = handler(ctx, h.m, c)
@@ -383,52 +358,13 @@ func (h *Fake) Run(ctx context.Context, c host.Command) (host.Result, error) {
 				exit.Stderr = string(out.Stderr)
 			}
 		}
-		return err
+		return out, err
 	})
-	return out, err
-}
-
-// Move implements host.Host.
-func (h *Fake) Move(ctx context.Context, from, to string) error {
-	return h.call(ctx, Call{Method: "Move", Writes: true, Detail: from + " " + to}, nil, func() error {
-		if err := h.m.move(path.Clean(from), path.Clean(to)); err != nil {
-			return fmt.Errorf("cannot move %q to %q on host %q: %w", from, to, h.m.name, err)
-		}
-		return nil
-	})
-}
-
-func (m *Machine) move(from, to string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	switch parent := m.files[path.Dir(to)]; {
-	case m.files[from] == nil:
-		return fmt.Errorf("source: %w", syscall.ENOENT)
-	case m.holdsMount(from):
-		return fmt.Errorf("%s: %w", from, syscall.EBUSY)
-	case m.mountState(from) != m.mountState(path.Dir(to)):
-		return fmt.Errorf("target: %w", syscall.EXDEV)
-	case m.writable(from) != nil:
-		return m.writable(from)
-	case m.files[to] != nil:
-		return fmt.Errorf("target: %w", syscall.EEXIST)
-	case parent == nil || !parent.dir:
-		return fmt.Errorf("the target's folder: %w", syscall.ENOENT)
-	case strings.HasPrefix(to, from+"/"):
-		return syscall.EINVAL
-	}
-	for _, p := range append(m.below(from), from) {
-		m.files[to+strings.TrimPrefix(p, from)] = m.files[p]
-		delete(m.files, p)
-	}
-	m.files[to].ctime = m.clock()
-	return nil
 }
 
 // Remove implements host.Host.
 func (h *Fake) Remove(ctx context.Context, r host.RemoveRequest) ([]string, error) {
-	var out []string
-	var trees, files []string
+	var trees []string
 	for _, e := range r.Entries {
 		if err := e.Check(); err != nil {
 			return nil, fmt.Errorf("cannot remove on host %q: %w", h.m.name, err)
@@ -436,15 +372,10 @@ func (h *Fake) Remove(ctx context.Context, r host.RemoveRequest) ([]string, erro
 		for _, n := range e.Names {
 			trees = append(trees, path.Join(e.Dir, n))
 		}
-		if e.Self {
-			files = append(files, e.Dir)
-		}
 	}
-	files = append(files, r.Files...)
-	err := h.call(ctx, Call{Method: "Remove", Writes: true, Detail: strings.Join(slices.Concat(trees, files), " ")},
-		func() { _, _ = h.m.remove(trees[:len(trees)/2], files[:len(files)/2]) },
-		func() (err error) { out, err = h.m.remove(trees, files); return err })
-	return out, err
+	return call(ctx, h, Call{Method: "Remove", Writes: true, Detail: strings.Join(slices.Concat(trees, r.Files), " ")},
+		func() { _, _ = h.m.remove(trees[:len(trees)/2], r.Files[:len(r.Files)/2]) },
+		func() ([]string, error) { return h.m.remove(trees, r.Files) })
 }
 
 func (m *Machine) remove(trees, files []string) (removed []string, err error) {
@@ -484,16 +415,15 @@ func (m *Machine) remove(trees, files []string) (removed []string, err error) {
 
 // Aside implements host.Host.
 func (h *Fake) Aside(ctx context.Context, r host.AsideRequest) (host.Aside, error) {
-	var out host.Aside
-	err := h.call(ctx, Call{Method: "Aside", Writes: true, Detail: r.Dir + " " + r.Name},
+	return call(ctx, h, Call{Method: "Aside", Writes: true, Detail: r.Dir + " " + r.Name},
 		func() { _, _ = h.m.aside(r, true) },
-		func() (err error) {
-			if out, err = h.m.aside(r, false); err != nil {
+		func() (host.Aside, error) {
+			out, err := h.m.aside(r, false)
+			if err != nil {
 				err = fmt.Errorf("cannot move aside what is in %q on host %q: %w", r.Dir, h.m.name, err)
 			}
-			return err
+			return out, err
 		})
-	return out, err
 }
 
 func (m *Machine) aside(r host.AsideRequest, half bool) (a host.Aside, err error) {
@@ -547,54 +477,48 @@ func (h *Fake) Relay(ctx context.Context, argv []string) (net.Conn, error) {
 	if len(argv) == 0 {
 		return nil, fmt.Errorf("host %q: cannot run an empty command", h.m.name)
 	}
-	var out net.Conn
-	err := h.call(ctx, Call{Method: "Relay", Detail: strings.Join(argv, " ")}, nil, func() error {
+	return call(ctx, h, Call{Method: "Relay", Detail: strings.Join(argv, " ")}, nil, func() (net.Conn, error) {
 		h.m.mu.Lock()
-		run := h.m.streams[argv[0]]
-		if run == nil {
-			run = h.m.streams[path.Base(argv[0])]
-		}
+		run := named(h.m.streams, argv[0])
 		h.m.mu.Unlock()
 		near, far := net.Pipe()
 		c := &trackedConn{Conn: near, session: h}
 		go func() {
 			defer far.Close()
-			if run == nil {
-				c.end(fmt.Errorf("host %q: %w", h.m.name, &host.ExitError{Host: h.m.name, Argv: argv, Code: 127, Stderr: argv[0] + ": not found"}))
-				return
+			err := Exit(127, argv[0]+": not found")
+			if run != nil {
+				err = run(h.m, argv, far)
 			}
-			if err := run(h.m, argv, far); err != nil {
-				c.end(fmt.Errorf("host %q: %s: %w", h.m.name, argv[0], err))
+			if err != nil {
+				c.cause = fmt.Errorf("host %q: %s: %w", h.m.name, argv[0], err)
 			}
 		}()
-		out = h.track(c)
-		return nil
+		return h.track(c), nil
 	})
-	return out, err
 }
 
 // DialContext implements host.Host: see [Machine.SetDialer].
 func (h *Fake) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	var out net.Conn
-	err := h.call(ctx, Call{Method: "DialContext", Detail: address}, nil, func() error {
-		h.m.mu.Lock()
-		dial, forbidden := h.m.dialer, h.m.noForwarding
-		h.m.mu.Unlock()
-		if forbidden {
-			return fmt.Errorf("cannot dial %s from host %q: %w", address, h.m.name,
-				&host.ForwardingError{Host: h.m.name, Cause: errors.New("administratively prohibited")})
-		}
-		if dial == nil {
-			return fmt.Errorf("cannot dial %s from host %q: %w", address, h.m.name, syscall.ECONNREFUSED)
-		}
-		conn, err := dial(ctx, network, address)
+	return call(ctx, h, Call{Method: "DialContext", Detail: address}, nil, func() (net.Conn, error) {
+		conn, err := h.m.dial(ctx, network, address)
 		if err != nil {
-			return fmt.Errorf("cannot dial %s from host %q: %w", address, h.m.name, err)
+			return nil, fmt.Errorf("cannot dial %s from host %q: %w", address, h.m.name, err)
 		}
-		out = h.track(&trackedConn{Conn: conn, session: h})
-		return nil
+		return h.track(&trackedConn{Conn: conn, session: h}), nil
 	})
-	return out, err
+}
+
+func (m *Machine) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	m.mu.Lock()
+	dial, forbidden := m.dialer, m.noForwarding
+	m.mu.Unlock()
+	if forbidden {
+		return nil, &host.ForwardingError{Host: m.name, Cause: errors.New("administratively prohibited")}
+	}
+	if dial == nil {
+		return nil, syscall.ECONNREFUSED
+	}
+	return dial(ctx, network, address)
 }
 
 func (h *Fake) track(c *trackedConn) net.Conn {
@@ -608,22 +532,12 @@ func (h *Fake) track(c *trackedConn) net.Conn {
 type trackedConn struct {
 	net.Conn
 	session *Fake
-
-	mu    sync.Mutex
-	cause error // why the command behind it ended
-}
-
-func (c *trackedConn) end(cause error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.cause = cause
+	cause   error // why the command behind it ended; set before its end of the connection is closed
 }
 
 // Read gives the command's own error where it has one.
 func (c *trackedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if errors.Is(err, io.EOF) && c.cause != nil {
 		err = c.cause
 	}

@@ -1,7 +1,9 @@
 package hosttest
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -10,49 +12,24 @@ import (
 
 // Service implements host.Host.
 func (h *Fake) Service(ctx context.Context, r host.ServiceRequest) (host.UnitState, error) {
-	var out host.UnitState
-	err := h.call(ctx, Call{Method: "Service", Writes: true, Detail: strings.TrimSpace(r.Verb + " " + r.Unit)},
+	return call(ctx, h, Call{Method: "Service", Writes: true, Detail: strings.TrimSpace(r.Verb + " " + r.Unit)},
 		func() { half := r; half.Verb = ""; _, _ = h.m.service(ctx, half) },
-		func() (err error) { out, err = h.m.service(ctx, r); return err })
-	return out, err
+		func() (host.UnitState, error) { return h.m.service(ctx, r) })
 }
 
 func (m *Machine) service(ctx context.Context, r host.ServiceRequest) (host.UnitState, error) {
-	m.mu.Lock()
 	fail := func(cause string) (host.UnitState, error) {
 		m.mu.Lock()
+		defer m.mu.Unlock()
 		s := m.unitState(r.Unit)
 		if u := m.units[r.Unit]; u != nil {
 			host.ReadLog(&s, strings.Join(u.log, "\n"))
 		}
-		m.mu.Unlock()
-		verb := r.Verb
-		if verb == "" {
-			verb = "enable"
-		}
-		return s, &host.ServiceError{Host: m.name, Unit: r.Unit, Verb: verb, State: s, Cause: cause}
+		return s, &host.ServiceError{Host: m.name, Unit: r.Unit, Verb: cmp.Or(r.Verb, "enable"), State: s, Cause: cause}
 	}
-	if m.facts.Manager == "" {
-		m.mu.Unlock()
-		return fail("there is no service manager that this tool knows")
+	if err := m.prepare(r); err != nil {
+		return fail(err.Error())
 	}
-	if r.Reload {
-		m.reload()
-	}
-	if r.Enable || r.Verb == "start" || r.Verb == "restart" {
-		if err := m.load(r.Unit); err != nil {
-			m.mu.Unlock()
-			return fail(err.Error())
-		}
-	}
-	if r.Enable {
-		m.unit(r.Unit).enabled = true
-	}
-	if u := m.units[r.Unit]; r.Disable && u != nil {
-		u.enabled = false
-	}
-	m.mu.Unlock()
-
 	if r.Verb == "stop" || r.Verb == "restart" {
 		m.end(r.Unit, false)
 	}
@@ -85,4 +62,28 @@ func (m *Machine) service(ctx context.Context, r host.ServiceRequest) (host.Unit
 		return fail(fmt.Sprintf("unknown verb %q", r.Verb))
 	}
 	return m.Unit(r.Unit), nil
+}
+
+// prepare does what comes before the verb.
+func (m *Machine) prepare(r host.ServiceRequest) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.facts.Manager == "" {
+		return errors.New("there is no service manager that this tool knows")
+	}
+	if r.Reload {
+		m.reload()
+	}
+	if r.Enable || r.Verb == "start" || r.Verb == "restart" {
+		if err := m.load(r.Unit); err != nil {
+			return err
+		}
+	}
+	if r.Enable {
+		m.unit(r.Unit).enabled = true
+	}
+	if u := m.units[r.Unit]; r.Disable && u != nil {
+		u.enabled = false
+	}
+	return nil
 }

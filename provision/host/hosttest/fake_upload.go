@@ -2,28 +2,22 @@ package hosttest
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"path"
-
-	"github.com/klauspost/compress/gzip"
 
 	"quorate/provision/host"
 )
 
 // Upload implements host.Host.
 func (h *Fake) Upload(ctx context.Context, u host.Upload) (host.Change, error) {
-	var out host.Change
-	err := h.call(ctx, Call{Method: "Upload", Writes: true, Detail: u.Path}, nil, func() (err error) {
-		out, err = h.m.upload(ctx, u)
+	return call(ctx, h, Call{Method: "Upload", Writes: true, Detail: u.Path}, nil, func() (host.Change, error) {
+		out, err := h.m.upload(ctx, u)
 		if err != nil {
 			err = fmt.Errorf("cannot upload %q to host %q: %w", u.Path, h.m.name, err)
 		}
-		return err
+		return out, err
 	})
-	return out, err
 }
 
 func (m *Machine) upload(ctx context.Context, u host.Upload) (host.Change, error) {
@@ -40,8 +34,8 @@ func (m *Machine) upload(ctx context.Context, u host.Upload) (host.Change, error
 		if err != nil {
 			return host.Change{}, err
 		}
-		if sum := sha256.Sum256(content); hex.EncodeToString(sum[:]) != u.Blob.Digest() {
-			return host.Change{}, fmt.Errorf("what arrived has digest %x, not %s", sum, u.Blob.Digest())
+		if got := host.Digest(content); got != u.Blob.Digest() {
+			return host.Change{}, fmt.Errorf("what arrived has digest %s, not %s", got, u.Blob.Digest())
 		}
 		file.Content = content
 	}
@@ -50,25 +44,14 @@ func (m *Machine) upload(ctx context.Context, u host.Upload) (host.Change, error
 	return m.place(file)
 }
 
+// receive takes the content as it is: a fake is near.
 func receive(ctx context.Context, u host.Upload) ([]byte, error) {
-	stream, total, err := u.Blob.Compressed()
+	stream, err := u.Blob.Open()
 	if err != nil {
 		return nil, err
 	}
 	defer stream.Close()
-	counted := &progress{ctx: ctx, r: stream, total: total, report: u.Progress}
-	z, err := gzip.NewReader(counted)
-	if err != nil {
-		return nil, err
-	}
-	content, err := io.ReadAll(z)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := io.Copy(io.Discard, counted); err != nil {
-		return nil, err
-	}
-	return content, nil
+	return io.ReadAll(&progress{ctx: ctx, r: stream, total: u.Blob.Size(), report: u.Progress})
 }
 
 type progress struct {

@@ -1,8 +1,6 @@
 package hosttest
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,8 +31,7 @@ func (n *node) digest() string {
 	if n.dir || n.link != "" {
 		return ""
 	}
-	sum := sha256.Sum256(n.content)
-	return hex.EncodeToString(sum[:])
+	return host.Digest(n.content)
 }
 
 func (n *node) stamp() string {
@@ -46,6 +43,15 @@ func (m *Machine) WriteFile(name string, content []byte, mode uint32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.put(path.Clean(name), content, mode, m.caller(), m.caller())
+}
+
+// Place makes one file or folder with its owner and mode, as a program on the
+// machine would; it is no call.
+func (m *Machine) Place(f host.File) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, err := m.place(f)
+	return err
 }
 
 // ReadFile returns a file's content, or fs.ErrNotExist.
@@ -250,8 +256,8 @@ func (m *Machine) lookFile(q host.FileQuery) (host.FileState, error) {
 		s.Digest = q.KnownDigest
 	}
 	if q.Content {
-		if s.Size > contentLimit {
-			return s, fmt.Errorf("%s has %d bytes, more than the %d that a look carries", q.Path, s.Size, contentLimit)
+		if s.Size > host.ContentLimit {
+			return s, fmt.Errorf("%s has %d bytes, more than the %d that a look carries", q.Path, s.Size, host.ContentLimit)
 		}
 		s.Content = slices.Clone(n.content)
 		if s.Content == nil {
@@ -260,9 +266,6 @@ func (m *Machine) lookFile(q host.FileQuery) (host.FileState, error) {
 	}
 	return s, nil
 }
-
-// contentLimit is host.FileQuery's.
-const contentLimit = 1 << 20
 
 func (m *Machine) lookDir(q host.DirQuery) host.DirState {
 	dir := path.Clean(q.Path)
@@ -282,12 +285,9 @@ func (m *Machine) lookDir(q host.DirQuery) host.DirState {
 	}
 	s.Count, s.Empty = len(s.Entries), len(s.Entries) == 0
 	s.Entries = s.Entries[:min(len(s.Entries), nodes.EntryLimit)]
-	wal := q.WAL
-	if wal == "" {
-		wal = path.Join(dir, "member", "wal")
-	}
-	for _, p := range m.below(path.Clean(wal)) {
-		s.Member = s.Member || path.Dir(p) == path.Clean(wal) && path.Ext(p) == ".wal"
+	wal := path.Clean(q.Log())
+	for _, p := range m.below(wal) {
+		s.Member = s.Member || path.Dir(p) == wal && path.Ext(p) == ".wal"
 	}
 	return s
 }

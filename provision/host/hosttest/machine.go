@@ -8,6 +8,7 @@
 package hosttest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -26,9 +27,9 @@ import (
 // survives the sessions that [Machine.Host] opens on it, as a real one's does.
 // Every method may be called from many goroutines.
 type Machine struct {
-	name   string
-	faults *faults // this machine's own
-	world  *faults // shared by the machines of one World, or nil
+	Faults
+	world *Faults // shared by the machines of one World, or nil
+	name  string
 
 	mu        sync.Mutex
 	facts     host.Facts
@@ -62,7 +63,6 @@ const defaultFree = 1 << 40
 func NewMachine(name string) *Machine {
 	m := &Machine{
 		name:      name,
-		faults:    newFaults(),
 		clock:     time.Now,
 		files:     map[string]*node{},
 		accounts:  map[string]bool{"root": true, "nobody": true},
@@ -115,7 +115,7 @@ func (m *Machine) Host() *Fake {
 // unreachable or cut machine is an error.
 func (m *Machine) Dial(ctx context.Context) (host.Host, error) {
 	h := m.Host()
-	if err := h.call(ctx, Call{Method: "Connect"}, nil, func() error { return nil }); err != nil {
+	if _, err := call(ctx, h, Call{Method: "Connect"}, nil, func() (host.Host, error) { return h, nil }); err != nil {
 		h.die()
 		return nil, err
 	}
@@ -236,14 +236,19 @@ func (m *Machine) handler(argv0 string) (Handler, error) {
 			return nil, Exit(126, argv0+": Permission denied")
 		}
 	}
-	h := m.commands[argv0]
-	if h == nil {
-		h = m.commands[path.Base(argv0)]
-	}
+	h := named(m.commands, argv0)
 	if h == nil {
 		return nil, Exit(127, argv0+": not found")
 	}
 	return h, nil
+}
+
+// named is what was programmed for this path, or else for its last element.
+func named[H any](all map[string]H, argv0 string) H {
+	if h, ok := all[argv0]; ok {
+		return h
+	}
+	return all[path.Base(argv0)]
 }
 
 // Dump writes the machine's lasting state as sorted lines: files with mode,
@@ -270,7 +275,8 @@ func (m *Machine) Dump() string {
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.units)) {
 		u := m.units[name]
-		fmt.Fprintf(&b, "unit %s %s enabled=%t exe=%.12s config=%.12s\n", name, u.active(), u.enabled, u.proc.exeDigest(), u.proc.configDigest())
+		p := cmp.Or(u.proc, &Process{})
+		fmt.Fprintf(&b, "unit %s %s enabled=%t exe=%.12s config=%.12s\n", name, u.active(), u.enabled, p.ExeDigest, p.ConfigDigest)
 	}
 	return b.String()
 }

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -70,12 +71,11 @@ type Server struct {
 	mu       sync.Mutex
 	conns    map[net.Conn]bool
 	commands []string
-	accepted int
-	attempts int
-	refused  int
 	freeze   chan struct{} // not nil: frozen, closed to go on
 	closed   bool
 	procs    sync.WaitGroup
+
+	accepted, attempts, refused atomic.Int32
 }
 
 // NewServer starts a server that ends with the test.
@@ -142,12 +142,10 @@ func (s *Server) Port() int { return s.listener.Addr().(*net.TCPAddr).Port }
 
 // KnownHosts are the lines for a known_hosts file, under a name ("" is 127.0.0.1) and the port.
 func (s *Server) KnownHosts(name string) string {
-	if name == "" {
-		name = "127.0.0.1"
-	}
+	at := net.JoinHostPort(cmp.Or(name, "127.0.0.1"), fmt.Sprint(s.Port()))
 	var b strings.Builder
 	for _, k := range s.o.HostKeys {
-		b.WriteString(knownhosts.Line([]string{net.JoinHostPort(name, fmt.Sprint(s.Port()))}, k.PublicKey()) + "\n")
+		b.WriteString(knownhosts.Line([]string{at}, k.PublicKey()) + "\n")
 	}
 	return b.String()
 }
@@ -189,13 +187,13 @@ func (s *Server) Commands() []string {
 }
 
 // Refused counts the sessions that were refused for MaxSessions.
-func (s *Server) Refused() int { s.mu.Lock(); defer s.mu.Unlock(); return s.refused }
+func (s *Server) Refused() int { return int(s.refused.Load()) }
 
 // Connections counts the connections so far.
-func (s *Server) Connections() int { s.mu.Lock(); defer s.mu.Unlock(); return s.accepted }
+func (s *Server) Connections() int { return int(s.accepted.Load()) }
 
 // Attempts counts the passwords that were tried.
-func (s *Server) Attempts() int { s.mu.Lock(); defer s.mu.Unlock(); return s.attempts }
+func (s *Server) Attempts() int { return int(s.attempts.Load()) }
 
 func (s *Server) wait() {
 	s.mu.Lock()
@@ -229,8 +227,8 @@ func (s *Server) serve() {
 		if err != nil {
 			return
 		}
+		s.accepted.Add(1)
 		s.mu.Lock()
-		s.accepted++
 		drop := s.o.DropConnections > 0
 		if drop {
 			s.o.DropConnections--
@@ -253,9 +251,7 @@ func (s *Server) config() *ssh.ServerConfig {
 	}
 	refused := errors.New("refused")
 	password := func(m ssh.ConnMetadata, given string, interactive bool) (*ssh.Permissions, error) {
-		s.mu.Lock()
-		s.attempts++
-		s.mu.Unlock()
+		s.attempts.Add(1)
 		u := s.o.Users[m.User()]
 		if u.Password == "" || u.Interactive != interactive || given != u.Password || s.refuse() {
 			return nil, refused
@@ -323,9 +319,7 @@ func (s *Server) connection(c *gated) {
 			select {
 			case sessions <- struct{}{}:
 			default:
-				s.mu.Lock()
-				s.refused++
-				s.mu.Unlock()
+				s.refused.Add(1)
 				_ = n.Reject(ssh.ConnectionFailed, "open failed")
 				continue
 			}
@@ -333,9 +327,7 @@ func (s *Server) connection(c *gated) {
 			if err != nil {
 				return
 			}
-			go func() {
-				s.session(channel, reqs, c.RemoteAddr(), gone, func() { <-sessions })
-			}()
+			go s.session(channel, reqs, c.RemoteAddr(), gone, func() { <-sessions })
 		case "direct-tcpip":
 			go s.forward(n)
 		default:

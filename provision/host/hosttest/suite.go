@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -115,7 +116,6 @@ func Suite(t *testing.T, open func(t *testing.T) Fixture) {
 		{"upload of what is new", testUploadNew},
 		{"upload refuses", testUploadRefuses},
 		{"upload cancelled", testUploadCancelled},
-		{"move", testMove},
 		{"remove", testRemove},
 		{"remove entries", testRemoveEntries},
 		{"aside", testAside},
@@ -196,6 +196,58 @@ func (s *suite) file(t *testing.T, p string) host.FileState {
 	return s.look(t, host.Query{Files: []host.FileQuery{{Path: p, Content: true}}}).Files[p]
 }
 
+func (s *suite) dir(t *testing.T, p string) host.DirState {
+	t.Helper()
+	return s.look(t, host.Query{Dirs: []host.DirQuery{{Path: p}}}).Dirs[p]
+}
+
+func (s *suite) aside(t *testing.T, r host.AsideRequest) host.Aside {
+	t.Helper()
+	a, err := s.h.Aside(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func (s *suite) upload(t *testing.T, u host.Upload) host.Change {
+	t.Helper()
+	c, err := s.h.Upload(t.Context(), u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// removed removes, and says what that took, sorted.
+func (s *suite) removed(t *testing.T, r host.RemoveRequest) []string {
+	t.Helper()
+	got, err := s.h.Remove(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Sorted(slices.Values(got))
+}
+
+func (s *suite) lock(t *testing.T, h host.Host, r host.LockRequest) (unlock func() error) {
+	t.Helper()
+	unlock, err := h.Lock(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return unlock
+}
+
+// refused checks that a call failed, with an error that names the host.
+func (s *suite) refused(t *testing.T, what string, err error) {
+	t.Helper()
+	if err == nil {
+		t.Errorf("%s: no error", what)
+	} else if !strings.Contains(err.Error(), s.h.Name()) {
+		t.Errorf("%s: the error does not name the host: %v", what, err)
+	}
+}
+
 func testFacts(t *testing.T, s *suite) {
 	before := time.Now()
 	f := s.look(t, host.Query{}).Facts
@@ -232,7 +284,7 @@ func testLookAtNothing(t *testing.T, s *suite) {
 	if !l.Accounts["root"] || l.Accounts["quorate-nobody-has-this"] {
 		t.Fatalf("accounts: %v", l.Accounts)
 	}
-	if s.look(t, host.Query{Dirs: []host.DirQuery{{Path: s.Dir + "/deep"}}}).Dirs[s.Dir+"/deep"].Exists {
+	if s.dir(t, s.path("deep")).Exists {
 		t.Fatal("looking made a folder")
 	}
 }
@@ -250,12 +302,8 @@ func testDial(t *testing.T, s *suite) {
 		t.Fatalf("nothing came through the tunnel: %v", err)
 	}
 	// Port 1 (tcpmux) is served by nobody.
-	if c, err := s.h.DialContext(t.Context(), "tcp", "127.0.0.1:1"); err == nil {
-		c.Close()
-		t.Fatal("dialling a closed port succeeded")
-	} else if !strings.Contains(err.Error(), s.h.Name()) {
-		t.Fatalf("the error does not name the host: %v", err)
-	}
+	_, err = s.h.DialContext(t.Context(), "tcp", "127.0.0.1:1")
+	s.refused(t, "dialling a closed port", err)
 }
 
 func testPorts(t *testing.T, s *suite) {

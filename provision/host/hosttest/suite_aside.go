@@ -2,16 +2,10 @@ package hosttest
 
 import (
 	"slices"
-	"strings"
 	"testing"
 
 	"quorate/provision/host"
 )
-
-func (s *suite) dir(t *testing.T, p string) host.DirState {
-	t.Helper()
-	return s.look(t, host.Query{Dirs: []host.DirQuery{{Path: p}}}).Dirs[p]
-}
 
 func testAside(t *testing.T, s *suite) {
 	data := s.path("data")
@@ -21,61 +15,47 @@ func testAside(t *testing.T, s *suite) {
 			host.File{Path: data + "/member/wal/" + walFile, Mode: 0o600, Content: []byte("log")}, host.File{Path: data + "/.hidden", Mode: 0o600},
 			host.File{Path: data + "/a b", Mode: 0o600})
 	}
-	member()
-	got, err := s.h.Aside(t.Context(), host.AsideRequest{Dir: data, Name: "20260102T030405Z"})
-	if err != nil {
-		t.Fatal(err)
+	at := func(name string) string { return data + "/.aside/" + name }
+	for _, c := range []struct {
+		what  string
+		begin func()
+		name  string
+		only  []string
+		moved []string // by this request
+		path  string   // "" if nothing is there under that name
+		left  []string
+	}{
+		{"all", member, "20260102T030405Z", nil, []string{".hidden", "a b", "member"}, at("20260102T030405Z"), nil},
+		{"once more is nothing more", nil, "20260102T030405Z", nil, nil, at("20260102T030405Z"), nil},
+		{"under another name", member, "second", nil, []string{".hidden", "a b", "member"}, at("second"), nil},
+		{"what a cut has left", func() { s.write(t, host.File{Path: data + "/late", Mode: 0o600}) }, "second", nil, []string{"late"}, at("second"), nil},
+		{"only what is named", member, "third", []string{"member", "none"}, []string{"member"}, at("third"), []string{".hidden", "a b"}},
+		{"only nothing", nil, "fourth", []string{}, nil, "", []string{".hidden", "a b"}},
+	} {
+		if c.begin != nil {
+			c.begin()
+		}
+		got := s.aside(t, host.AsideRequest{Dir: data, Name: c.name, Only: c.only})
+		if got.Path != c.path || !slices.Equal(got.Moved, c.moved) {
+			t.Errorf("%s: %+v", c.what, got)
+		}
+		d := s.dir(t, data)
+		if !d.Exists || d.Empty != (c.left == nil) || d.Member || d.Mode != 0o710 || !slices.Equal(d.Entries, c.left) || c.path != "" && !slices.Contains(d.Aside, c.path) {
+			t.Errorf("%s: afterwards: %+v", c.what, d)
+		}
 	}
-	first := data + "/.aside/20260102T030405Z"
-	if got.Path != first || !slices.Equal(got.Moved, []string{".hidden", "a b", "member"}) {
-		t.Errorf("%+v", got)
+	if d := s.dir(t, data); !slices.Equal(d.Aside, []string{at("20260102T030405Z"), at("second"), at("third")}) {
+		t.Errorf("in the end: %+v", d)
 	}
-	d := s.dir(t, data)
-	if !d.Exists || !d.Empty || d.Member || d.Mode != 0o710 || !slices.Equal(d.Aside, []string{first}) || len(d.Entries) > 0 {
-		t.Errorf("afterwards: %+v", d)
-	}
-	if f := s.file(t, first+"/member/wal/"+walFile); string(f.Content) != "log" || !s.file(t, data+"/lost+found").Exists {
+	if f := s.file(t, at("20260102T030405Z")+"/member/wal/"+walFile); string(f.Content) != "log" || !s.file(t, data+"/lost+found").Exists {
 		t.Errorf("the log is now %+v", f)
 	}
 	if f := s.file(t, data+"/.aside"); f.Mode != 0o700 {
 		t.Errorf("what was moved aside can be seen by others: %+v", f)
 	}
-	// Once more is nothing more.
-	if got, err := s.h.Aside(t.Context(), host.AsideRequest{Dir: data, Name: "20260102T030405Z"}); err != nil || got.Path != first || len(got.Moved) > 0 {
-		t.Errorf("again: %+v, %v", got, err)
-	}
-	// A second one, under a name of its own.
-	member()
-	if got, err := s.h.Aside(t.Context(), host.AsideRequest{Dir: data, Name: "second"}); err != nil || got.Path != data+"/.aside/second" {
-		t.Errorf("second: %+v, %v", got, err)
-	}
-	if d := s.dir(t, data); !slices.Equal(d.Aside, []string{first, data + "/.aside/second"}) {
-		t.Errorf("afterwards: %+v", d)
-	}
-	// What a cut has left is finished by the same request.
-	s.write(t, host.File{Path: data + "/late", Mode: 0o600})
-	if got, err := s.h.Aside(t.Context(), host.AsideRequest{Dir: data, Name: "second"}); err != nil || !slices.Equal(got.Moved, []string{"late"}) {
-		t.Errorf("finishing: %+v, %v", got, err)
-	}
-	// Only what is named.
-	member()
-	only := host.AsideRequest{Dir: data, Name: "third", Only: []string{"member", "none"}}
-	if got, err := s.h.Aside(t.Context(), only); err != nil || !slices.Equal(got.Moved, []string{"member"}) {
-		t.Errorf("only some: %+v, %v", got, err)
-	}
-	if d := s.dir(t, data); !slices.Equal(d.Entries, []string{".hidden", "a b"}) {
-		t.Errorf("only some: %+v", d)
-	}
-	only.Only, only.Name = []string{}, "fourth"
-	if got, err := s.h.Aside(t.Context(), only); err != nil || got.Path != "" {
-		t.Errorf("only none: %+v, %v", got, err)
-	}
 	if s.Owner != "" {
 		s.write(t, host.File{Path: s.path("theirs"), Dir: true, Mode: 0o700, Owner: s.Owner}, host.File{Path: s.path("theirs", "f"), Mode: 0o600})
-		got, err := s.h.Aside(t.Context(), host.AsideRequest{Dir: s.path("theirs"), Name: "x"})
-		if err != nil {
-			t.Fatal(err)
-		}
+		got := s.aside(t, host.AsideRequest{Dir: s.path("theirs"), Name: "x"})
 		for _, p := range []string{s.path("theirs", ".aside"), got.Path} {
 			if f := s.file(t, p); f.Owner+":"+f.Group != s.Owner {
 				t.Errorf("%s belongs to %s:%s", p, f.Owner, f.Group)
@@ -85,8 +65,8 @@ func testAside(t *testing.T, s *suite) {
 	// Nothing there is nothing to do, and nothing is made.
 	for _, p := range []string{s.path("none"), s.path("empty")} {
 		s.write(t, host.File{Path: s.path("empty"), Dir: true, Mode: 0o700})
-		if got, err := s.h.Aside(t.Context(), host.AsideRequest{Dir: p, Name: "x"}); err != nil || got.Path != "" || len(got.Moved) > 0 {
-			t.Errorf("%s: %+v, %v", p, got, err)
+		if got := s.aside(t, host.AsideRequest{Dir: p, Name: "x"}); got.Path != "" || len(got.Moved) > 0 {
+			t.Errorf("%s: %+v", p, got)
 		}
 		if d := s.dir(t, p); d.Exists != (p == s.path("empty")) || len(d.Aside) > 0 {
 			t.Errorf("%s: %+v", p, d)
@@ -97,9 +77,7 @@ func testAside(t *testing.T, s *suite) {
 func testAsideRefused(t *testing.T, s *suite) {
 	s.write(t, host.File{Path: s.path("data", "member", "x"), Mode: 0o600}, host.File{Path: s.path("data", "other"), Mode: 0o600},
 		host.File{Path: s.path("wal", walFile), Mode: 0o600}, host.File{Path: s.path("wal", "other"), Mode: 0o600})
-	if _, err := s.h.Aside(t.Context(), host.AsideRequest{Dir: s.path("data"), Name: "a"}); err != nil {
-		t.Fatal(err)
-	}
+	s.aside(t, host.AsideRequest{Dir: s.path("data"), Name: "a"})
 	s.write(t, host.File{Path: s.path("data", "member", "y"), Mode: 0o600}, host.File{Path: s.path("data", "another"), Mode: 0o600})
 	for name, r := range map[string]host.AsideRequest{
 		"an entry is there already":     {Dir: s.path("data"), Name: "a"},
@@ -110,17 +88,13 @@ func testAsideRefused(t *testing.T, s *suite) {
 		"a name with a slash":           {Dir: s.path("data"), Name: "a/b"},
 		"a path that is not a full one": {Dir: "data", Name: "b"},
 	} {
-		if got, err := s.h.Aside(t.Context(), r); err == nil {
-			t.Errorf("%s: %+v", name, got)
-		} else if !strings.Contains(err.Error(), s.h.Name()) {
-			t.Errorf("%s: the error does not name the host: %v", name, err)
+		_, err := s.h.Aside(t.Context(), r)
+		s.refused(t, name, err)
+	}
+	for name, asides := range map[string]int{"data": 1, "wal": 0} {
+		if d := s.dir(t, s.path(name)); d.Count != 2 || len(d.Aside) != asides {
+			t.Errorf("a refused request moved something: %+v", d)
 		}
-	}
-	if d := s.dir(t, s.path("data")); d.Count != 2 || len(d.Aside) != 1 {
-		t.Errorf("a refused request moved something: %+v", d)
-	}
-	if d := s.dir(t, s.path("wal")); d.Count != 2 || len(d.Aside) != 0 {
-		t.Errorf("a refused request moved something: %+v", d)
 	}
 }
 
@@ -128,19 +102,13 @@ func testRemoveEntries(t *testing.T, s *suite) {
 	s.write(t, host.File{Path: s.path("data", "member", "wal", walFile), Mode: 0o600}, host.File{Path: s.path("data", "theirs"), Mode: 0o600},
 		host.File{Path: s.path("ours", "member", "snap", "db"), Mode: 0o400}, host.File{Path: s.path("ours", "a b"), Mode: 0o600},
 		host.File{Path: s.path("kept", "member"), Mode: 0o600})
-	if _, err := s.h.Aside(t.Context(), host.AsideRequest{Dir: s.path("kept"), Name: "earlier"}); err != nil {
-		t.Fatal(err)
-	}
-	got, err := s.h.Remove(t.Context(), host.RemoveRequest{Entries: []host.Entries{
-		{Dir: s.path("data"), Names: []string{"member", "not there"}, Self: true},
-		{Dir: s.path("ours"), Names: []string{"member", "a b"}, Self: true},
-		{Dir: s.path("kept"), Names: []string{"member"}, Self: true},
-		{Dir: s.path("none"), Names: []string{"member"}, Self: true},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	slices.Sort(got)
+	s.aside(t, host.AsideRequest{Dir: s.path("kept"), Name: "earlier"})
+	got := s.removed(t, host.RemoveRequest{Entries: []host.Entries{
+		{Dir: s.path("data"), Names: []string{"member", "not there"}},
+		{Dir: s.path("ours"), Names: []string{"member", "a b"}},
+		{Dir: s.path("kept"), Names: []string{"member"}},
+		{Dir: s.path("none"), Names: []string{"member"}},
+	}, Files: []string{s.path("data"), s.path("ours"), s.path("kept"), s.path("none")}})
 	if want := []string{s.path("data", "member"), s.path("ours"), s.path("ours", "a b"), s.path("ours", "member")}; !slices.Equal(got, want) {
 		t.Errorf("removed %q, want %q", got, want)
 	}
@@ -155,10 +123,10 @@ func testRemoveEntries(t *testing.T, s *suite) {
 			t.Errorf("%q was removed", name)
 		}
 	}
-	// Self alone removes an empty folder and no other; a user's file in it stays.
+	// By its own name an empty folder goes and no other; a user's file in it stays.
 	s.write(t, host.File{Path: s.path("empty"), Dir: true, Mode: 0o700})
-	got, err = s.h.Remove(t.Context(), host.RemoveRequest{Entries: []host.Entries{{Dir: s.path("empty"), Self: true}, {Dir: s.path("data"), Self: true}}})
-	if err != nil || !slices.Equal(got, []string{s.path("empty")}) {
-		t.Errorf("removed %q, %v", got, err)
+	got = s.removed(t, host.RemoveRequest{Files: []string{s.path("empty"), s.path("data")}})
+	if !slices.Equal(got, []string{s.path("empty")}) {
+		t.Errorf("removed %q", got)
 	}
 }

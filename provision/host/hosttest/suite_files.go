@@ -3,22 +3,14 @@ package hosttest
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"testing"
 
 	"quorate/provision/host"
 )
-
-func digest(content []byte) string {
-	sum := sha256.Sum256(content)
-	return hex.EncodeToString(sum[:])
-}
 
 func testWriteAndLook(t *testing.T, s *suite) {
 	content := []byte("name: etcd1\n")
@@ -33,7 +25,7 @@ func testWriteAndLook(t *testing.T, s *suite) {
 			t.Errorf("%+v", c)
 		}
 	}
-	if changes[1].Digest != digest(content) || changes[3].Digest != digest(nil) || changes[0].Digest != "" {
+	if changes[1].Digest != host.Digest(content) || changes[3].Digest != host.Digest(nil) || changes[0].Digest != "" {
 		t.Errorf("digests: %+v", changes)
 	}
 	l := s.look(t, host.Query{Files: []host.FileQuery{
@@ -41,11 +33,11 @@ func testWriteAndLook(t *testing.T, s *suite) {
 		{Path: s.path("conf", "new", "deep", "b.pem")}, {Path: s.path("conf", "new")},
 	}})
 	a := l.Files[s.path("conf", "a.yaml")]
-	if !a.Exists || a.Type != "file" || a.Mode != 0o640 || a.Size != int64(len(content)) || a.Digest != digest(content) ||
+	if !a.Exists || a.Type != "file" || a.Mode != 0o640 || a.Size != int64(len(content)) || a.Digest != host.Digest(content) ||
 		a.Stamp != changes[1].Stamp || !bytes.Equal(a.Content, content) || a.Owner == "" || a.Group == "" {
 		t.Errorf("a.yaml: %+v", a)
 	}
-	if e := l.Files[s.path("conf", "empty")]; e.Digest != digest(nil) || e.Content == nil || len(e.Content) != 0 || e.Mode != 0o444 {
+	if e := l.Files[s.path("conf", "empty")]; e.Digest != host.Digest(nil) || e.Content == nil || len(e.Content) != 0 || e.Mode != 0o444 {
 		t.Errorf("empty: %+v", e)
 	}
 	if d := l.Files[s.path("conf")]; d.Type != "dir" || d.Mode != 0o750 || d.Digest != "" {
@@ -73,7 +65,7 @@ func testWriteAgain(t *testing.T, s *suite) {
 	}
 	files[2].Content = []byte("2")
 	third := s.write(t, files...)
-	if third[1].Changed || !third[2].Changed || third[2].Stamp == first[2].Stamp || third[2].Digest != digest([]byte("2")) {
+	if third[1].Changed || !third[2].Changed || third[2].Stamp == first[2].Stamp || third[2].Digest != host.Digest([]byte("2")) {
 		t.Errorf("after a change: %+v", third)
 	}
 	if got := s.file(t, files[2].Path); string(got.Content) != "2" || got.Stamp != third[2].Stamp {
@@ -110,15 +102,11 @@ func testWriteRefuses(t *testing.T, s *suite) {
 		"a file as a parent":            {Path: s.path("isfile", "x"), Mode: 0o644},
 		"a relative path":               {Path: "etc/x", Mode: 0o644},
 	} {
-		if _, err := s.h.Write(t.Context(), host.WriteRequest{Files: []host.File{f}}); err == nil {
-			t.Errorf("%s: no error", name)
-		} else if !strings.Contains(err.Error(), s.h.Name()) {
-			t.Errorf("%s: the error does not name the host: %v", name, err)
-		}
+		_, err := s.h.Write(t.Context(), host.WriteRequest{Files: []host.File{f}})
+		s.refused(t, name, err)
 	}
-	l := s.look(t, host.Query{Dirs: []host.DirQuery{{Path: s.path("isdir")}}, Files: []host.FileQuery{{Path: s.path("isfile")}}})
-	if !l.Dirs[s.path("isdir")].Empty || l.Files[s.path("isfile")].Type != "file" {
-		t.Errorf("a refused write left something: %+v", l)
+	if !s.dir(t, s.path("isdir")).Empty || s.file(t, s.path("isfile")).Type != "file" {
+		t.Error("a refused write left something")
 	}
 }
 
@@ -143,23 +131,21 @@ func testWriteOdd(t *testing.T, s *suite) {
 		}
 	}
 	var q host.Query
+	var paths []string
 	for _, f := range files {
 		q.Files = append(q.Files, host.FileQuery{Path: f.Path, Content: true})
+		paths = append(paths, f.Path)
 	}
 	l := s.look(t, q)
 	for _, f := range files {
-		if got := l.Files[f.Path]; !bytes.Equal(got.Content, f.Content) || got.Digest != digest(f.Content) {
+		if got := l.Files[f.Path]; !bytes.Equal(got.Content, f.Content) || got.Digest != host.Digest(f.Content) {
 			t.Errorf("%q came back as %.60q", f.Path, got.Content)
 		}
-	}
-	paths := make([]string, len(files))
-	for i, f := range files {
-		paths[i] = f.Path
 	}
 	if got, err := s.h.Remove(t.Context(), host.RemoveRequest{Files: paths}); err != nil || !slices.Equal(got, paths) {
 		t.Errorf("removed %q, %v", got, err)
 	}
-	if d := s.look(t, host.Query{Dirs: []host.DirQuery{{Path: s.Dir}}}).Dirs[s.Dir]; !d.Empty {
+	if d := s.dir(t, s.Dir); !d.Empty {
 		t.Error("something else was made")
 	}
 	if _, err := s.h.Write(t.Context(), host.WriteRequest{Files: []host.File{{Path: s.Dir + "/a\nb", Mode: 0o644}}}); err == nil {
@@ -215,20 +201,18 @@ func testKnownStamps(t *testing.T, s *suite) {
 		t.Errorf("the stamp matches, and yet the file was read: %+v", got)
 	}
 	s.write(t, host.File{Path: p, Mode: 0o644, Content: []byte("two")})
-	if got := s.look(t, q).Files[p]; got.Digest != digest([]byte("two")) {
+	if got := s.look(t, q).Files[p]; got.Digest != host.Digest([]byte("two")) {
 		t.Errorf("the stamp does not match any more: %+v", got)
 	}
 }
 
 func testContentLimit(t *testing.T, s *suite) {
-	p, big := s.path("big"), make([]byte, contentLimit+1)
-	if _, err := s.h.Upload(t.Context(), host.Upload{Path: p, Mode: 0o644, Blob: host.BytesBlob(big)}); err != nil {
-		t.Fatal(err)
-	}
+	p, big := s.path("big"), make([]byte, host.ContentLimit+1)
+	s.upload(t, host.Upload{Path: p, Mode: 0o644, Blob: host.BytesBlob(big)})
 	if _, err := s.h.Look(t.Context(), host.Query{Files: []host.FileQuery{{Path: p, Content: true}}}); err == nil {
 		t.Error("a look carried more than its limit")
 	}
-	if got := s.look(t, host.Query{Files: []host.FileQuery{{Path: p}}}).Files[p]; got.Digest != digest(big) {
+	if got := s.look(t, host.Query{Files: []host.FileQuery{{Path: p}}}).Files[p]; got.Digest != host.Digest(big) {
 		t.Errorf("without content: %+v", got)
 	}
 }
@@ -238,31 +222,28 @@ func testUpload(t *testing.T, s *suite) {
 	p := s.path("bin", "kvserver")
 	var sent, total int64
 	u := host.Upload{Path: p, Mode: 0o755, Blob: host.BytesBlob(content), Progress: func(n, of int64) { sent, total = n, of }}
-	c, err := s.h.Upload(t.Context(), u)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !c.Changed || c.Path != p || c.Digest != digest(content) {
+	c := s.upload(t, u)
+	if !c.Changed || c.Path != p || c.Digest != host.Digest(content) {
 		t.Errorf("%+v", c)
 	}
 	if sent == 0 || sent != total || total != int64(len(content)) && total > int64(len(content))/10 {
 		t.Errorf("sent %d of %d bytes, as they are or compressed, of %d", sent, total, len(content))
 	}
 	got := s.look(t, host.Query{Files: []host.FileQuery{{Path: p}}}).Files[p]
-	if got.Digest != digest(content) || got.Mode != 0o755 || got.Stamp != c.Stamp || got.Size != int64(len(content)) {
+	if got.Digest != host.Digest(content) || got.Mode != 0o755 || got.Stamp != c.Stamp || got.Size != int64(len(content)) {
 		t.Errorf("%+v", got)
 	}
 	sent = 0
-	if c, err = s.h.Upload(t.Context(), u); err != nil || c.Changed || c.Digest != digest(content) || c.Stamp != got.Stamp || sent != 0 {
-		t.Errorf("again: %+v, %v, %d bytes sent", c, err, sent)
+	if c = s.upload(t, u); c.Changed || c.Digest != host.Digest(content) || c.Stamp != got.Stamp || sent != 0 {
+		t.Errorf("again: %+v, %d bytes sent", c, sent)
 	}
 	u.Mode = 0o700
-	if c, err = s.h.Upload(t.Context(), u); err != nil || !c.Changed || sent != 0 {
-		t.Errorf("another mode: %+v, %v, %d bytes sent", c, err, sent)
+	if c = s.upload(t, u); !c.Changed || sent != 0 {
+		t.Errorf("another mode: %+v, %d bytes sent", c, sent)
 	}
 	u.Blob = host.BytesBlob([]byte("#!/bin/sh\n"))
-	if c, err = s.h.Upload(t.Context(), u); err != nil || !c.Changed {
-		t.Errorf("another content: %+v, %v", c, err)
+	if c = s.upload(t, u); !c.Changed {
+		t.Errorf("another content: %+v", c)
 	}
 	if got = s.file(t, p); string(got.Content) != "#!/bin/sh\n" || got.Mode != 0o700 {
 		t.Errorf("%+v", got)
@@ -275,17 +256,16 @@ func testUploadNew(t *testing.T, s *suite) {
 	content := bytes.Repeat([]byte("the binary "), 90_000)
 	p := s.path("bin", "kvserver")
 	u := host.Upload{Path: p, Mode: 0o755, Blob: host.BytesBlob(content), New: true}
-	c, err := s.h.Upload(t.Context(), u)
-	if err != nil || !c.Changed || c.Digest != digest(content) {
-		t.Fatalf("%+v, %v", c, err)
+	if c := s.upload(t, u); !c.Changed || c.Digest != host.Digest(content) {
+		t.Fatalf("%+v", c)
 	}
 	before := s.file(t, p)
-	if c, err = s.h.Upload(t.Context(), u); err != nil || c.Changed || c.Stamp != before.Stamp {
-		t.Errorf("somebody had put it there: %+v, %v", c, err)
+	if c := s.upload(t, u); c.Changed || c.Stamp != before.Stamp {
+		t.Errorf("somebody had put it there: %+v", c)
 	}
 	u.Blob = host.BytesBlob([]byte("another"))
-	if c, err = s.h.Upload(t.Context(), u); err != nil || !c.Changed || s.file(t, p).Digest != digest([]byte("another")) {
-		t.Errorf("somebody had put something else there: %+v, %v", c, err)
+	if c := s.upload(t, u); !c.Changed || s.file(t, p).Digest != host.Digest([]byte("another")) {
+		t.Errorf("somebody had put something else there: %+v", c)
 	}
 	s.write(t, host.File{Path: s.path("dir"), Dir: true, Mode: 0o755})
 	if _, err := s.h.Upload(t.Context(), host.Upload{Path: s.path("dir"), Mode: 0o755, Blob: u.Blob, New: true}); err == nil {
@@ -297,10 +277,8 @@ func testUploadNew(t *testing.T, s *suite) {
 // alone checks that a folder holds nothing but a file.
 func (s *suite) alone(t *testing.T, dir, file string) {
 	t.Helper()
-	if _, err := s.h.Remove(t.Context(), host.RemoveRequest{Files: []string{file}}); err != nil {
-		t.Fatal(err)
-	}
-	if d := s.look(t, host.Query{Dirs: []host.DirQuery{{Path: dir}}}).Dirs[dir]; d.Exists && !d.Empty {
+	s.removed(t, host.RemoveRequest{Files: []string{file}})
+	if d := s.dir(t, dir); d.Exists && !d.Empty {
 		t.Errorf("something was left in %s", dir)
 	}
 }
@@ -308,7 +286,7 @@ func (s *suite) alone(t *testing.T, dir, file string) {
 // lyingBlob has another digest than its content.
 type lyingBlob struct{ host.Blob }
 
-func (lyingBlob) Digest() string { return digest([]byte("something else")) }
+func (lyingBlob) Digest() string { return host.Digest([]byte("something else")) }
 
 func testUploadRefuses(t *testing.T, s *suite) {
 	p := s.path("bin", "f")
@@ -365,53 +343,23 @@ func testUploadCancelled(t *testing.T, s *suite) {
 		t.Fatalf("got %v", err)
 	}
 	s.alone(t, s.path("bin"), s.path("bin", "f"))
-	if _, err := s.h.Upload(t.Context(), host.Upload{Path: s.path("bin", "f"), Mode: 0o755, Blob: host.BytesBlob(content)}); err != nil {
-		t.Fatalf("after a cancelled upload: %v", err)
-	}
-}
-
-func testMove(t *testing.T, s *suite) {
-	s.write(t, host.File{Path: s.path("data", "member", "f"), Mode: 0o600, Content: []byte("x")}, host.File{Path: s.path("other"), Mode: 0o644})
-	before := s.file(t, s.path("data", "member", "f"))
-	if err := s.h.Move(t.Context(), s.path("data"), s.path("aside")); err != nil {
-		t.Fatal(err)
-	}
-	if got := s.file(t, s.path("aside", "member", "f")); got.Digest != before.Digest || s.file(t, s.path("data")).Exists {
-		t.Errorf("moved: %+v", got)
-	}
-	for name, to := range map[string][2]string{
-		"no source":   {s.path("data"), s.path("x")},
-		"target is":   {s.path("aside"), s.path("other")},
-		"no parent":   {s.path("aside"), s.path("no", "where")},
-		"folder over": {s.path("other"), s.path("aside")},
-	} {
-		if err := s.h.Move(t.Context(), to[0], to[1]); err == nil {
-			t.Errorf("%s: no error", name)
-		}
-	}
-	if !s.file(t, s.path("aside", "member", "f")).Exists || !s.file(t, s.path("other")).Exists {
-		t.Error("a refused move did something")
-	}
+	s.upload(t, host.Upload{Path: s.path("bin", "f"), Mode: 0o755, Blob: host.BytesBlob(content)})
 }
 
 func testRemove(t *testing.T, s *suite) {
 	s.write(t, host.File{Path: s.path("f"), Mode: 0o644}, host.File{Path: s.path("full", "x"), Mode: 0o644},
 		host.File{Path: s.path("empty"), Dir: true, Mode: 0o755}, host.File{Path: s.path("tree", "a", "b"), Mode: 0o444})
-	got, err := s.h.Remove(t.Context(), host.RemoveRequest{
+	got := s.removed(t, host.RemoveRequest{
 		Files:   []string{s.path("f"), s.path("none"), s.path("full"), s.path("empty"), s.path("f", "below")},
 		Entries: []host.Entries{{Dir: s.path(), Names: []string{"tree", "no tree"}}},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	slices.Sort(got)
 	if want := []string{s.path("empty"), s.path("f"), s.path("tree")}; !slices.Equal(got, want) {
 		t.Errorf("removed %q, want %q", got, want)
 	}
 	if !s.file(t, s.path("full", "x")).Exists {
 		t.Error("a full folder was removed")
 	}
-	if got, err := s.h.Remove(t.Context(), host.RemoveRequest{}); err != nil || len(got) > 0 {
-		t.Errorf("nothing: %q, %v", got, err)
+	if got := s.removed(t, host.RemoveRequest{}); len(got) > 0 {
+		t.Errorf("nothing: %q", got)
 	}
 }

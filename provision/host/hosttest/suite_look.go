@@ -32,28 +32,28 @@ func testFolders(t *testing.T, s *suite) {
 		host.File{Path: s.path("file"), Mode: 0o600},
 	)
 	for _, c := range []struct {
-		q    host.DirQuery
+		path string
 		want host.DirState
 	}{
-		{host.DirQuery{Path: s.path("none")}, host.DirState{}},
-		{host.DirQuery{Path: s.path("file")}, host.DirState{}},
-		{host.DirQuery{Path: s.path("file", "below")}, host.DirState{}},
-		{host.DirQuery{Path: s.path("empty")}, host.DirState{Exists: true, Empty: true, Mode: 0o750}},
-		{host.DirQuery{Path: s.path("blank disk")}, host.DirState{Exists: true, Empty: true, Mode: 0o755}},
-		{host.DirQuery{Path: s.path("hidden")}, host.DirState{Exists: true, Count: 2, Entries: []string{".x", "a b"}, Mode: 0o755}},
-		{host.DirQuery{Path: s.path("many")}, host.DirState{Exists: true, Count: 15, Entries: many[:10], Mode: 0o755}},
+		{s.path("none"), host.DirState{}},
+		{s.path("file"), host.DirState{}},
+		{s.path("file", "below"), host.DirState{}},
+		{s.path("empty"), host.DirState{Exists: true, Empty: true, Mode: 0o750}},
+		{s.path("blank disk"), host.DirState{Exists: true, Empty: true, Mode: 0o755}},
+		{s.path("hidden"), host.DirState{Exists: true, Count: 2, Entries: []string{".x", "a b"}, Mode: 0o755}},
+		{s.path("many"), host.DirState{Exists: true, Count: 15, Entries: many[:10], Mode: 0o755}},
 		// What a start leaves that the other members have refused is no member: etcd looks for the log.
-		{host.DirQuery{Path: s.path("refused")}, host.DirState{Exists: true, Count: 1, Entries: []string{"member"}, Mode: 0o755}},
-		{host.DirQuery{Path: s.path("no log")}, host.DirState{Exists: true, Count: 1, Entries: []string{"member"}, Mode: 0o755}},
-		{host.DirQuery{Path: s.path("data")}, host.DirState{Exists: true, Member: true, Count: 1, Entries: []string{"member"}, Mode: 0o755}},
+		{s.path("refused"), host.DirState{Exists: true, Count: 1, Entries: []string{"member"}, Mode: 0o755}},
+		{s.path("no log"), host.DirState{Exists: true, Count: 1, Entries: []string{"member"}, Mode: 0o755}},
+		{s.path("data"), host.DirState{Exists: true, Member: true, Count: 1, Entries: []string{"member"}, Mode: 0o755}},
 	} {
-		got := s.look(t, host.Query{Dirs: []host.DirQuery{c.q}}).Dirs[c.q.Path]
+		got := s.dir(t, c.path)
 		if got.Exists && (got.Owner == "" || got.Group == "") {
-			t.Errorf("%s: %+v", c.q.Path, got)
+			t.Errorf("%s: %+v", c.path, got)
 		}
 		got.Owner, got.Group = "", ""
 		if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", c.want) {
-			t.Errorf("%s: %+v, want %+v", c.q.Path, got, c.want)
+			t.Errorf("%s: %+v, want %+v", c.path, got, c.want)
 		}
 	}
 	// With a log elsewhere it is that one that counts.
@@ -68,7 +68,7 @@ func testFolders(t *testing.T, s *suite) {
 			t.Errorf("%s with its log in %s: member %t", q.Path, q.WAL, got.Member)
 		}
 	}
-	if root := s.look(t, host.Query{Dirs: []host.DirQuery{{Path: "/"}}}).Dirs["/"]; !root.Exists || root.Empty || !root.MountPoint {
+	if root := s.dir(t, "/"); !root.Exists || root.Empty || !root.MountPoint {
 		t.Errorf("/: %+v", root)
 	}
 }
@@ -143,11 +143,8 @@ func testProbesRefused(t *testing.T, s *suite) {
 		{Name: "empty argument", Argv: []string{"printf", ""}},
 		{Name: "line break", Argv: []string{"printf", "a\nb"}},
 	} {
-		if l, err := s.h.Look(t.Context(), host.Query{Probes: []host.Probe{p}}); err == nil {
-			t.Errorf("%+v was run: %+v", p, l.Probes)
-		} else if !strings.Contains(err.Error(), s.h.Name()) {
-			t.Errorf("the error does not name the host: %v", err)
-		}
+		_, err := s.h.Look(t.Context(), host.Query{Probes: []host.Probe{p}})
+		s.refused(t, p.Name, err)
 	}
 }
 
@@ -158,8 +155,7 @@ func testProbesAndServices(t *testing.T, s *suite) {
 	if !ran() {
 		t.Error("not run, although there is no such unit")
 	}
-	s.write(t, sv.Good.Files...)
-	t.Cleanup(func() { s.tidy(t, sv.Good) })
+	s.install(t, sv.Good)
 	s.service(t, host.ServiceRequest{Unit: sv.Good.Unit, Reload: true, Verb: "start", Wait: sv.Wait})
 	if ran() {
 		t.Error("run beside a unit that has a process")

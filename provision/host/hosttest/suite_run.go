@@ -94,10 +94,7 @@ func (s *suite) holder(who string) host.Holder {
 
 func testLock(t *testing.T, s *suite) {
 	request := host.LockRequest{Path: s.path("run", "lock"), Holder: s.holder(`first "one" \ grüße`)}
-	unlock, err := s.h.Lock(t.Context(), request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	unlock := s.lock(t, s.h, request)
 	second := s.session(t)
 	var held *host.LockedError
 	if _, err := second.Lock(t.Context(), request); !errors.As(err, &held) {
@@ -111,18 +108,12 @@ func testLock(t *testing.T, s *suite) {
 	}
 	other := request
 	other.Path = s.path("run", "other-lock")
-	unlockOther, err := second.Lock(t.Context(), other)
-	if err != nil {
-		t.Fatalf("another lock: %v", err)
-	}
+	unlockOther := s.lock(t, second, other)
 	s.write(t, host.File{Path: s.path("f"), Mode: 0o644})
 	if err := unlock(); err != nil {
 		t.Fatal(err)
 	}
-	unlock2, err := second.Lock(t.Context(), request)
-	if err != nil {
-		t.Fatalf("after Unlock: %v", err)
-	}
+	unlock2 := s.lock(t, second, request)
 	if err := errors.Join(unlock(), unlock2(), unlockOther()); err != nil {
 		t.Fatal(err)
 	}
@@ -138,10 +129,7 @@ func testLockLooks(t *testing.T, s *suite) {
 	q := host.Query{Files: []host.FileQuery{{Path: odd, Content: true}, {Path: s.path("none")}}, Dirs: []host.DirQuery{{Path: s.path("dir")}}}
 	var found *host.Look
 	request := host.LockRequest{Path: s.path("lock"), Holder: s.holder("first"), Look: &q, Found: func(l *host.Look) { found = l }}
-	unlock, err := s.h.Lock(t.Context(), request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	unlock := s.lock(t, s.h, request)
 	seen := s.look(t, q)
 	switch {
 	case found == nil && seen.Facts.Manager == "supervise":
@@ -165,11 +153,9 @@ func testLockLooks(t *testing.T, s *suite) {
 	}
 	// A look that fails leaves the lock alone, and says why when it is asked for by itself.
 	q.Files = append(q.Files, host.FileQuery{Path: s.path("large"), Content: true})
-	if _, err := s.h.Upload(t.Context(), host.Upload{Path: s.path("large"), Mode: 0o600, Blob: host.BytesBlob(make([]byte, 1<<20+1))}); err != nil {
-		t.Fatal(err)
-	}
-	if unlock, err = s.h.Lock(t.Context(), request); err != nil || found != nil {
-		t.Fatalf("%v, %v", err, found)
+	s.upload(t, host.Upload{Path: s.path("large"), Mode: 0o600, Blob: host.BytesBlob(make([]byte, host.ContentLimit+1))})
+	if unlock = s.lock(t, s.h, request); found != nil {
+		t.Fatalf("%v", found)
 	}
 	if _, err := s.h.Look(t.Context(), q); err == nil {
 		t.Error("more than a look carries was seen")
@@ -182,10 +168,7 @@ func testLockLooks(t *testing.T, s *suite) {
 
 func testLockWaits(t *testing.T, s *suite) {
 	request := host.LockRequest{Path: s.path("lock"), Holder: s.holder("first")}
-	unlock, err := s.h.Lock(t.Context(), request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	unlock := s.lock(t, s.h, request)
 	request.Wait = time.Second
 	second := s.session(t)
 	var held *host.LockedError
@@ -213,13 +196,9 @@ func testLockWaits(t *testing.T, s *suite) {
 
 func testLockEndsWithSession(t *testing.T, s *suite) {
 	request := host.LockRequest{Path: s.path("lock"), Holder: s.holder("first"), Wait: 10 * time.Second}
-	if _, err := s.h.Lock(t.Context(), request); err != nil {
-		t.Fatal(err)
-	}
+	s.lock(t, s.h, request)
 	if err := s.h.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.session(t).Lock(t.Context(), request); err != nil {
-		t.Fatal(err)
-	}
+	s.lock(t, s.session(t), request)
 }

@@ -37,14 +37,31 @@ func (s *suite) service(t *testing.T, r host.ServiceRequest) host.UnitState {
 	return u
 }
 
+// failing is a service call that has to fail, and how it did.
+func (s *suite) failing(t *testing.T, r host.ServiceRequest) *host.ServiceError {
+	t.Helper()
+	u, err := s.h.Service(t.Context(), r)
+	var failed *host.ServiceError
+	if !errors.As(err, &failed) {
+		t.Fatalf("%+v: %+v, %v", r, u, err)
+	}
+	return failed
+}
+
+// install writes a service's files, and removes them when the test is over.
+func (s *suite) install(t *testing.T, sv Service) {
+	t.Helper()
+	s.write(t, sv.Files...)
+	t.Cleanup(func() { s.tidy(t, sv) })
+}
+
 func testService(t *testing.T, s *suite) {
 	sv := s.services(t)
 	name := sv.Good.Unit
 	if u := s.unit(t, name); u.Loaded || u.Active != "inactive" || u.PID != 0 || u.Enabled {
 		t.Fatalf("before its file: %+v", u)
 	}
-	s.write(t, sv.Good.Files...)
-	t.Cleanup(func() { s.tidy(t, sv.Good) })
+	s.install(t, sv.Good)
 	request := host.ServiceRequest{Unit: name, Reload: true, Enable: true, Verb: "start", Wait: sv.Wait}
 	u := s.service(t, request)
 	if u.Active != "active" || u.PID == 0 || !u.Loaded || !u.Enabled || u.NeedReload || u.ExeDigest == "" || u.StartedAt.IsZero() {
@@ -113,13 +130,8 @@ func (s *suite) tidy(t *testing.T, sv Service) {
 
 func testFailingService(t *testing.T, s *suite) {
 	sv := s.services(t)
-	s.write(t, sv.Bad.Files...)
-	t.Cleanup(func() { s.tidy(t, sv.Bad) })
-	u, err := s.h.Service(t.Context(), host.ServiceRequest{Unit: sv.Bad.Unit, Reload: true, Verb: "start", Wait: sv.Wait})
-	var failed *host.ServiceError
-	if !errors.As(err, &failed) {
-		t.Fatalf("a unit that fails started: %+v, %v", u, err)
-	}
+	s.install(t, sv.Bad)
+	failed := s.failing(t, host.ServiceRequest{Unit: sv.Bad.Unit, Reload: true, Verb: "start", Wait: sv.Wait})
 	if failed.Unit != sv.Bad.Unit || failed.Host != s.h.Name() || failed.Verb != "start" || failed.State.Active == "active" {
 		t.Errorf("%+v", failed)
 	}
@@ -134,12 +146,9 @@ func testNoSuchService(t *testing.T, s *suite) {
 	if !sv.Systemd {
 		missing = s.path("no-such-unit.json")
 	}
-	var failed *host.ServiceError
-	if _, err := s.h.Service(t.Context(), host.ServiceRequest{Unit: missing, Verb: "start", Wait: sv.Wait}); !errors.As(err, &failed) {
-		t.Errorf("starting a unit that is not there: %v", err)
-	}
-	if u, err := s.h.Service(t.Context(), host.ServiceRequest{Unit: missing, Disable: true, Verb: "stop", Wait: sv.Wait}); err != nil || u.Loaded || u.Active != "inactive" {
-		t.Errorf("stopping a unit that is not there: %+v, %v", u, err)
+	s.failing(t, host.ServiceRequest{Unit: missing, Verb: "start", Wait: sv.Wait})
+	if u := s.service(t, host.ServiceRequest{Unit: missing, Disable: true, Verb: "stop", Wait: sv.Wait}); u.Loaded || u.Active != "inactive" {
+		t.Errorf("stopping a unit that is not there: %+v", u)
 	}
 	if _, err := s.h.Service(t.Context(), host.ServiceRequest{Unit: missing, Verb: "explode"}); err == nil {
 		t.Error("an unknown verb was taken")
@@ -152,26 +161,21 @@ const loopCause = "cannot start: listen tcp 10.0.0.9:2380: bind: cannot assign r
 // exit, with the reason; the look tells the same of it.
 func testCrashLoop(t *testing.T, s *suite) {
 	sv := s.services(t)
-	s.write(t, sv.Loop.Files...)
-	t.Cleanup(func() { s.tidy(t, sv.Loop) })
+	s.install(t, sv.Loop)
 	var told []host.UnitState
 	began := time.Now()
-	_, err := s.h.Service(t.Context(), host.ServiceRequest{
+	failed := s.failing(t, host.ServiceRequest{
 		Unit: sv.Loop.Unit, Reload: true, Verb: "start", Wait: 5 * time.Minute,
 		Progress: func(u host.UnitState) { told = append(told, u) },
 	})
-	var failed *host.ServiceError
-	if !errors.As(err, &failed) {
-		t.Fatalf("got %v", err)
-	}
 	if took := time.Since(began); took > time.Minute {
 		t.Errorf("given up after %s only", took)
 	}
 	if u := failed.State; u.Active != "activating" || u.Restarts < host.MaxExits-1 || u.Cause != loopCause || u.Result != "exit-code" || u.ExitStatus != 1 {
 		t.Errorf("%+v", u)
 	}
-	if !strings.Contains(err.Error(), loopCause) || !strings.Contains(err.Error(), "it ended ") || strings.Contains(err.Error(), "goroutine") {
-		t.Errorf("the error reads %v", err)
+	if text := failed.Error(); !strings.Contains(text, loopCause) || !strings.Contains(text, "it ended ") || strings.Contains(text, "goroutine") {
+		t.Errorf("the error reads %s", text)
 	}
 	if !strings.Contains(failed.State.Log, "goroutine 1") {
 		t.Errorf("the log reads %q", failed.State.Log)
@@ -194,15 +198,14 @@ func testCrashLoop(t *testing.T, s *suite) {
 
 func testHangingService(t *testing.T, s *suite) {
 	sv := s.services(t)
-	s.write(t, sv.Hang.Files...)
-	t.Cleanup(func() { s.tidy(t, sv.Hang) })
-	request := host.ServiceRequest{Unit: sv.Hang.Unit, Reload: true, Verb: "start", Wait: 3 * time.Second}
+	s.install(t, sv.Hang)
 	var told []host.UnitState
-	request.Progress = func(u host.UnitState) { told = append(told, u) }
-	_, err := s.h.Service(t.Context(), request)
-	var failed *host.ServiceError
-	if !errors.As(err, &failed) || failed.State.Active != "activating" || failed.State.PID == 0 || !strings.Contains(failed.Cause, "timed out after 3s") {
-		t.Fatalf("got %v", err)
+	failed := s.failing(t, host.ServiceRequest{
+		Unit: sv.Hang.Unit, Reload: true, Verb: "start", Wait: 3 * time.Second,
+		Progress: func(u host.UnitState) { told = append(told, u) },
+	})
+	if failed.State.Active != "activating" || failed.State.PID == 0 || !strings.Contains(failed.Cause, "timed out after 3s") {
+		t.Fatalf("got %v", failed)
 	}
 	if len(told) == 0 || told[len(told)-1].Active != "activating" || told[len(told)-1].PID == 0 {
 		t.Errorf("told on the way: %+v", told)
@@ -211,15 +214,14 @@ func testHangingService(t *testing.T, s *suite) {
 		t.Errorf("looked at: %+v", u)
 	}
 	// Without waiting it is no error.
-	if u, err := s.h.Service(t.Context(), host.ServiceRequest{Unit: sv.Hang.Unit, Verb: "start"}); err != nil || u.Active != "activating" {
-		t.Errorf("%+v, %v", u, err)
+	if u := s.service(t, host.ServiceRequest{Unit: sv.Hang.Unit, Verb: "start"}); u.Active != "activating" {
+		t.Errorf("%+v", u)
 	}
 }
 
 func testMaskedService(t *testing.T, s *suite) {
 	sv := s.services(t)
-	s.write(t, sv.Good.Files...)
-	t.Cleanup(func() { s.tidy(t, sv.Good) })
+	s.install(t, sv.Good)
 	if u := s.service(t, host.ServiceRequest{Unit: sv.Good.Unit, Reload: true}); u.Masked {
 		t.Fatalf("%+v", u)
 	}
@@ -233,10 +235,8 @@ func testMaskedService(t *testing.T, s *suite) {
 	if u := s.service(t, host.ServiceRequest{Unit: sv.Good.Unit, Reload: true}); !u.Masked {
 		t.Errorf("after a reload: %+v", u)
 	}
-	_, err := s.h.Service(t.Context(), host.ServiceRequest{Unit: sv.Good.Unit, Verb: "start", Wait: sv.Wait})
-	var failed *host.ServiceError
-	if !errors.As(err, &failed) || !strings.Contains(err.Error(), "masked") {
-		t.Errorf("a masked unit started: %v", err)
+	if failed := s.failing(t, host.ServiceRequest{Unit: sv.Good.Unit, Verb: "start", Wait: sv.Wait}); !strings.Contains(failed.Error(), "masked") {
+		t.Errorf("a masked unit: %v", failed)
 	}
 }
 
@@ -245,9 +245,8 @@ func testDropIns(t *testing.T, s *suite) {
 	if !sv.Systemd {
 		t.Skip("only systemd has them")
 	}
-	s.write(t, sv.Good.Files...)
+	s.install(t, sv.Good)
 	dir := "/etc/systemd/system/" + sv.Good.Unit + ".d"
-	t.Cleanup(func() { s.tidy(t, sv.Good) })
 	t.Cleanup(func() {
 		_, _ = s.h.Remove(context.WithoutCancel(t.Context()), host.RemoveRequest{Files: []string{dir + "/b.conf", dir + "/a.conf", dir}})
 	})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -47,20 +48,6 @@ type Process struct {
 
 	pid     int
 	started time.Time
-}
-
-func (p *Process) exeDigest() string {
-	if p == nil {
-		return ""
-	}
-	return p.ExeDigest
-}
-
-func (p *Process) configDigest() string {
-	if p == nil {
-		return ""
-	}
-	return p.ConfigDigest
 }
 
 type unit struct {
@@ -122,11 +109,7 @@ func (m *Machine) Crash(name string) { m.end(name, true) }
 // without waiting for them.
 func (m *Machine) Reboot() {
 	m.mu.Lock()
-	var names []string
-	for name := range m.units {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+	names := slices.Sorted(maps.Keys(m.units))
 	m.mu.Unlock()
 	m.dropSessions()
 	for _, name := range names {

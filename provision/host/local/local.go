@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -141,10 +142,7 @@ func (t *transport) Dial(ctx context.Context, network, address string) (net.Conn
 // Close releases the locks that are left.
 func (t *transport) Close() error {
 	t.mu.Lock()
-	var left []*heldLock
-	for l := range t.unlock {
-		left = append(left, l)
-	}
+	left := slices.Collect(maps.Keys(t.unlock))
 	t.mu.Unlock()
 	var errs []error
 	for _, l := range left {

@@ -38,7 +38,8 @@ func (t *transport) lock(ctx context.Context, r host.LockRequest) (func() error,
 		return nil, err
 	}
 	if file == nil {
-		return nil, &host.LockedError{Host: t.c.Name, Holder: readHolder(r.Path)}
+		held, _ := os.ReadFile(r.Path) // what cannot be read names nobody
+		return nil, &host.LockedError{Host: t.c.Name, Holder: host.ParseHolder(held)}
 	}
 	line, err := json.Marshal(r.Holder)
 	if err == nil {
@@ -121,32 +122,18 @@ func (t *transport) claim(ctx context.Context, path string, wait time.Duration) 
 	}
 	defer f.Close() // who waits has it open, as anybody can see who looks for that
 	file := flock.New(path, flock.SetFlag(os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW), flock.SetPermissions(0o600))
-	for deadline := t.c.Now().Add(wait); ; {
-		free, err := file.TryLock()
-		switch {
-		case err != nil:
-			return nil, err
-		case free:
-			return file, nil
-		case !t.c.Now().Before(deadline):
-			return nil, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(lockPoll):
+	free, err := file.TryLock()
+	if !free && err == nil && wait > 0 {
+		waiting, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		if free, err = file.TryLockContext(waiting, lockPoll); !free && waiting.Err() != nil {
+			err = ctx.Err() // the time is over, or the call is
 		}
 	}
-}
-
-// readHolder reads who holds the lock; what cannot be read is the zero Holder.
-func readHolder(path string) host.Holder {
-	var holder host.Holder
-	line, err := os.ReadFile(path)
-	if err != nil || json.Unmarshal(line, &holder) != nil {
-		return host.Holder{}
+	if !free || err != nil {
+		return nil, err
 	}
-	return holder
+	return file, nil
 }
 
 func (l *heldLock) release() error {

@@ -41,7 +41,7 @@ func (s *supervised) State(ctx context.Context, units []string, known map[string
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		v, _, err := look(u)
+		v, err := look(u)
 		if err != nil {
 			return nil, err
 		}
@@ -69,33 +69,33 @@ type view struct {
 }
 
 // look reads a unit's files. A unit without a service file is not loaded.
-func look(unit string) (view, string, error) {
+func look(unit string) (view, error) {
 	var v view
 	text, err := os.ReadFile(unit)
 	if errors.Is(err, fs.ErrNotExist) {
-		return v, "", nil
+		return v, nil
 	}
 	if err != nil {
-		return v, "", err
+		return v, err
 	}
 	if to, err := os.Readlink(unit); err == nil && to == os.DevNull {
 		v.loaded, v.masked = true, true
-		return v, "inactive", nil
+		return v, nil
 	}
 	if err := json.Unmarshal(text, &v.service); err != nil {
-		return v, "", fmt.Errorf("the service file %s: %w", unit, err)
+		return v, fmt.Errorf("the service file %s: %w", unit, err)
 	}
 	if len(v.service.Argv) == 0 || v.service.PIDFile == "" || v.service.StateFile == "" || v.service.LogFile == "" {
-		return v, "", fmt.Errorf("the service file %s lacks argv, pid_file, state_file or log_file", unit)
+		return v, fmt.Errorf("the service file %s lacks argv, pid_file, state_file or log_file", unit)
 	}
 	v.loaded = true
 	text, err = os.ReadFile(v.service.StateFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return v, "", err
+		return v, err
 	}
 	if err == nil {
 		if err := json.Unmarshal(text, &v.state); err != nil {
-			return v, "", fmt.Errorf("the state file %s: %w", v.service.StateFile, err)
+			return v, fmt.Errorf("the state file %s: %w", v.service.StateFile, err)
 		}
 		if info, err := os.Stat(v.service.StateFile); err == nil {
 			v.changed = info.ModTime()
@@ -108,13 +108,13 @@ func look(unit string) (view, string, error) {
 		}
 	}
 	if v.held, err = held(v.service.PIDFile, pid); err != nil {
-		return v, "", err
+		return v, err
 	}
 	if v.held && pid != v.state.SupervisorPID {
 		v.state = node.ServiceState{SupervisorPID: pid} // it has just begun: the state is its predecessor's
 	}
 	v.orphan = !v.held && alive(v.state.PID) && startedAt(v.state.PID, v.state.StartedAt)
-	return v, v.active(), nil
+	return v, nil
 }
 
 // active says it in systemd's words.
@@ -183,7 +183,7 @@ func held(pidFile string, pid int) (bool, error) {
 
 // Service starts and stops; the waits are the request's.
 func (s *supervised) Service(ctx context.Context, r host.ServiceRequest, known map[string]string) (host.UnitState, error) {
-	v, active, err := look(r.Unit)
+	v, err := look(r.Unit)
 	if err != nil {
 		return host.UnitState{}, err
 	}
@@ -197,18 +197,19 @@ func (s *supervised) Service(ctx context.Context, r host.ServiceRequest, known m
 		cause, err = s.stop(ctx, r.Unit, wait, s.teller(r.Progress, known))
 	}
 	if (r.Verb == "start" || r.Verb == "restart") && cause == "" && err == nil {
-		if !v.loaded {
+		switch {
+		case !v.loaded:
 			cause = "there is no such service file"
-		} else if v.masked {
+		case v.masked:
 			cause = "it is masked: its service file is a link to /dev/null"
-		} else if r.Verb == "restart" || active != "active" {
+		case r.Verb == "restart" || v.active() != "active":
 			logFrom, cause, err = s.start(ctx, r.Unit, r.Wait, s.teller(r.Progress, known))
 		}
 	}
 	if err != nil {
 		return host.UnitState{}, err
 	}
-	v, _, err = look(r.Unit)
+	v, err = look(r.Unit)
 	if err != nil {
 		return host.UnitState{}, err
 	}
@@ -252,7 +253,7 @@ func (s *supervised) teller(progress func(host.UnitState), known map[string]stri
 // start runs a supervisor unless one runs, and waits until the unit is ready,
 // or has ended by itself too often.
 func (s *supervised) start(ctx context.Context, unit string, wait time.Duration, tell func(view)) (logFrom int64, cause string, err error) {
-	v, _, err := look(unit)
+	v, err := look(unit)
 	if err != nil {
 		return 0, "", err
 	}
@@ -267,36 +268,27 @@ func (s *supervised) start(ctx context.Context, unit string, wait time.Duration,
 			return logFrom, "", err
 		}
 	}
-	if wait <= 0 {
-		return logFrom, "", nil
-	}
-	deadline := time.NewTimer(wait)
-	defer deadline.Stop()
-	tick := time.NewTicker(poll)
-	defer tick.Stop()
 	failed := 0 // before the wait
 	if v.held {
 		failed = v.state.Restarts
 	}
-	for {
-		now, active, err := look(unit)
-		if err != nil || active == "active" {
-			return logFrom, "", err
+	cause, err = until(ctx, wait, func() (over bool, cause string, err error) {
+		now, err := look(unit)
+		if err != nil || now.active() == "active" {
+			return true, "", err
 		}
 		if n := now.state.Restarts - failed; now.held && n >= host.MaxExits {
-			return logFrom, fmt.Sprintf("it ended %d times", n), nil
+			return true, fmt.Sprintf("it ended %d times", n), nil
 		}
 		tell(now)
 		select {
-		case <-ctx.Done():
-			return logFrom, "", ctx.Err()
 		case end := <-exited:
-			return logFrom, fmt.Sprintf("its supervisor ended: %v", end), nil
-		case <-deadline.C:
-			return logFrom, fmt.Sprintf("timed out after %s", wait), nil
-		case <-tick.C:
+			return true, fmt.Sprintf("its supervisor ended: %v", end), nil
+		default:
+			return false, "", nil
 		}
-	}
+	})
+	return logFrom, cause, err
 }
 
 // spawn starts a supervisor in a session of its own, so that it outlives this one.
@@ -331,7 +323,7 @@ func (s *supervised) spawn(unit string, sv node.Service, exited chan<- error) (i
 
 // stop ends the unit's supervisor, which ends the process, and waits until both are gone.
 func (s *supervised) stop(ctx context.Context, unit string, wait time.Duration, tell func(view)) (cause string, err error) {
-	v, _, err := look(unit)
+	v, err := look(unit)
 	if err != nil {
 		return "", err
 	}
@@ -344,15 +336,11 @@ func (s *supervised) stop(ctx context.Context, unit string, wait time.Duration, 
 	if err := syscall.Kill(v.state.SupervisorPID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return "", err
 	}
-	if wait <= 0 {
-		return "", nil
-	}
-	gone := func() (bool, error) {
-		now, _, err := look(unit)
+	return until(ctx, wait, func() (gone bool, cause string, err error) {
+		now, err := look(unit)
 		tell(now)
-		return !now.held && !alive(v.state.PID), err
-	}
-	return until(ctx, wait, gone)
+		return !now.held && !alive(v.state.PID), "", err
+	})
 }
 
 // endOrphan ends a process whose supervisor was killed.
@@ -360,22 +348,26 @@ func (s *supervised) endOrphan(ctx context.Context, v view) error {
 	if err := syscall.Kill(v.state.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return err
 	}
-	cause, err := until(ctx, 30*time.Second, func() (bool, error) { return !alive(v.state.PID), nil })
+	cause, err := until(ctx, 30*time.Second, func() (bool, string, error) { return !alive(v.state.PID), "", nil })
 	if cause != "" {
 		err = fmt.Errorf("process %d, left by a supervisor that was killed, does not end: %s", v.state.PID, cause)
 	}
 	return err
 }
 
-// until asks again and again; when the time is over it says so.
-func until(ctx context.Context, wait time.Duration, done func() (bool, error)) (cause string, err error) {
+// until asks again and again whether it is over, and with what cause; when the time is over it says so. It
+// does not wait at all if wait is 0.
+func until(ctx context.Context, wait time.Duration, ask func() (over bool, cause string, err error)) (cause string, err error) {
+	if wait <= 0 {
+		return "", nil
+	}
 	deadline := time.NewTimer(wait)
 	defer deadline.Stop()
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	for {
-		if ok, err := done(); ok || err != nil {
-			return "", err
+		if over, cause, err := ask(); over || err != nil {
+			return cause, err
 		}
 		select {
 		case <-ctx.Done():

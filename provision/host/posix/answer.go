@@ -2,6 +2,7 @@ package posix
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -282,7 +283,7 @@ func (a *answer) unitLines(body []byte) ([]byte, error) {
 		if p["Id"] == "" || p["ActiveState"] == "" {
 			return nil, fmt.Errorf("systemctl show said %.200q", text)
 		}
-		pid, err := number(orZero(p["MainPID"]))
+		pid, err := number(cmp.Or(p["MainPID"], "0"))
 		if err != nil {
 			return nil, err
 		}
@@ -298,10 +299,10 @@ func (a *answer) unitLines(body []byte) ([]byte, error) {
 			"active": "ActiveEnterTimestamp", "reloading": "ActiveEnterTimestamp", "activating": "InactiveExitTimestamp",
 			"deactivating": "ActiveExitTimestamp", "inactive": "InactiveEnterTimestamp", "failed": "InactiveEnterTimestamp",
 		}[s.Active]
-		if s.Restarts, err = number(orZero(p["NRestarts"])); err != nil {
+		if s.Restarts, err = number(cmp.Or(p["NRestarts"], "0")); err != nil {
 			return nil, err
 		}
-		if s.ExitStatus, err = strconv.Atoi(orZero(p["ExecMainStatus"])); err != nil {
+		if s.ExitStatus, err = strconv.Atoi(cmp.Or(p["ExecMainStatus"], "0")); err != nil {
 			return nil, err
 		}
 		if s.Since, err = unitTime(p[since]); err != nil {
@@ -417,13 +418,6 @@ func number(s string) (int, error) {
 		return 0, err
 	}
 	return int(n), nil
-}
-
-func orZero(s string) string {
-	if s == "" {
-		return "0"
-	}
-	return s
 }
 
 // parseClock reads date's "seconds.nanoseconds"; a date without %N leaves the letter.

@@ -14,12 +14,13 @@ import (
 )
 
 // Run implements host.Host.
-func (h *Host) Run(ctx context.Context, c host.Command) (host.Result, error) {
+func (h *Host) Run(ctx context.Context, c host.Command) (r host.Result, err error) {
 	if len(c.Argv) == 0 {
-		return host.Result{}, fmt.Errorf("cannot run an empty command on host %q", h.o.Name)
+		return r, fmt.Errorf("cannot run an empty command on host %q", h.o.Name)
 	}
+	defer saying(&err, "cannot run %s on host %q", c.Argv[0], h.o.Name)
 	if err := h.changing(); err != nil {
-		return host.Result{}, err
+		return r, err
 	}
 	var stdin io.Reader
 	if len(c.Stdin) > 0 {
@@ -29,10 +30,9 @@ func (h *Host) Run(ctx context.Context, c host.Command) (host.Result, error) {
 	ctx, cancel := within(ctx, answerTime)
 	defer cancel()
 	exit, err := h.t.Exec(ctx, h.guarded(c.Argv), stdin, stdout, stderr)
-	err = late(ctx, err)
-	r := host.Result{Stdout: stdout.buf.Bytes(), Stderr: stderr.buf.Bytes()}
+	r = host.Result{Stdout: stdout.buf.Bytes(), Stderr: stderr.buf.Bytes()}
 	if err != nil {
-		return r, fmt.Errorf("cannot run %s on host %q: %w", c.Argv[0], h.o.Name, err)
+		return r, late(ctx, err)
 	}
 	if exit != 0 {
 		return r, &host.ExitError{Host: h.o.Name, Argv: slices.Clone(c.Argv), Code: exit, Stderr: string(r.Stderr)}
@@ -40,29 +40,9 @@ func (h *Host) Run(ctx context.Context, c host.Command) (host.Result, error) {
 	return r, nil
 }
 
-// Move implements host.Host. It is a rename within one file system; across two
-// it is an error and nothing is moved.
-func (h *Host) Move(ctx context.Context, from, to string) error {
-	err := errors.Join(h.changing(), checkPath(from), checkPath(to))
-	if err == nil {
-		_, err = h.script(ctx, "move", moveScript, []string{from, to})
-	}
-	if err != nil {
-		return fmt.Errorf("cannot move %q to %q on host %q: %w", from, to, h.o.Name, err)
-	}
-	return nil
-}
-
 // Aside implements host.Host.
-func (h *Host) Aside(ctx context.Context, r host.AsideRequest) (host.Aside, error) {
-	a, err := h.aside(ctx, r)
-	if err != nil {
-		return a, fmt.Errorf("cannot move aside what is in %q on host %q: %w", r.Dir, h.o.Name, err)
-	}
-	return a, nil
-}
-
-func (h *Host) aside(ctx context.Context, r host.AsideRequest) (a host.Aside, err error) {
+func (h *Host) Aside(ctx context.Context, r host.AsideRequest) (a host.Aside, err error) {
+	defer saying(&err, "cannot move aside what is in %q on host %q", r.Dir, h.o.Name)
 	if err := errors.Join(h.changing(), checkPath(r.Dir), r.Check()); err != nil {
 		return a, err
 	}
@@ -96,20 +76,12 @@ func (h *Host) aside(ctx context.Context, r host.AsideRequest) (a host.Aside, er
 
 // Remove implements host.Host. The system's own folders are refused as trees,
 // so that no slip of a path takes /etc or /var with it; a mount point is emptied and stays.
-func (h *Host) Remove(ctx context.Context, r host.RemoveRequest) ([]string, error) {
-	removed, err := h.remove(ctx, r)
-	if err != nil {
-		return removed, fmt.Errorf("cannot remove on host %q: %w", h.o.Name, err)
-	}
-	return removed, nil
-}
-
-func (h *Host) remove(ctx context.Context, r host.RemoveRequest) ([]string, error) {
+func (h *Host) Remove(ctx context.Context, r host.RemoveRequest) (removed []string, err error) {
+	defer saying(&err, "cannot remove on host %q", h.o.Name)
 	if err := h.changing(); err != nil {
 		return nil, err
 	}
 	var request []string
-	var files []string
 	for _, e := range r.Entries {
 		if err := errors.Join(checkPath(e.Dir), e.Check()); err != nil {
 			return nil, err
@@ -121,11 +93,8 @@ func (h *Host) remove(ctx context.Context, r host.RemoveRequest) ([]string, erro
 			}
 			request = append(request, "t\t"+p)
 		}
-		if e.Self {
-			files = append(files, e.Dir)
-		}
 	}
-	for _, p := range append(files, r.Files...) {
+	for _, p := range r.Files {
 		if err := checkPath(p); err != nil {
 			return nil, err
 		}
@@ -138,7 +107,6 @@ func (h *Host) remove(ctx context.Context, r host.RemoveRequest) ([]string, erro
 	if err != nil {
 		return nil, err
 	}
-	var removed []string
 	for line := range strings.Lines(string(body)) {
 		p, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "removed\t")
 		if !ok || !slices.Contains(request, "t\t"+p) && !slices.Contains(request, "f\t"+p) {

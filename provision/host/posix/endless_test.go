@@ -56,7 +56,6 @@ func TestAHostThatNeverStopsTalking(t *testing.T) {
 					return err
 				},
 				"run":    func() error { _, err := h.Run(ctx, host.Command{Argv: []string{"true"}}); return err },
-				"move":   func() error { return h.Move(ctx, "/a", "/b") },
 				"aside":  func() error { _, err := h.Aside(ctx, host.AsideRequest{Dir: "/d", Name: "n"}); return err },
 				"remove": func() error { _, err := h.Remove(ctx, host.RemoveRequest{Files: []string{"/f"}}); return err },
 			} {

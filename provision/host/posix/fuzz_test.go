@@ -101,7 +101,7 @@ func checkLook(t *testing.T, q host.Query, l *host.Look, linux bool) {
 		case !ok:
 			t.Errorf("nothing of %s", asked.Path)
 		case !s.Exists && fmt.Sprint(s) != fmt.Sprint(host.FileState{}), s.Mode > 0o7777, s.Size < 0, s.Type == "file" && !isDigest(s.Digest),
-			s.Content != nil && (len(s.Content) > contentLimit || int64(len(s.Content)) != s.Size || hex.EncodeToString(content[:]) != s.Digest),
+			s.Content != nil && (len(s.Content) > host.ContentLimit || int64(len(s.Content)) != s.Size || hex.EncodeToString(content[:]) != s.Digest),
 			s.Exists && !slices.Contains([]string{"file", "dir", "link", "other"}, s.Type):
 			t.Errorf("%s: %+v", asked.Path, s)
 		}
@@ -206,7 +206,7 @@ func FuzzEntries(f *testing.F) {
 				t.Errorf("%+v", a)
 			}
 		}
-		r, err := answering(body).Remove(t.Context(), host.RemoveRequest{Entries: []host.Entries{{Dir: "/data", Names: []string{"a"}, Self: true}}})
+		r, err := answering(body).Remove(t.Context(), host.RemoveRequest{Entries: []host.Entries{{Dir: "/data", Names: []string{"a"}}}, Files: []string{"/data"}})
 		if err == nil && slices.ContainsFunc(r, func(p string) bool { return p != "/data" && p != "/data/a" }) {
 			t.Errorf("removed %q", r)
 		}

@@ -39,38 +39,21 @@ type lock struct {
 
 // Lock implements host.Host. When the script that holds the flock ends before
 // Unlock, calls that would change the host fail from then on.
-func (h *Host) Lock(ctx context.Context, r host.LockRequest) (func() error, error) {
-	fail := func(err error) (func() error, error) {
-		var held *host.LockedError
-		if errors.As(err, &held) {
-			return nil, err
-		}
-		return nil, fmt.Errorf("cannot lock host %q: %w", h.o.Name, err)
-	}
+func (h *Host) Lock(ctx context.Context, r host.LockRequest) (unlock func() error, err error) {
+	defer saying(&err, "cannot lock host %q", h.o.Name)
 	if err := errors.Join(h.open(), checkPath(r.Path)); err != nil {
-		return fail(err)
+		return nil, err
 	}
 	if h.o.Lock != nil {
-		unlock, err := h.o.Lock(ctx, r)
-		if err != nil {
-			return fail(err)
-		}
-		return unlock, nil
+		return h.o.Lock(ctx, r)
 	}
-	l, err := h.lock(ctx, r)
-	if err != nil {
-		return fail(err)
-	}
-	return l.release, nil
+	return h.lock(ctx, r)
 }
 
-func (h *Host) lock(ctx context.Context, r host.LockRequest) (*lock, error) {
-	who, err := json.Marshal(struct {
-		Who   string    `json:"who"`
-		Run   string    `json:"run"`
-		Verb  string    `json:"verb"`
-		Since time.Time `json:"since"`
-	}{r.Holder.Who, r.Holder.Run, r.Holder.Verb, r.Holder.Since})
+func (h *Host) lock(ctx context.Context, r host.LockRequest) (unlock func() error, err error) {
+	holder := r.Holder
+	holder.From = "" // the script says it, as the host sees it
+	who, err := json.Marshal(holder)
 	if err != nil {
 		return nil, err
 	}
@@ -138,13 +121,13 @@ func (h *Host) lock(ctx context.Context, r host.LockRequest) (*lock, error) {
 				}
 			}
 		}
-		return l, nil
+		return l.release, nil
 	}
 	cancel()
 	inW.Close()
 	switch answer {
 	case "held":
-		return nil, &host.LockedError{Host: h.o.Name, Holder: parseHolder(rest)}
+		return nil, &host.LockedError{Host: h.o.Name, Holder: host.ParseHolder([]byte(rest))}
 	case "fail":
 		return nil, errors.New(failure(lines))
 	}
@@ -169,16 +152,6 @@ func until(in *bufio.Reader, last string) []byte {
 		}
 		lines = append(lines, line...)
 	}
-}
-
-// parseHolder reads the line in a lock file; what is no such line gives a zero Holder.
-func parseHolder(line string) host.Holder {
-	var holder host.Holder
-	first, _, _ := strings.Cut(line, "\n")
-	if json.Unmarshal([]byte(first), &holder) != nil {
-		return host.Holder{}
-	}
-	return holder
 }
 
 // watch feeds the script, and notes when it ends unasked.

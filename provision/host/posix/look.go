@@ -3,21 +3,15 @@ package posix
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 	"time"
 
 	"quorate/provision/host"
 )
-
-// contentLimit is host.FileQuery's, and look.sh's.
-const contentLimit = 1 << 20
 
 // Look implements host.Host: one run of look.sh.
 func (h *Host) Look(ctx context.Context, q host.Query) (*host.Look, error) {
@@ -128,11 +122,7 @@ func (h *Host) found(ctx context.Context, q host.Query, body []byte, took time.D
 		l.Mounts[p] = a.mountAt(point)
 	}
 	for _, p := range q.Probes {
-		s := l.Probes[p.Name]
-		limit := cmp.Or(p.Limit, host.ProbeLimit)
-		s.Cut = len(s.Stdout) > limit || len(s.Stderr) > limit
-		s.Stdout, s.Stderr = s.Stdout[:min(limit, len(s.Stdout))], s.Stderr[:min(limit, len(s.Stderr))]
-		l.Probes[p.Name] = s
+		l.Probes[p.Name] = p.Keep(l.Probes[p.Name])
 	}
 	return l, nil
 }
@@ -176,7 +166,7 @@ func probeLines(p host.Probe, services bool) ([]string, error) {
 		unless = "" // it was looked at already
 	}
 	// One byte more than is kept shows that there is more.
-	lines := []string{fmt.Sprintf("q\t%s\t%d\t%d\t%s\t%s", p.Name, seconds, cmp.Or(p.Limit, host.ProbeLimit)+1, orDash(unless), orDash(p.IfExists))}
+	lines := []string{fmt.Sprintf("q\t%s\t%d\t%d\t%s\t%s", p.Name, seconds, cmp.Or(p.Limit, host.ProbeLimit)+1, cmp.Or(unless, "-"), cmp.Or(p.IfExists, "-"))}
 	for _, arg := range p.Argv {
 		lines = append(lines, "g\t"+arg)
 	}
@@ -205,14 +195,10 @@ func (h *Host) lookRequest(q host.Query) ([]string, error) {
 		}
 	}
 	for _, d := range q.Dirs {
-		wal := d.WAL
-		if wal == "" {
-			wal = path.Join(d.Path, "member", "wal")
-		}
-		if err := errors.Join(checkPath(d.Path), checkPath(wal)); err != nil {
+		if err := errors.Join(checkPath(d.Path), checkPath(d.Log())); err != nil {
 			return nil, err
 		}
-		add("d", d.Path+"\t"+wal)
+		add("d", d.Path+"\t"+d.Log())
 	}
 	if h.o.Services != nil {
 		request = append(request, "m")
@@ -284,12 +270,11 @@ func (h *Host) files(q host.Query, a *answer, l *host.Look) error {
 				h.learn(s.Stamp, s.Digest)
 			}
 			if f.Content {
-				if s.Size > contentLimit {
-					return fmt.Errorf("%s has %d bytes, more than the %d that a look carries", f.Path, s.Size, contentLimit)
+				if s.Size > host.ContentLimit {
+					return fmt.Errorf("%s has %d bytes, more than the %d that a look carries", f.Path, s.Size, host.ContentLimit)
 				}
 				s.Content, ok = a.contents[f.Path]
-				sum := sha256.Sum256(s.Content)
-				if !ok || hex.EncodeToString(sum[:]) != s.Digest {
+				if !ok || host.Digest(s.Content) != s.Digest {
 					return &movingError{f.Path}
 				}
 			}

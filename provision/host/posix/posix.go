@@ -13,7 +13,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -97,14 +99,7 @@ func (h *Host) Name() string { return h.o.Name }
 func (h *Host) Close() error {
 	h.mu.Lock()
 	h.closed = true
-	var locks []*lock
-	for l := range h.locks {
-		locks = append(locks, l)
-	}
-	var relays []*relay
-	for r := range h.relays {
-		relays = append(relays, r)
-	}
+	locks, relays := slices.Collect(maps.Keys(h.locks)), slices.Collect(maps.Keys(h.relays))
 	h.mu.Unlock()
 	for _, r := range relays {
 		r.cancel() // its reader learns that the command ended, not that it closed it
@@ -116,16 +111,21 @@ func (h *Host) Close() error {
 }
 
 // DialContext implements host.Host.
-func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	err := h.open()
-	var c net.Conn
-	if err == nil {
-		c, err = h.t.Dial(ctx, network, address)
+func (h *Host) DialContext(ctx context.Context, network, address string) (c net.Conn, err error) {
+	defer saying(&err, "cannot dial %s from host %q", address, h.o.Name)
+	if err := h.open(); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot dial %s from host %q: %w", address, h.o.Name, err)
+	return h.t.Dial(ctx, network, address)
+}
+
+// saying puts before an error what could not be done; those of a type of package host's own say it themselves.
+func saying(err *error, format string, args ...any) {
+	switch (*err).(type) {
+	case nil, *host.LockedError, *host.ExitError, *host.ServiceError:
+	default:
+		*err = fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), *err)
 	}
-	return c, nil
 }
 
 // open refuses work after Close.
@@ -133,10 +133,12 @@ func (h *Host) open() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
-		return fmt.Errorf("the session is over: %w", net.ErrClosed)
+		return errOver
 	}
 	return nil
 }
+
+var errOver = fmt.Errorf("the session is over: %w", net.ErrClosed)
 
 // changing also refuses to change a host whose lock this session lost: somebody else may hold it by now.
 func (h *Host) changing() error {
@@ -160,9 +162,5 @@ func (h *Host) learn(stamp, digest string) {
 func (h *Host) knownDigests() map[string]string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	out := make(map[string]string, len(h.known))
-	for k, v := range h.known {
-		out[k] = v
-	}
-	return out
+	return maps.Clone(h.known)
 }

@@ -7,33 +7,27 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync"
 )
 
 // Relay implements host.Host.
-func (h *Host) Relay(ctx context.Context, argv []string) (net.Conn, error) {
+func (h *Host) Relay(ctx context.Context, argv []string) (c net.Conn, err error) {
 	if len(argv) == 0 {
 		return nil, fmt.Errorf("cannot run an empty command on host %q", h.o.Name)
 	}
-	err := h.open()
-	if err == nil {
-		err = ctx.Err()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot run %s on host %q: %w", argv[0], h.o.Name, err)
+	defer saying(&err, "cannot run %s on host %q", argv[0], h.o.Name)
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	// net.Pipe has deadlines, which neither an SSH channel nor a pipe to a process has on its own.
 	near, far := net.Pipe()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return nil, errOver
+	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r := &relay{Conn: near, h: h, cancel: cancel, ended: make(chan struct{})}
-	h.mu.Lock()
-	if h.closed {
-		h.mu.Unlock()
-		cancel()
-		return nil, fmt.Errorf("cannot run %s on host %q: the session is over: %w", argv[0], h.o.Name, net.ErrClosed)
-	}
 	h.relays[r] = true
-	h.mu.Unlock()
 	go func() {
 		stderr := &bounded{limit: stderrLimit, drop: true}
 		exit, err := h.t.Exec(life, argv, far, far, stderr)
@@ -57,7 +51,6 @@ type relay struct {
 	net.Conn
 	h      *Host
 	cancel context.CancelFunc
-	once   sync.Once
 	closed bool // by us; guarded by h.mu
 
 	ended chan struct{} // closed when the command is over; then:
@@ -94,12 +87,10 @@ func (r *relay) why(err error) error {
 
 // Close ends the command: its input ends, and its output goes nowhere.
 func (r *relay) Close() error {
-	r.once.Do(func() {
-		r.h.mu.Lock()
-		r.closed = true
-		r.h.mu.Unlock()
-		r.Conn.Close()
-		r.cancel()
-	})
+	r.h.mu.Lock()
+	r.closed = true
+	r.h.mu.Unlock()
+	r.Conn.Close()
+	r.cancel()
 	return nil
 }

@@ -2,6 +2,7 @@ package posix
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -49,9 +50,6 @@ var uploadScript string
 
 //go:embed scripts/service.sh
 var serviceText string
-
-//go:embed scripts/move.sh
-var moveScript string
 
 //go:embed scripts/aside.sh
 var asideScript string
@@ -137,11 +135,6 @@ func compact(script string) string {
 	return b.String()
 }
 
-// scriptError is a script's own "fail" answer.
-type scriptError struct{ text string }
-
-func (e *scriptError) Error() string { return e.text }
-
 // script runs a script with a framed request and returns the lines of its
 // answer, without the end.
 func (h *Host) script(ctx context.Context, name, script string, request []string) ([]byte, error) {
@@ -176,14 +169,11 @@ func (h *Host) talk(ctx context.Context, name, script string, stdin io.Reader, p
 	}
 	body, whole := unframed(out.buf.Bytes())
 	if !whole {
-		text := strings.TrimSpace(stderr.buf.String())
-		if text == "" {
-			text = "its answer was cut short"
-		}
+		text := cmp.Or(strings.TrimSpace(stderr.buf.String()), "its answer was cut short")
 		return nil, fmt.Errorf("the script ended with code %d: %s", exit, text)
 	}
 	if text := failure(body); text != "" {
-		return nil, &scriptError{text}
+		return nil, errors.New(text)
 	}
 	return body, nil
 }
@@ -293,8 +283,6 @@ func (l *progressLines) Write(p []byte) (int, error) {
 	}
 }
 
-var _ io.Writer = (*bounded)(nil)
-
 // checkPath refuses what the scripts' framing could not carry or what is
 // surely a mistake. Paths are absolute and clean.
 func checkPath(p string) error {
@@ -326,11 +314,4 @@ func checkUnit(u string) error {
 		return fmt.Errorf("%q is no unit's name", u)
 	}
 	return nil
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }

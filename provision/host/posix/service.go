@@ -1,8 +1,8 @@
 package posix
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,33 +15,22 @@ import (
 // Service implements host.Host. With systemd it is one run of service.sh,
 // which waits on the host. Stopping or disabling a unit that systemd does not
 // know is done already.
-func (h *Host) Service(ctx context.Context, r host.ServiceRequest) (host.UnitState, error) {
-	s, err := h.service(ctx, r)
-	var failed *host.ServiceError
-	if err == nil || errors.As(err, &failed) {
+func (h *Host) Service(ctx context.Context, r host.ServiceRequest) (s host.UnitState, err error) {
+	verb := cmp.Or(r.Verb, "set up")
+	defer saying(&err, "cannot %s %s on host %q", verb, r.Unit, h.o.Name)
+	if err := h.changing(); err != nil {
 		return s, err
 	}
-	verb := r.Verb
-	if verb == "" {
-		verb = "set up"
-	}
-	return s, fmt.Errorf("cannot %s %s on host %q: %w", verb, r.Unit, h.o.Name, err)
-}
-
-func (h *Host) service(ctx context.Context, r host.ServiceRequest) (host.UnitState, error) {
-	if err := h.changing(); err != nil {
-		return host.UnitState{}, err
-	}
 	if !slices.Contains([]string{"", "start", "stop", "restart"}, r.Verb) {
-		return host.UnitState{}, fmt.Errorf("unknown verb %q", r.Verb)
+		return s, fmt.Errorf("unknown verb %q", r.Verb)
 	}
 	if h.o.Services != nil {
 		return h.o.Services.Service(ctx, r, h.knownDigests())
 	}
 	if err := checkUnit(r.Unit); err != nil {
-		return host.UnitState{}, err
+		return s, err
 	}
-	request := []string{r.Unit, orDash(r.Verb), fmt.Sprint(int((r.Wait + time.Second - 1) / time.Second))}
+	request := []string{r.Unit, cmp.Or(r.Verb, "-"), fmt.Sprint(int((r.Wait + time.Second - 1) / time.Second))}
 	if r.Reload {
 		request = append(request, "reload")
 	}
@@ -63,24 +52,20 @@ func (h *Host) service(ctx context.Context, r host.ServiceRequest) (host.UnitSta
 	defer cancel()
 	body, err := h.talk(ctx, "service", serviceScript, strings.NewReader(framed(request)), progress)
 	if err != nil {
-		return host.UnitState{}, err
+		return s, err
 	}
 	a, err := parseAnswer(body)
 	if err != nil {
-		return host.UnitState{}, err
+		return s, err
 	}
 	if len(a.units) != 1 {
-		return host.UnitState{}, fmt.Errorf("the answer tells of %d units", len(a.units))
+		return s, fmt.Errorf("the answer tells of %d units", len(a.units))
 	}
-	s := h.process(a.units[0], a)
+	s = h.process(a.units[0], a)
 	if len(a.cause) == 0 {
 		return s, nil
 	}
 	host.ReadLog(&s, strings.Join(a.logs[r.Unit], "\n"))
-	verb := r.Verb
-	if verb == "" {
-		verb = "set up"
-	}
 	return s, &host.ServiceError{Host: h.o.Name, Unit: r.Unit, Verb: verb, State: s, Cause: strings.Join(a.cause, "\n")}
 }
 

@@ -76,9 +76,6 @@ func TestHostileFolders(t *testing.T) {
 			"a lock that another made":         {lock(at("sticky", "lock2")), "no lock file of ours"},
 			"a lock in another's folder":       {lock(at("theirs", "lock")), theirs},
 			"a lock":                           {lock(at("run", "quorate", "lab", "lock")), mine},
-			"moved to another's folder": {func(ctx context.Context) error {
-				return h.Move(ctx, at("victim", "there"), at("theirs", "there"))
-			}, theirs},
 			"removed in another's folder": {func(ctx context.Context) error {
 				_, err := h.Remove(ctx, host.RemoveRequest{Files: []string{at("theirs", "dir", "f")}})
 				return err

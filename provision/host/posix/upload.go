@@ -1,6 +1,7 @@
 package posix
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"quorate/provision/host"
@@ -21,23 +23,19 @@ const spaceMargin = 1 << 20
 // Upload implements host.Host: one script that compares, sees that there is room, unpacks the stream
 // beside the target, compares again and renames. When the digest is there already nothing travels, unless
 // it was thought to be new: then the stream goes out behind the request, without waiting.
-func (h *Host) Upload(ctx context.Context, u host.Upload) (host.Change, error) {
-	c, err := h.upload(ctx, u)
-	if err != nil {
-		return host.Change{}, fmt.Errorf("cannot upload %q to host %q: %w", u.Path, h.o.Name, noSpace(err))
-	}
-	return c, nil
-}
-
-func (h *Host) upload(ctx context.Context, u host.Upload) (host.Change, error) {
+func (h *Host) Upload(ctx context.Context, u host.Upload) (c host.Change, err error) {
+	defer saying(&err, "cannot upload %q to host %q", u.Path, h.o.Name)
+	defer noSpace(&err)
 	if err := errors.Join(h.changing(), checkPath(u.Path), checkOwner(u.Owner)); err != nil {
 		return host.Change{}, err
 	}
-	s := &stream{ctx: ctx, u: u, wanted: make(chan struct{}), form: "gzip"}
+	s := &stream{u: u, form: "gzip"}
+	s.out, s.in = io.Pipe()
 	if n, ok := h.t.(Near); ok && n.Near() {
 		s.form = "plain"
 	}
-	defer s.close()
+	stop := context.AfterFunc(ctx, func() { s.in.CloseWithError(ctx.Err()) })
+	defer stop()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go s.watch(ctx, cancel)
@@ -56,9 +54,9 @@ func (h *Host) upload(ctx context.Context, u host.Upload) (host.Change, error) {
 		last = "end"
 	}
 	header := strings.Join([]string{
-		u.Path, digest, fmt.Sprintf("%o", u.Mode), orDash(u.Owner), fmt.Sprint(u.Blob.Size() + spaceMargin), known, s.form, owners, tag, last, "",
+		u.Path, digest, fmt.Sprintf("%o", u.Mode), cmp.Or(u.Owner, "-"), fmt.Sprint(u.Blob.Size() + spaceMargin), known, s.form, owners, tag, last, "",
 	}, "\n")
-	body, err := h.talk(ctx, "upload", uploadScript, io.MultiReader(strings.NewReader(header), s), func(line string) {
+	body, err := h.talk(ctx, "upload", uploadScript, io.MultiReader(strings.NewReader(header), s.out), func(line string) {
 		if line == "send" {
 			s.begin()
 		}
@@ -66,7 +64,7 @@ func (h *Host) upload(ctx context.Context, u host.Upload) (host.Change, error) {
 	if err != nil && ctx.Err() != nil {
 		h.tidy(ctx, path.Join(path.Dir(u.Path), "."+path.Base(u.Path)+".quorate-"+tag))
 	}
-	if failed := s.failed(); failed != nil && ctx.Err() == nil {
+	if failed := s.close(); failed != nil && ctx.Err() == nil {
 		return host.Change{}, failed // what arrived was cut short for that
 	}
 	if err != nil {
@@ -94,47 +92,35 @@ func (h *Host) tidy(ctx context.Context, file string) {
 
 // stream is an upload's content as it travels. It is opened when it is wanted, and gives nothing until then.
 type stream struct {
-	ctx  context.Context
 	u    host.Upload
 	form string // gzip, or plain
 
-	once   sync.Once
-	wanted chan struct{} // closed when it is wanted, or is over
-
-	mu   sync.Mutex
-	over bool
-	r    io.ReadCloser
-	sent int64
-	size int64
-	err  error
+	out     *io.PipeReader
+	in      *io.PipeWriter
+	once    sync.Once
+	sending sync.WaitGroup
+	sent    atomic.Int64
+	size    int64
+	err     error // what went wrong with the content itself
 }
 
 // begin lets the content out.
-func (s *stream) begin() { s.once.Do(func() { close(s.wanted) }) }
+func (s *stream) begin() { s.once.Do(func() { s.sending.Go(s.send) }) }
 
-func (s *stream) Read(p []byte) (int, error) {
-	select {
-	case <-s.wanted:
-	case <-s.ctx.Done():
-		return 0, s.ctx.Err()
+func (s *stream) send() {
+	var r io.ReadCloser
+	if r, s.size, s.err = s.open(); s.err == nil {
+		_, s.err = io.Copy(s, struct{ io.Reader }{r})
+		_ = r.Close() // it was only read
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.over || s.err != nil {
-		return 0, io.ErrClosedPipe
-	}
-	if s.r == nil {
-		if s.r, s.size, s.err = s.open(); s.err != nil {
-			return 0, s.err
-		}
-	}
-	n, err := s.r.Read(p)
-	s.sent += int64(n)
-	if n > 0 && s.u.Progress != nil {
-		s.u.Progress(s.sent, s.size)
-	}
-	if err != nil && err != io.EOF {
-		s.err = err
+	s.in.CloseWithError(s.err)
+}
+
+// Write passes content on, and tells of it.
+func (s *stream) Write(p []byte) (int, error) {
+	n, err := s.in.Write(p)
+	if sent := s.sent.Add(int64(n)); n > 0 && s.u.Progress != nil {
+		s.u.Progress(sent, s.size)
 	}
 	return n, err
 }
@@ -145,13 +131,6 @@ func (s *stream) open() (r io.ReadCloser, size int64, err error) {
 		return r, s.u.Blob.Size(), err
 	}
 	return s.u.Blob.Compressed()
-}
-
-// failed is what went wrong with the content itself; nil if nothing did.
-func (s *stream) failed() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err
 }
 
 // stalled is how long an upload may stand still: the host compares, or makes durable what came, or nothing comes through.
@@ -167,9 +146,7 @@ func (s *stream) watch(ctx context.Context, giveUp context.CancelCauseFunc) {
 			return
 		case <-tick.C:
 		}
-		s.mu.Lock()
-		sent := s.sent
-		s.mu.Unlock()
+		sent := s.sent.Load()
 		if sent == last {
 			giveUp(fmt.Errorf("nothing has moved for %s", stalled))
 			return
@@ -178,14 +155,13 @@ func (s *stream) watch(ctx context.Context, giveUp context.CancelCauseFunc) {
 	}
 }
 
-// close ends it, whoever still reads.
-func (s *stream) close() {
-	s.mu.Lock()
-	s.over = true
-	if s.r != nil {
-		_ = s.r.Close() // it was only read
-		s.r = nil
+// close ends it, whoever still reads, and says what went wrong with the content itself.
+func (s *stream) close() error {
+	s.out.Close()
+	s.once.Do(func() {}) // it does not begin any more
+	s.sending.Wait()
+	if errors.Is(s.err, io.ErrClosedPipe) {
+		return nil // nobody wanted the rest
 	}
-	s.mu.Unlock()
-	s.begin()
+	return s.err
 }

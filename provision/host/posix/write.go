@@ -1,10 +1,9 @@
 package posix
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -15,19 +14,13 @@ import (
 // Write implements host.Host: one run of write.sh. Every file is staged beside
 // its target before the first is renamed, so an error (a full disk, a folder in
 // the way) leaves all files as they were; folders made on the way stay.
-func (h *Host) Write(ctx context.Context, w host.WriteRequest) ([]host.Change, error) {
-	changes, err := h.write(ctx, w)
-	if err != nil {
-		what := fmt.Sprintf("%d files", len(w.Files))
-		if len(w.Files) == 1 {
-			what = fmt.Sprintf("%q", w.Files[0].Path)
-		}
-		return nil, fmt.Errorf("cannot write %s on host %q: %w", what, h.o.Name, noSpace(err))
+func (h *Host) Write(ctx context.Context, w host.WriteRequest) (out []host.Change, err error) {
+	what := fmt.Sprintf("%d files", len(w.Files))
+	if len(w.Files) == 1 {
+		what = fmt.Sprintf("%q", w.Files[0].Path)
 	}
-	return changes, nil
-}
-
-func (h *Host) write(ctx context.Context, w host.WriteRequest) ([]host.Change, error) {
+	defer saying(&err, "cannot write %s on host %q", what, h.o.Name)
+	defer noSpace(&err)
 	if err := h.changing(); err != nil {
 		return nil, err
 	}
@@ -50,17 +43,16 @@ func (h *Host) write(ctx context.Context, w host.WriteRequest) ([]host.Change, e
 		}
 		if f.Dir {
 			digests[f.Path] = ""
-			request = append(request, fmt.Sprintf("d\t%o\t%s\t%s", f.Mode, orDash(f.Owner), f.Path))
+			request = append(request, fmt.Sprintf("d\t%o\t%s\t%s", f.Mode, cmp.Or(f.Owner, "-"), f.Path))
 			continue
 		}
-		if len(f.Content) > contentLimit {
-			return nil, fmt.Errorf("%s has %d bytes; more than %d are for Upload", f.Path, len(f.Content), contentLimit)
+		if len(f.Content) > host.ContentLimit {
+			return nil, fmt.Errorf("%s has %d bytes; more than %d are for Upload", f.Path, len(f.Content), host.ContentLimit)
 		}
-		sum := sha256.Sum256(f.Content)
-		digests[f.Path] = hex.EncodeToString(sum[:])
+		digests[f.Path] = host.Digest(f.Content)
 		request = append(request,
-			fmt.Sprintf("f\t%o\t%s\t%s\t%s", f.Mode, orDash(f.Owner), digests[f.Path], f.Path),
-			orDash(base64.StdEncoding.EncodeToString(f.Content)))
+			fmt.Sprintf("f\t%o\t%s\t%s\t%s", f.Mode, cmp.Or(f.Owner, "-"), digests[f.Path], f.Path),
+			cmp.Or(base64.StdEncoding.EncodeToString(f.Content), "-"))
 	}
 	body, err := h.script(ctx, "write", writeScript, request)
 	if err != nil {
@@ -77,7 +69,6 @@ func (h *Host) write(ctx context.Context, w host.WriteRequest) ([]host.Change, e
 			return nil, fmt.Errorf("cannot understand the answer %q", line)
 		}
 	}
-	var out []host.Change
 	for _, f := range w.Files {
 		if stamps[f.Path] == "" {
 			return nil, fmt.Errorf("the answer does not tell of %s", f.Path)
@@ -88,9 +79,8 @@ func (h *Host) write(ctx context.Context, w host.WriteRequest) ([]host.Change, e
 }
 
 // noSpace adds the way out to a full disk.
-func noSpace(err error) error {
-	if text := err.Error(); strings.Contains(text, "No space left") || strings.Contains(text, "no space left") {
-		return fmt.Errorf("%w\n  Free some space there and run again; nothing was left behind", err)
+func noSpace(err *error) {
+	if *err != nil && strings.Contains(strings.ToLower((*err).Error()), "no space left") {
+		*err = fmt.Errorf("%w\n  Free some space there and run again; nothing was left behind", *err)
 	}
-	return err
 }
