@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
+	"quorate/cmd/quorate/internal/view"
 	"quorate/pki/authority"
 	"quorate/plan/spec"
 )
@@ -23,6 +24,8 @@ type loaded struct {
 	dir   string     // absolute folder that its relative paths start from
 	files []spec.File
 	diags hcl.Diagnostics
+	// clusters are those that a verb works on: the one named, or all. Only loadSpec says.
+	clusters []*spec.Cluster
 }
 
 // readSpec reads and judges the spec. What is wrong inside it is in diags;
@@ -59,8 +62,8 @@ func readSpec(p *process, o specOptions) (*loaded, error) {
 	return l, nil
 }
 
-// loadSpec is readSpec for verbs that need a usable spec: complaints are
-// printed, errors end the verb.
+// loadSpec is readSpec for verbs that need a usable spec, and in it the cluster
+// that is named: complaints are printed, errors end the verb.
 func loadSpec(p *process, o specOptions, asJSON bool) (*loaded, error) {
 	l, err := readSpec(p, o)
 	if err != nil {
@@ -80,7 +83,8 @@ func loadSpec(p *process, o specOptions, asJSON bool) (*loaded, error) {
 	if l.diags.HasErrors() {
 		return nil, said(exitUsage)
 	}
-	return l, nil
+	l.clusters, err = l.pick(o.Cluster)
+	return l, err
 }
 
 func (l *loaded) writeDiagnostics(p *process, w io.Writer, terminal bool) error {
@@ -145,7 +149,7 @@ func (l *loaded) pick(name string) ([]*spec.Cluster, error) {
 	}
 	c := l.spec.Cluster(name)
 	if c == nil {
-		return nil, badUsage("the spec has no cluster %q; it has %s", name, l.names())
+		return nil, badUsage("the spec has no cluster %q; it has %s", name, view.List(l.names()))
 	}
 	return []*spec.Cluster{c}, nil
 }
@@ -157,25 +161,13 @@ func (l *loaded) one(name string) (*spec.Cluster, error) {
 		return nil, err
 	}
 	if len(cs) != 1 {
-		return nil, badUsage("the spec has several clusters (%s): say which with --cluster", l.names())
+		return nil, badUsage("the spec has several clusters (%s): say which with --cluster", view.List(l.names()))
 	}
 	return cs[0], nil
 }
 
-func (l *loaded) names() string {
-	var out []string
-	for _, c := range l.spec.Clusters {
-		out = append(out, c.Name)
-	}
-	return strings.Join(out, ", ")
-}
-
-// clusterNames serves the shell's completion; a bad spec completes to nothing.
-func clusterNames(p *process, o specOptions) []string {
-	l, err := readSpec(p, o)
-	if err != nil || l.spec == nil {
-		return nil
-	}
+// names of all clusters.
+func (l *loaded) names() []string {
 	var out []string
 	for _, c := range l.spec.Clusters {
 		out = append(out, c.Name)
@@ -185,8 +177,7 @@ func clusterNames(p *process, o specOptions) []string {
 
 // plain takes the operation and the path, which the message has already, off a file error.
 func plain(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err
 	}
 	return err

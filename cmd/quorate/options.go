@@ -24,8 +24,17 @@ func (o *specOptions) AddFlags(p *process, cmd *cobra.Command) {
 	f.StringVarP(&o.File, "file", "f", ".", "spec: an HCL file, or a folder whose *.hcl files are read")
 	f.StringVar(&o.Cluster, "cluster", "", "name of the cluster, where the spec has several")
 	o.addVariables(f)
-	_ = cmd.RegisterFlagCompletionFunc("cluster", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return clusterNames(p, *o), cobra.ShellCompDirectiveNoFileComp
+	o.complete(p, cmd, "cluster", (*loaded).names)
+}
+
+// complete has the shell complete a flag to words of the spec; a bad one completes to nothing.
+func (o *specOptions) complete(p *process, cmd *cobra.Command, flag string, words func(*loaded) []string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		var out []string
+		if l, err := readSpec(p, *o); err == nil && l.spec != nil {
+			out = words(l)
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp
 	})
 }
 
@@ -59,8 +68,12 @@ func (o *hostOptions) addClient(p *process, cmd *cobra.Command, s *specOptions) 
 // addClient adds the flag that names a client block of the spec.
 func addClient(p *process, cmd *cobra.Command, into *string, s *specOptions, text string) {
 	cmd.Flags().StringVar(into, "client", "", text)
-	_ = cmd.RegisterFlagCompletionFunc("client", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return clientNames(p, *s), cobra.ShellCompDirectiveNoFileComp
+	s.complete(p, cmd, "client", func(l *loaded) []string {
+		c, err := l.one(s.Cluster)
+		if err != nil {
+			return nil
+		}
+		return clientNames(c)
 	})
 }
 

@@ -70,18 +70,14 @@ func runPlan(ctx context.Context, p *process, o PlanOptions, v view.Options) err
 	if err != nil {
 		return err
 	}
-	clusters, err := l.pick(o.Cluster)
-	if err != nil {
-		return err
-	}
-	if o.Out != "" && len(clusters) > 1 {
-		return badUsage("a saved plan is for one cluster: say which with --cluster (the spec has %s)", l.names())
+	if o.Out != "" && len(l.clusters) > 1 {
+		return badUsage("a saved plan is for one cluster: say which with --cluster (the spec has %s)", view.List(l.names()))
 	}
 	how := look{hostOptions: o.hostOptions, build: plan.Build, keepData: o.KeepData}
 	if o.Destroy {
 		how.build = plan.BuildDestroy
 	}
-	return inOrder(ctx, p, l, clusters, how, func(j *job, following bool) (verdict, err error) {
+	return inOrder(ctx, p, l, how, func(j *job, following bool) (verdict, err error) {
 		if err := showPlan(p, j, following, o.JSON, v); err != nil {
 			return nil, err
 		}

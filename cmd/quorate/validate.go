@@ -3,9 +3,9 @@ package main
 import (
 	"fmt"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 
-	"quorate/cmd/quorate/internal/view"
 	"quorate/plan/spec"
 )
 
@@ -55,7 +55,7 @@ func runValidate(p *process, o ValidateOptions) error {
 		for _, c := range l.spec.Clusters {
 			members += len(c.Members)
 		}
-		fmt.Fprintf(p.out, "the spec is valid: %s, %s\n", view.Plural(len(l.spec.Clusters), "cluster", "clusters"), view.Plural(members, "member", "members"))
+		fmt.Fprintf(p.out, "the spec is valid: %s, %s\n", english.Plural(len(l.spec.Clusters), "cluster", "clusters"), english.Plural(members, "member", "members"))
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -143,7 +144,7 @@ func StatusOf(c *spec.Cluster, o *plan.Observed, now time.Time) Status {
 func member(c *spec.Cluster, m *spec.Member, o *plan.Observed, now time.Time) MemberStatus {
 	h, l, a := o.Hosts[m.Name], plan.LayoutOf(c, m), o.Cluster.Answers[m.Name]
 	ms := MemberStatus{
-		Name: m.Name, Endpoint: node.URL("https", m.Address, m.ClientPort), Asked: askedWord(a.Asked),
+		Name: m.Name, Endpoint: node.URL("https", m.Address, m.ClientPort), Asked: cmp.Or(string(a.Asked), "not-asked"),
 		Unit: "unknown", Status: a.Status, Problem: a.Problem, HostProblem: h.Problem, Certificates: []Expiry{},
 	}
 	if h.Problem != "" {
@@ -184,14 +185,6 @@ func expiry(holder, profile string, c pki.Certificate, there bool, t spec.TLS, c
 		e.State = "due"
 	}
 	return e
-}
-
-// askedWord is the word for how asking a member went.
-func askedWord(a plan.Asked) string {
-	if a == plan.NotAsked {
-		return "not-asked"
-	}
-	return string(a)
 }
 
 // headline is the one line to read when there is time for one.
