@@ -37,10 +37,8 @@ func (b *builder) inputs() Inputs {
 // lead puts the leader of an earlier look in the place of today's.
 func (b *builder) lead(name string) {
 	b.census.Leader = 0
-	for _, m := range b.members {
-		if m.Name == name {
-			b.census.Leader = m.listed.ID
-		}
+	if m := b.called(name); m != nil {
+		b.census.Leader = m.listed.ID
 	}
 }
 

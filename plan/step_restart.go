@@ -49,7 +49,6 @@ func (*Restart) Describe() Description { return Description{Sign: Changed} }
 // would roll them, ungated.
 func (b *builder) rollable() {
 	then := b.now
-	var names []string
 	var stale []*member
 	for _, m := range b.members {
 		if m.ails != nil && m.may.start && len(then.Members()) > 0 {
@@ -58,14 +57,14 @@ func (b *builder) rollable() {
 			}
 		}
 		if len(m.stale) > 0 && m.may.roll && (m.healthy() || m.ails != nil && m.ails.waits) {
-			stale, names = append(stale, m), append(names, m.Name)
+			stale = append(stale, m)
 		}
 	}
 	if len(stale) == 0 {
 		return
 	}
 	refuse := func(h Held) {
-		h.Subject = strings.Join(names, ", ")
+		h.Subject = strings.Join(memberNames(stale), ", ")
 		b.hold(h)
 		for _, m := range stale {
 			m.may.push, m.may.stage, m.may.roll = false, false, false
@@ -115,12 +114,8 @@ func (b *builder) oneAtATime(stale []*member) bool {
 
 // equipped reports whether its host has all that a member starts from, be it old.
 func (m *member) equipped() bool {
-	for _, p := range []string{m.layout.EtcdYAML, m.layout.UnitFile, m.layout.KVServer} {
-		if !m.host.Files[p].Exists {
-			return false
-		}
-	}
-	return true
+	f := m.host.Files
+	return f[m.layout.EtcdYAML].Exists && f[m.layout.UnitFile].Exists && f[m.layout.KVServer].Exists
 }
 
 // restarts rolls what runs with something else than it should through the
@@ -173,27 +168,16 @@ func (b *builder) canary() {
 	if !b.plan.Before.Writable() || !b.stands(guardCanary) {
 		return // nobody serves who could be harmed, and nobody would be ready before the others are
 	}
-	first, bird := "", ""
-	for _, s := range b.steps {
-		for _, m := range b.members {
-			// Whoever is started or restarted first serves with what is new, also one
-			// whose host holds that already.
-			if first == "" && s.Action.Exclusive() && slices.Contains(s.hosts(), m.Name) {
-				first, bird = s.ID, m.Name
-			}
-		}
-	}
-	if first == "" {
+	// Whoever is started or restarted first serves with what is new, also one
+	// whose host holds that already.
+	first := slices.IndexFunc(b.steps, func(s draft) bool { return s.Action.Exclusive() })
+	if first < 0 {
 		return
 	}
+	bird := b.those(func(m *member) bool { return slices.Contains(b.steps[first].hosts(), m.Name) })[0]
 	for i, s := range b.steps {
-		if s.Action.Phase() != PhaseStage || s.Member == bird {
-			continue
-		}
-		for _, m := range b.members {
-			if m.Name == s.Member && b.renews(m) {
-				b.steps[i].after = append(b.steps[i].after, first)
-			}
+		if m := b.called(s.Member); s.Action.Phase() == PhaseStage && m != nil && m != bird && b.renews(m) {
+			b.steps[i].after = append(b.steps[i].after, b.steps[first].ID)
 		}
 	}
 }
