@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -197,14 +198,8 @@ func childExit(err error) error {
 
 // childEnvironment leaves out what would point etcdctl elsewhere.
 func childEnvironment(environ []string) []string {
-	var out []string
-	for _, kv := range environ {
-		name, _, _ := strings.Cut(kv, "=")
-		upper := strings.ToUpper(name)
-		if strings.HasPrefix(upper, "ETCDCTL_") || strings.HasSuffix(upper, "_PROXY") || upper == "REQUEST_METHOD" {
-			continue
-		}
-		out = append(out, kv)
-	}
-	return out
+	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
+		name, _, _ := strings.Cut(strings.ToUpper(kv), "=")
+		return strings.HasPrefix(name, "ETCDCTL_") || strings.HasSuffix(name, "_PROXY") || name == "REQUEST_METHOD"
+	})
 }

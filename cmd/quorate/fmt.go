@@ -46,17 +46,13 @@ func runFmt(p *process, o FmtOptions, args []string) error {
 	changed := false
 	var errs []error
 	for _, a := range args {
-		names := []string{a}
-		if st, err := os.Stat(a); a != "-" && err == nil && st.IsDir() {
-			if names, err = filepath.Glob(filepath.Join(globSafe(a), "*.hcl")); err != nil {
-				return err
-			}
+		names, err := hclFiles(a)
+		format := formatFile
+		if a == "-" {
+			names, format, err = []string{a}, formatStream, nil
 		}
+		errs = append(errs, err)
 		for _, name := range names {
-			format := formatFile
-			if name == "-" {
-				format = formatStream
-			}
 			c, err := format(p, o, name)
 			changed = changed || c
 			errs = append(errs, err)

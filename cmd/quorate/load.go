@@ -47,12 +47,8 @@ func readSpec(p *process, o specOptions) (*loaded, error) {
 		Dir: filepath.ToSlash(l.dir), Vars: vars, Env: p.lookup, ReadFile: os.ReadFile, Home: p.env("HOME"),
 		Recipient: authority.CheckRecipient, Identity: authority.CheckIdentity,
 	}
-	for _, name := range o.VarFiles {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			return nil, badUsage("cannot read variable file %q: %w", name, plain(err))
-		}
-		opt.VarFiles = append(opt.VarFiles, spec.File{Name: name, Bytes: b})
+	if opt.VarFiles, err = readFiles("variable file", o.VarFiles); err != nil {
+		return nil, err
 	}
 	l.spec, l.diags = spec.Load(files, opt)
 	if l.spec != nil {
@@ -98,29 +94,36 @@ func (l *loaded) writeDiagnostics(p *process, w io.Writer, terminal bool) error 
 
 // specFiles reads the file, or the *.hcl files of the folder in the order of their names.
 func specFiles(path string) (dir string, files []spec.File, err error) {
-	st, err := os.Stat(path)
+	names, err := hclFiles(path)
 	if err != nil {
-		return "", nil, badUsage("cannot read spec %q: %w", path, plain(err))
+		return "", nil, err
 	}
-	names := []string{path}
-	dir = filepath.Dir(path)
-	if st.IsDir() {
-		dir = path
-		if names, err = filepath.Glob(filepath.Join(globSafe(path), "*.hcl")); err != nil {
-			return "", nil, err
-		}
-		if len(names) == 0 {
-			return "", nil, badUsage("cannot find a spec: there is no *.hcl file in folder %q\n  name a file or folder with --file, or write one with `quorate init --host ADDRESS …`", path)
-		}
+	if len(names) == 0 {
+		return "", nil, badUsage("cannot find a spec: there is no *.hcl file in folder %q\n  name a file or folder with --file, or write one with `quorate init --host ADDRESS …`", path)
 	}
+	files, err = readFiles("spec", names)
+	return filepath.Dir(names[0]), files, err
+}
+
+// hclFiles are the *.hcl files of a folder; anything else is a file itself.
+func hclFiles(path string) ([]string, error) {
+	if st, err := os.Stat(path); err != nil || !st.IsDir() {
+		return []string{path}, nil
+	}
+	return filepath.Glob(filepath.Join(globSafe(path), "*.hcl"))
+}
+
+// readFiles reads files; what says of what kind they are.
+func readFiles(what string, names []string) ([]spec.File, error) {
+	var files []spec.File
 	for _, name := range names {
 		b, err := os.ReadFile(name)
 		if err != nil {
-			return "", nil, badUsage("cannot read spec %q: %w", name, plain(err))
+			return nil, badUsage("cannot read %s %q: %w", what, name, plain(err))
 		}
 		files = append(files, spec.File{Name: name, Bytes: b})
 	}
-	return dir, files, nil
+	return files, nil
 }
 
 // globSafe escapes what Glob would take for a pattern.

@@ -50,14 +50,17 @@ type hostOptions struct {
 	// Client is the client block whose certificate the members are asked with; "" chooses.
 	Client string
 	// Accept are reasons that may be passed over, see [plan.Acceptable].
-	Accept []string
+	Accept []plan.Reason
 }
 
 func (o *hostOptions) AddFlags(p *process, cmd *cobra.Command, s *specOptions) {
 	f := cmd.Flags()
 	f.IntVar(&o.Parallelism, "parallelism", 10, "how many steps, and clusters looked at, at a time; 0 is no bound")
 	o.addClient(p, cmd, s)
-	f.StringArrayVar(&o.Accept, "accept", nil, "pass over a `REASON` that would be held: spec-behind")
+	f.Func("accept", "pass over a `REASON` that would be held: spec-behind", func(r string) error {
+		o.Accept = append(o.Accept, plan.Reason(r))
+		return nil
+	})
 	f.BoolVar(&o.SkipUnreachable, "skip-unreachable", false, "go on with the hosts that answer and hold what belongs to the others")
 }
 
@@ -77,21 +80,12 @@ func addClient(p *process, cmd *cobra.Command, into *string, s *specOptions, tex
 	})
 }
 
-// accepted are the reasons to pass over.
-func (o *hostOptions) accepted() []plan.Reason {
-	var out []plan.Reason
-	for _, r := range o.Accept {
-		out = append(out, plan.Reason(r))
-	}
-	return out
-}
-
 func (o *hostOptions) check() error {
 	if o.Parallelism < 0 {
 		return badUsage("--parallelism cannot be negative")
 	}
 	for _, r := range o.Accept {
-		if !slices.Contains(plan.Acceptable(), plan.Reason(r)) {
+		if !slices.Contains(plan.Acceptable(), r) {
 			return badUsage("--accept cannot be %q: what can be passed over is %v", r, plan.Acceptable())
 		}
 	}
@@ -135,8 +129,7 @@ func (o *outputOptions) check() error {
 // viewOptions are how to draw on standard output.
 func viewOptions(p *process, cmd *cobra.Command, o outputOptions) view.Options {
 	off, _ := cmd.Flags().GetBool("no-color")
-	_, no := p.lookup("NO_COLOR")
-	v := view.Options{Color: p.outTerminal && !off && (!no || p.env("NO_COLOR") == "") && p.env("TERM") != "dumb", Now: p.now(), Diff: view.Diff(o.Diff), Text: p.filter.Text}
+	v := view.Options{Color: p.outTerminal && !off && p.env("NO_COLOR") == "" && p.env("TERM") != "dumb", Now: p.now(), Diff: view.Diff(o.Diff), Text: p.filter.Text}
 	if p.outTerminal {
 		v.Width = p.width
 	}

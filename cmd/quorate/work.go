@@ -144,7 +144,7 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 	}
 	j.plan, err = how.build(j.cluster, j.observed, plan.Options{
 		Now: p.now(), Token: random(16), SpecDigest: spec.Digest(j.cluster),
-		SkipUnreachable: how.SkipUnreachable, Accept: how.accepted(), KeepData: how.keepData, Forget: how.forget,
+		SkipUnreachable: how.SkipUnreachable, Accept: how.Accept, KeepData: how.keepData, Forget: how.forget,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot plan cluster %q: %w", j.cluster.Name, err)

@@ -91,7 +91,7 @@ func (l *loader) encryption(n *node) *Encryption {
 		}
 	}
 	if v, ok := n.given("identity_file"); ok && l.o.Identity != nil {
-		if err := l.o.Identity((&Cluster{Dir: l.o.Dir}).Path(e.IdentityFile)); err != nil {
+		if err := l.o.Identity(l.path(e.IdentityFile)); err != nil {
 			l.fail(v.at, "Bad identity file", fmt.Sprintf("The CA key could not be opened with it: %v.", err), "Name the file that age-keygen wrote, or an SSH private key of one of the recipients.")
 		}
 	}
