@@ -2,8 +2,6 @@ package plan
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"regexp"
 	"slices"
@@ -24,8 +22,7 @@ func OwnAccount(cluster string) string {
 	if len(name) <= accountLimit {
 		return name
 	}
-	sum := sha256.Sum256([]byte(cluster))
-	tail := "-" + hex.EncodeToString(sum[:3])
+	tail := "-" + digest(cluster)[:6]
 	return name[:accountLimit-len(tail)] + tail
 }
 

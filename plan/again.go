@@ -27,7 +27,7 @@ type Inputs struct {
 func (b *builder) inputs() Inputs {
 	in := Inputs{Now: b.opt.Now, Token: b.opt.Token, SkipUnreachable: b.opt.SkipUnreachable, Accept: b.opt.Accept, KeepData: b.opt.KeepData, Forget: b.opt.Forget}
 	for _, m := range b.members {
-		if b.census.Leader != 0 && m.listed.ID == b.census.Leader {
+		if b.leads(m) {
 			in.Leader = m.Name
 		}
 	}

@@ -124,8 +124,7 @@ func (m *member) equipped() bool {
 // goes before all others, the leader too: until it serves with that, nobody
 // knows whether it can, and no second host may get it (see canary).
 func (b *builder) restarts() {
-	order := b.leaderLast(b.members)
-	slices.SortStableFunc(order, func(x, y *member) int { return b.awaited(y) - b.awaited(x) })
+	order := last(b.leaderLast(b.members), func(m *member) bool { return !b.awaited(m) })
 	for _, m := range order {
 		if !m.rolls {
 			continue
@@ -138,27 +137,25 @@ func (b *builder) restarts() {
 	}
 }
 
-// awaited is 1 for a member that is to be restarted with what lies on its host already, 0 for everybody else.
-func (b *builder) awaited(m *member) int {
-	if m.rolls && !b.restages(m) && b.stands(guardHolder) {
-		return 1
-	}
-	return 0
+// awaited reports whether a member is to be restarted with what lies on its host already.
+func (b *builder) awaited(m *member) bool {
+	return m.rolls && !b.restages(m) && b.stands(guardHolder)
 }
 
 // leaderLast gives the members in their order, but the leader, if it is known and among them, at the end.
 func (b *builder) leaderLast(members []*member) []*member {
-	out := slices.Clone(members)
-	slices.SortStableFunc(out, func(x, y *member) int { return b.leads(x) - b.leads(y) })
-	return out
+	return last(members, func(m *member) bool { return b.leads(m) && b.stands(guardLeader) })
 }
 
-// leads is 1 for the leader, 0 for everybody else.
-func (b *builder) leads(m *member) int {
-	if b.census.Leader != 0 && m.listed.ID == b.census.Leader && b.stands(guardLeader) {
-		return 1
-	}
-	return 0
+// leads reports whether a member is known to lead.
+func (b *builder) leads(m *member) bool {
+	return b.census.Leader != 0 && m.listed.ID == b.census.Leader
+}
+
+// last puts those of which something is so after the others; otherwise their order stays.
+func last(members []*member, so func(*member) bool) []*member {
+	others := slices.DeleteFunc(slices.Clone(members), so)
+	return append(others, slices.DeleteFunc(slices.Clone(members), func(m *member) bool { return !so(m) })...)
 }
 
 // canary lets a new configuration or binary reach the second host only after
