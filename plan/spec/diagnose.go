@@ -39,9 +39,9 @@ func (l *loader) content(body hcl.Body, b *block) (*hcl.BodyContent, bool) {
 	for _, d := range diags {
 		switch d.Summary {
 		case "Unsupported argument":
-			d.Detail += elsewhere(b, d.Detail) + "\n" + allowed(b, b.attrNames(), "attribute")
+			d.Detail += elsewhere(b, d.Detail) + "\n" + allowed(b, b.attrs, func(a *attribute) string { return a.name }, "attribute")
 		case "Unsupported block type", "Unsupported block":
-			d.Detail += "\n" + allowed(b, b.blockNames(), "block")
+			d.Detail += "\n" + allowed(b, b.blocks, func(c *block) string { return c.name }, "block")
 		}
 	}
 	l.diags = append(l.diags, diags...)
@@ -75,7 +75,13 @@ func elsewhere(b *block, detail string) string {
 	return ""
 }
 
-func allowed(b *block, names []string, what string) string {
+// allowed says which of all, each of them what, may stand in b.
+func allowed[T any](b *block, all []T, name func(T) string, what string) string {
+	var names []string
+	for _, t := range all {
+		names = append(names, name(t))
+	}
+	slices.Sort(names)
 	where := "At the top level"
 	if b.name != "" {
 		where = fmt.Sprintf("In a %s block", b.name)
