@@ -37,7 +37,7 @@ noted down of it aside, and a later apply makes a new cluster.`,
 		Example: `  quorate destroy
   quorate destroy --cluster lab --keep-data
   quorate plan --destroy                   # see first what would be removed`,
-		Args: noArgs,
+		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runDestroy(cmd.Context(), p, o, viewOptions(p, cmd, o.outputOptions))
 		},

@@ -33,7 +33,7 @@ the cluster with the certificate of a client block of the spec. The certificate
 is issued by quorate apply. For use without one, see quorate ctl.`,
 		Example: `  eval "$(quorate env)" && etcdctl member list
   quorate env --cluster lab --client kube-apiserver --json`,
-		Args: noArgs,
+		Args: atMost(0),
 		RunE: func(*cobra.Command, []string) error { return runEnv(p, o) },
 	}
 	o.specOptions.AddFlags(p, cmd)

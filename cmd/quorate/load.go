@@ -110,7 +110,8 @@ func hclFiles(path string) ([]string, error) {
 	if st, err := os.Stat(path); err != nil || !st.IsDir() {
 		return []string{path}, nil
 	}
-	return filepath.Glob(filepath.Join(globSafe(path), "*.hcl"))
+	noPattern := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
+	return filepath.Glob(filepath.Join(noPattern.Replace(path), "*.hcl"))
 }
 
 // readFiles reads files; what says of what kind they are.
@@ -124,11 +125,6 @@ func readFiles(what string, names []string) ([]spec.File, error) {
 		files = append(files, spec.File{Name: name, Bytes: b})
 	}
 	return files, nil
-}
-
-// globSafe escapes what Glob would take for a pattern.
-func globSafe(path string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
 // variables parses --var NAME=VALUE.

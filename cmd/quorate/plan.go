@@ -45,7 +45,7 @@ one document for each.`,
   quorate plan --detailed-exitcode > /dev/null || echo drift or trouble
   quorate plan --json | jq .steps[].title
   quorate plan --destroy`,
-		Args: noArgs,
+		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runPlan(cmd.Context(), p, o, viewOptions(p, cmd, o.outputOptions))
 		},
@@ -122,7 +122,10 @@ func showPlan(p *process, j *job, following, asJSON bool, v view.Options) error 
 	if following {
 		fmt.Fprintln(p.out)
 	}
-	return view.Plan(p.out, j.plan, j.planView(v))
+	if j.observed != nil && j.observed.CA.Exists {
+		v.CAEnds = j.observed.CA.Cert.NotAfter
+	}
+	return view.Plan(p.out, j.plan, v)
 }
 
 // savePlan writes the plan for apply FILE. It holds no secret, but file

@@ -40,7 +40,7 @@ if it was not seen that all members hold the same.`,
 		Example: `  quorate status
   quorate status --cluster lab --json | jq .healthy
   quorate status --hash                    # does every member hold the same?`,
-		Args: noArgs,
+		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runStatus(cmd.Context(), p, o, viewOptions(p, cmd, o.outputOptions))
 		},

@@ -25,7 +25,7 @@ excerpt and a way out. No host is contacted. Warnings alone leave it valid.`,
 		Example: `  quorate validate
   quorate validate -f clusters/ --var site=hall2
   quorate validate --json`,
-		Args: noArgs,
+		Args: atMost(0),
 		RunE: func(*cobra.Command, []string) error { return runValidate(p, o) },
 	}
 	f := cmd.Flags()

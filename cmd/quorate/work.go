@@ -12,7 +12,6 @@ import (
 	"github.com/dustin/go-humanize/english"
 	"golang.org/x/sync/errgroup"
 
-	"quorate/cmd/quorate/internal/view"
 	"quorate/plan"
 	"quorate/plan/spec"
 	"quorate/provision"
@@ -207,12 +206,4 @@ func (p *process) waiting(clusters []*spec.Cluster) (done func()) {
 	w := raw(p.err)
 	fmt.Fprintf(w, "looking at %s…", english.Plural(n, "host", "hosts"))
 	return func() { fmt.Fprint(w, "\r\x1b[K") }
-}
-
-// planView are the options to draw a job's plan with.
-func (j *job) planView(v view.Options) view.Options {
-	if j.observed != nil && j.observed.CA.Exists {
-		v.CAEnds = j.observed.CA.Cert.NotAfter
-	}
-	return v
 }
