@@ -1,11 +1,11 @@
 package plan
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"quorate/plan/spec"
 )
@@ -22,8 +22,7 @@ func OwnAccount(cluster string) string {
 	if len(name) <= accountLimit {
 		return name
 	}
-	sum := sha256.Sum256([]byte(cluster))
-	tail := "-" + hex.EncodeToString(sum[:3])
+	tail := "-" + digest(cluster)[:6]
 	return name[:accountLimit-len(tail)] + tail
 }
 
@@ -51,16 +50,14 @@ func (b *builder) account() string {
 	if b.spec.Server.User != "" {
 		return b.spec.Server.User
 	}
-	there := false
 	for _, of := range []func(*member) string{noted, b.dataOwner, keysOwner} {
 		for _, m := range b.seen() {
 			if a := of(m); a != "" {
 				return a
 			}
-			there = there || m.host.Manifest != nil || b.holdsOurs(m)
 		}
 	}
-	if there {
+	if slices.ContainsFunc(b.seen(), func(m *member) bool { return m.host.Manifest != nil || b.holdsOurs(m) }) {
 		return sharedAccount
 	}
 	return OwnAccount(b.spec.Name)
@@ -100,12 +97,7 @@ func (b *builder) accountOf(m *member) {
 	if local(m.Member) || !m.hasData() {
 		return
 	}
-	is := noted(m)
-	for _, of := range []func(*member) string{b.dataOwner, keysOwner} {
-		if is == "" {
-			is = of(m)
-		}
-	}
+	is := cmp.Or(noted(m), b.dataOwner(m), keysOwner(m))
 	if is == "" || is == b.user || b.dataOwner(m) == b.user {
 		return
 	}
@@ -113,13 +105,9 @@ func (b *builder) accountOf(m *member) {
 	if m.layout.WAL != "" {
 		folders = slices.Insert(folders, 1, m.layout.WAL)
 	}
-	var chown string
-	for _, f := range folders {
-		chown += " " + f
-	}
 	b.hold(Held{Reason: UserChange, Subject: m.Name, Blocks: !b.formed,
 		Detail: fmt.Sprintf("its data belongs to the account %s, and it would run as %s", is, b.user),
-		WayOut: fmt.Sprintf("put user = %q back into the spec; or, one member at a time: make the account %s there, stop %s, chown -R %s:%s%s, and apply",
-			is, b.user, m.layout.Unit, b.user, b.user, chown)})
+		WayOut: fmt.Sprintf("put user = %q back into the spec; or, one member at a time: make the account %s there, stop %s, chown -R %s:%s %s, and apply",
+			is, b.user, m.layout.Unit, b.user, b.user, strings.Join(folders, " "))})
 	m.leave()
 }

@@ -27,7 +27,7 @@ type Inputs struct {
 func (b *builder) inputs() Inputs {
 	in := Inputs{Now: b.opt.Now, Token: b.opt.Token, SkipUnreachable: b.opt.SkipUnreachable, Accept: b.opt.Accept, KeepData: b.opt.KeepData, Forget: b.opt.Forget}
 	for _, m := range b.members {
-		if b.census.Leader != 0 && m.listed.ID == b.census.Leader {
+		if b.leads(m) {
 			in.Leader = m.Name
 		}
 	}
@@ -37,10 +37,8 @@ func (b *builder) inputs() Inputs {
 // lead puts the leader of an earlier look in the place of today's.
 func (b *builder) lead(name string) {
 	b.census.Leader = 0
-	for _, m := range b.members {
-		if m.Name == name {
-			b.census.Leader = m.listed.ID
-		}
+	if m := b.called(name); m != nil {
+		b.census.Leader = m.listed.ID
 	}
 }
 

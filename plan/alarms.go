@@ -15,13 +15,9 @@ const (
 // raised are the members that a kind of alarm was seen for, by name. An alarm
 // is the cluster's, and every member lists all of them; the ones that name it are enough to know.
 func (b *builder) raised(alarm string) []string {
-	var out []string
-	for _, m := range b.members {
-		if st := m.answer.Status; st != nil && slices.Contains(st.Alarms, alarm) {
-			out = append(out, m.Name)
-		}
-	}
-	return out
+	return memberNames(b.those(func(m *member) bool {
+		return m.answer.Status != nil && slices.Contains(m.answer.Status.Alarms, alarm)
+	}))
 }
 
 // alarms holds what an alarm forbids, so that "no changes" is never said over one.

@@ -150,12 +150,29 @@ func (g grants) any() bool      { return g.push || g.stage || g.sign || g.start 
 
 // acting are the members whose hosts steps may touch.
 func (b *builder) acting() []*member {
-	return slices.DeleteFunc(slices.Clone(b.members), func(m *member) bool { return !m.may.any() })
+	return b.those(func(m *member) bool { return m.may.any() })
 }
 
 // seen are the members whose hosts could be looked at.
 func (b *builder) seen() []*member {
-	return slices.DeleteFunc(slices.Clone(b.members), func(m *member) bool { return m.host.Problem != "" })
+	return b.those(func(m *member) bool { return m.host.Problem == "" })
+}
+
+// those are the members of which something is so, in the spec's order.
+func (b *builder) those(so func(*member) bool) []*member {
+	return slices.DeleteFunc(slices.Clone(b.members), func(m *member) bool { return !so(m) })
+}
+
+// called is the member of that name, nil if the spec has none.
+func (b *builder) called(name string) *member {
+	if i := slices.IndexFunc(b.members, func(m *member) bool { return m.Name == name }); i >= 0 {
+		return b.members[i]
+	}
+	return nil
+}
+
+func memberNames(members []*member) []string {
+	return texts(members, func(m *member) string { return m.Name })
 }
 
 func begin(v Verb, c *spec.Cluster, o *Observed, opt Options) (*builder, error) {
@@ -252,15 +269,4 @@ func (b *builder) hold(h Held) {
 
 func (b *builder) note(format string, args ...any) {
 	b.plan.Notes = append(b.plan.Notes, fmt.Sprintf(format, args...))
-}
-
-// on are the IDs of the steps so far that work on a member's host.
-func (b *builder) on(member string) []string {
-	var out []string
-	for _, s := range b.steps {
-		if slices.Contains(s.hosts(), member) {
-			out = append(out, s.ID)
-		}
-	}
-	return out
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"quorate/kvserver"
-	"quorate/kvserver/node"
 	"quorate/plan/spec"
 )
 
@@ -66,7 +65,7 @@ func (s *Census) clusterOf(c *spec.Cluster, o *Observed) {
 		s.ClusterID = sortedKeys(by)[0]
 	}
 	if len(by) > 1 {
-		s.conflict(OtherCluster, c.Name, "the members serve different clusters: %s", said(by))
+		s.conflict(OtherCluster, c.Name, "the members serve different clusters: %s", groups(by, kvserver.ID, "; "))
 	}
 	s.disks(c, o)
 	for _, m := range c.Members {
@@ -98,11 +97,7 @@ func (s *Census) disks(c *spec.Cluster, o *Observed) {
 	if s.ClusterID != 0 || len(by) < 2 {
 		return
 	}
-	var says []string
-	for _, id := range sortedKeys(by) {
-		says = append(says, fmt.Sprintf("%s: %s", strings.Join(by[id], ", "), id))
-	}
-	s.conflict(OtherCluster, c.Name, "the hosts hold the data of different clusters: %s", strings.Join(says, "; "))
+	s.conflict(OtherCluster, c.Name, "the hosts hold the data of different clusters: %s", groups(by, asItIs, "; "))
 }
 
 // disk is what was read from a host's data, nil if nothing was or there is no member.
@@ -113,13 +108,7 @@ func (h *Host) disk() *kvserver.Inspection {
 	return h.Disk
 }
 
-func said(by map[uint64][]string) string {
-	var out []string
-	for _, id := range sortedKeys(by) {
-		out = append(out, fmt.Sprintf("%s: %x", strings.Join(by[id], ", "), id))
-	}
-	return strings.Join(out, "; ")
-}
+func asItIs(s string) string { return s }
 
 // listOf is the member list: the one that most answers give, the first of them
 // by its text where two are as many. Lists that differ are a conflict.
@@ -139,11 +128,7 @@ func (s *Census) listOf(c *spec.Cluster, o *Observed) []kvserver.Member {
 		}
 	}
 	if len(by) > 1 && s.ClusterID != 0 {
-		var says []string
-		for _, l := range sortedKeys(by) {
-			says = append(says, fmt.Sprintf("%s: %s", strings.Join(by[l], ", "), l))
-		}
-		s.conflict(ListsDiffer, c.Name, "the members give different member lists: %s", strings.Join(says, " | "))
+		s.conflict(ListsDiffer, c.Name, "the members give different member lists: %s", groups(by, asItIs, " | "))
 	}
 	return lists[best]
 }
@@ -163,7 +148,7 @@ func (s *Census) join(c *spec.Cluster, o *Observed, list []kvserver.Member) {
 	}
 	find(func(in kvserver.Member, m *spec.Member) bool { return in.ID == o.idOf(c, m) })
 	find(func(in kvserver.Member, m *spec.Member) bool {
-		return slices.Contains(in.PeerURLs, node.URL("https", m.Address, m.PeerPort))
+		return slices.Contains(in.PeerURLs, peerURL(m))
 	})
 	find(func(in kvserver.Member, m *spec.Member) bool { return in.Name == m.Name })
 
@@ -226,7 +211,7 @@ func (s *Census) impostor(c *spec.Cluster, o *Observed, l Listed) {
 	if l.Spec == "" || l.Name == "" || l.Name == l.Spec {
 		return
 	}
-	if m := c.Member(l.Spec); o.idOf(c, m) != l.ID && !slices.Contains(l.PeerURLs, node.URL("https", m.Address, m.PeerPort)) {
+	if m := c.Member(l.Spec); o.idOf(c, m) != l.ID && !slices.Contains(l.PeerURLs, peerURL(m)) {
 		return
 	}
 	if c.Member(l.Name) != nil {
@@ -291,7 +276,7 @@ func presumed(c *spec.Cluster, o *Observed) Membership {
 		if host := o.Hosts[m.Name]; a.Asked == NotAsked && host != nil && host.Problem == "" && !host.Unit.Running() {
 			h = Down // no process: that much is known without asking
 		}
-		members = append(members, Listed{Name: m.Name, PeerURLs: []string{node.URL("https", m.Address, m.PeerPort)}, Health: h, Spec: m.Name})
+		members = append(members, Listed{Name: m.Name, PeerURLs: []string{peerURL(m)}, Health: h, Spec: m.Name})
 	}
 	m, err := NewMembership(members...)
 	if err != nil {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -57,31 +58,27 @@ func needs(steps []draft, i int, oneByOne bool) []string {
 // puts the steps into an order that respects them: by phase, then as they were
 // added, as far as the needs allow. Needs in a circle are a defect of a rule.
 func arrange(steps []draft, oneByOne bool) ([]Step, error) {
-	ids := map[string]int{}
-	for i, s := range steps {
-		if _, twice := ids[s.ID]; twice {
+	ids := map[string]bool{}
+	for _, s := range steps {
+		if ids[s.ID] {
 			return nil, fmt.Errorf("plan: step %q is there twice", s.ID)
 		}
-		ids[s.ID] = i
+		ids[s.ID] = true
 	}
 	for i := range steps {
 		steps[i].Needs = needs(steps, i, oneByOne)
 	}
-	order := make([]int, len(steps))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return int(steps[a].Action.Phase()) - int(steps[b].Action.Phase()) })
+	slices.SortStableFunc(steps, func(a, b draft) int { return cmp.Compare(a.Action.Phase(), b.Action.Phase()) })
 	out := make([]Step, 0, len(steps))
 	placed := map[string]bool{}
 	for len(out) < len(steps) {
-		next := slices.IndexFunc(order, func(i int) bool {
-			return !placed[steps[i].ID] && !slices.ContainsFunc(steps[i].Needs, func(n string) bool { return !placed[n] })
+		next := slices.IndexFunc(steps, func(s draft) bool {
+			return !placed[s.ID] && !slices.ContainsFunc(s.Needs, func(n string) bool { return !placed[n] })
 		})
 		if next < 0 {
 			return nil, fmt.Errorf("plan: the needs of the steps go in a circle, or name a step that is not there")
 		}
-		s := steps[order[next]].Step
+		s := steps[next].Step
 		placed[s.ID] = true
 		out = append(out, s)
 	}

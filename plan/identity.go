@@ -9,6 +9,7 @@ import (
 	"quorate/kvserver"
 	"quorate/kvserver/node"
 	"quorate/pki"
+	"quorate/plan/spec"
 )
 
 // identify finds out which cluster this is and how far it is: who has data,
@@ -115,12 +116,9 @@ func (b *builder) bootstraps() {
 	case 1:
 		b.plan.Token = sortedKeys(tokens)[0]
 	default:
-		var says []string
-		for _, t := range sortedKeys(tokens) {
-			says = append(says, fmt.Sprintf("%s: token %s", strings.Join(tokens[t], ", "), or(t, "none")))
-		}
+		says := groups(tokens, func(t string) string { return "token " + or(t, "none") }, "; ")
 		b.hold(Held{Reason: Identity, Subject: b.spec.Name, Blocks: true,
-			Detail: "the hosts took part in different bootstraps: " + strings.Join(says, "; "),
+			Detail: "the hosts took part in different bootstraps: " + says,
 			WayOut: "find out which hosts hold the cluster you mean (manifest.json under /etc/quorate) and take the others out of the spec, or move their configuration and data aside"})
 	}
 	for _, m := range b.seen() {
@@ -148,10 +146,8 @@ func (b *builder) conflicts() {
 	for _, c := range b.census.Conflicts {
 		blocks := c.Subject == b.spec.Name || c.Reason == SameName || c.Reason == IDMismatch
 		b.hold(Held{Reason: c.Reason, Subject: c.Subject, Detail: c.Detail, WayOut: wayOut[c.Reason], Blocks: blocks})
-		for _, m := range b.members {
-			if m.Name == c.Subject {
-				m.leave()
-			}
+		if m := b.called(c.Subject); m != nil {
+			m.leave()
 		}
 	}
 }
@@ -199,7 +195,7 @@ func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 // membership compares the formed cluster's members with the spec's.
 func (b *builder) membership() {
 	for _, m := range b.members {
-		peer := node.URL("https", m.Address, m.PeerPort)
+		peer := peerURL(m.Member)
 		switch {
 		case b.census.Known && !m.in:
 			b.hold(Held{Reason: NotListed, Subject: m.Name,
@@ -290,7 +286,7 @@ func (b *builder) known(m *member) bool {
 	}
 	if r := b.obs.Recorded; r != nil && r.ClusterID == d.ClusterID {
 		return slices.ContainsFunc(r.Members, func(o RecordedMember) bool {
-			return o.ID == d.MemberID && (o.Name == m.Name || slices.Contains(o.PeerURLs, node.URL("https", m.Address, m.PeerPort)))
+			return o.ID == d.MemberID && (o.Name == m.Name || slices.Contains(o.PeerURLs, peerURL(m.Member)))
 		})
 	}
 	return false
@@ -316,17 +312,8 @@ func (b *builder) majority() {
 	if !b.formed || v.Writable() {
 		return
 	}
-	able := 0
-	var lost []string
-	for _, m := range b.members {
-		switch {
-		case m.host.Problem != "" || m.hasData() || m.healthy():
-			able++
-		default:
-			lost = append(lost, m.Name)
-		}
-	}
-	if able >= v.Quorum() || len(lost) == 0 {
+	lost := memberNames(b.those(func(m *member) bool { return m.host.Problem == "" && !m.hasData() && !m.healthy() }))
+	if able := len(b.members) - len(lost); able >= v.Quorum() || len(lost) == 0 {
 		return
 	}
 	b.hold(Held{Reason: MajorityLost, Subject: b.spec.Name,
@@ -356,13 +343,10 @@ func (b *builder) proven(m *member) bool {
 // members than the spec's: as its own log has them, else as the bootstrap file says.
 func (b *builder) bootstrapDiffers(m *member) bool {
 	if d := m.host.disk(); d != nil && len(d.Members) > 0 {
-		var begun, want []string
-		for _, o := range d.Members {
-			begun = append(begun, o.Name+" "+strings.Join(slices.Sorted(slices.Values(o.PeerURLs)), ","))
-		}
-		for _, o := range b.spec.Members {
-			want = append(want, o.Name+" "+node.URL("https", o.Address, o.PeerPort))
-		}
+		begun := texts(d.Members, func(o kvserver.InspectedMember) string {
+			return o.Name + " " + strings.Join(slices.Sorted(slices.Values(o.PeerURLs)), ",")
+		})
+		want := texts(b.spec.Members, func(o *spec.Member) string { return o.Name + " " + peerURL(o) })
 		slices.Sort(begun)
 		slices.Sort(want)
 		return !slices.Equal(begun, want)

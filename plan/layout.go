@@ -2,11 +2,12 @@ package plan
 
 import (
 	"cmp"
-	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
 
+	"quorate/kvserver/node"
 	"quorate/plan/spec"
 )
 
@@ -80,6 +81,9 @@ func LayoutOf(c *spec.Cluster, m *spec.Member) Layout {
 	return l
 }
 
+// peerURL is what the other members dial.
+func peerURL(m *spec.Member) string { return node.URL("https", m.Address, m.PeerPort) }
+
 // Ancestors are a folder and those above it, the deepest first, as far as they
 // can be of quorate's making: below "/", or from a local host's root on.
 func (l Layout) Ancestors(dir string) []string {
@@ -111,12 +115,21 @@ func dirOf(file string) string {
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
-	keys := make([]K, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
+	return slices.Sorted(maps.Keys(m))
+}
+
+// texts are what text says of each element of list, in its order.
+func texts[T any](list []T, text func(T) string) []string {
+	var out []string
+	for _, e := range list {
+		out = append(out, text(e))
 	}
-	slices.Sort(keys)
-	return keys
+	return out
+}
+
+// groups says who belongs to what: "etcd1, etcd2: 3f; etcd3: 4a", in the order of the keys.
+func groups[K cmp.Ordered](by map[K][]string, key func(K) string, separator string) string {
+	return strings.Join(texts(sortedKeys(by), func(k K) string { return strings.Join(by[k], ", ") + ": " + key(k) }), separator)
 }
 
 func or(s, other string) string {
@@ -135,11 +148,4 @@ func short(digest string) string {
 		return digest[:12]
 	}
 	return or(digest, "none")
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return fmt.Sprintf("%d %s", n, one)
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }

@@ -79,18 +79,29 @@ type LastRun struct {
 // ParseManifest reads a manifest; one of another format is an error.
 func ParseManifest(b []byte) (*Manifest, error) {
 	m := new(Manifest)
-	if err := json.Unmarshal(b, m); err != nil {
+	if err := read(b, m, &m.Format, ManifestFormat); err != nil {
 		return nil, fmt.Errorf("cannot read the manifest: %w", err)
-	}
-	if m.Format != ManifestFormat {
-		return nil, fmt.Errorf("cannot read the manifest: its format is %d, this version of quorate reads %d", m.Format, ManifestFormat)
 	}
 	return m, nil
 }
 
 // Encode is the manifest's JSON, indented, ending in a newline.
-func (m *Manifest) Encode() []byte {
-	b, err := json.MarshalIndent(m, "", "  ")
+func (m *Manifest) Encode() []byte { return encode(m) }
+
+// read decodes JSON that says of what format it is; another one is an error.
+func read(b []byte, into any, format *int, want int) error {
+	if err := json.Unmarshal(b, into); err != nil {
+		return err
+	}
+	if *format != want {
+		return fmt.Errorf("its format is %d, this version of quorate reads %d", *format, want)
+	}
+	return nil
+}
+
+// encode is JSON, indented, ending in a newline.
+func encode(v any) []byte {
+	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		panic(err) // plain data: cannot happen
 	}

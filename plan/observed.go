@@ -3,7 +3,6 @@ package plan
 import (
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -183,16 +182,12 @@ func (o *Observed) Facts() []Fact {
 	for _, id := range sortedKeys(o.Cluster.Strangers) {
 		o.Cluster.Strangers[id].Answer.facts(fmt.Sprintf("member %x", id), add)
 	}
-	sort.SliceStable(out, func(i, j int) bool { return out[i].Key < out[j].Key })
+	slices.SortStableFunc(out, func(a, b Fact) int { return strings.Compare(a.Key, b.Key) })
 	return out
 }
 
 func listeners(p node.PortState) string {
-	var out []string
-	for _, l := range p.Listeners {
-		out = append(out, l.Address)
-	}
-	return or(strings.Join(out, " "), "free")
+	return or(strings.Join(texts(p.Listeners, func(l node.PortListener) string { return l.Address }), " "), "free")
 }
 
 // facts of an answer: who it is and whom it lists, not what moves by itself.
@@ -209,12 +204,10 @@ func (a Answer) facts(p string, add func(key, format string, args ...any)) {
 
 // listing is a member list in one line, the same for the same list.
 func listing(members []kvserver.Member) string {
-	var ids []string
-	for _, m := range members {
-		urls := slices.Sorted(slices.Values(m.PeerURLs))
-		ids = append(ids, fmt.Sprintf("%x %s %s learner=%t", m.ID, m.Name, strings.Join(urls, ","), m.Learner))
-	}
-	sort.Strings(ids)
+	ids := texts(members, func(m kvserver.Member) string {
+		return fmt.Sprintf("%x %s %s learner=%t", m.ID, m.Name, strings.Join(slices.Sorted(slices.Values(m.PeerURLs)), ","), m.Learner)
+	})
+	slices.Sort(ids)
 	return strings.Join(ids, "; ")
 }
 
@@ -224,12 +217,7 @@ func (h *Host) facts(name string, add func(key, format string, args ...any)) {
 		add(p, "not seen")
 		return
 	}
-	var accounts []string
-	for _, a := range sortedKeys(h.Accounts) {
-		if h.Accounts[a] {
-			accounts = append(accounts, a)
-		}
-	}
+	accounts := slices.DeleteFunc(sortedKeys(h.Accounts), func(a string) bool { return !h.Accounts[a] })
 	add(p, "%s %s manager=%s root=%t accounts=%s", h.Platform(), h.Hostname, h.Manager, h.Root, or(strings.Join(accounts, ","), "none"))
 	for _, path := range sortedKeys(h.Files) {
 		f := h.Files[path]
@@ -245,12 +233,9 @@ func (h *Host) facts(name string, add func(key, format string, args ...any)) {
 	}
 	add(p+" data", "exists=%t empty=%t member=%t", h.Data.Exists, h.Data.Empty, h.Data.Member)
 	add(p+" wal", "exists=%t empty=%t member=%t", h.WAL.Exists, h.WAL.Empty, h.WAL.Member)
-	for _, f := range []struct {
-		name string
-		dir  node.DirState
-	}{{"data", h.Data}, {"wal", h.WAL}, {"root", h.Base}} {
-		if len(f.dir.Aside) > 0 {
-			add(p+" "+f.name+" aside", "%s", strings.Join(f.dir.Aside, " "))
+	for name, dir := range map[string]node.DirState{"data": h.Data, "wal": h.WAL, "root": h.Base} {
+		if len(dir.Aside) > 0 {
+			add(p+" "+name+" aside", "%s", strings.Join(dir.Aside, " "))
 		}
 	}
 	add(p+" unit", "loaded=%t enabled=%t active=%s looping=%t masked=%t exe=%s config=%s",

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -32,30 +31,20 @@ type RecordedMember struct {
 
 // Names of the members, for people.
 func (r *Recorded) Names() string {
-	var names []string
-	for _, m := range r.Members {
-		names = append(names, fmt.Sprintf("%s (%s)", or(m.Name, m.ID), strings.Join(m.PeerURLs, ", ")))
-	}
+	names := texts(r.Members, func(m RecordedMember) string {
+		return fmt.Sprintf("%s (%s)", or(m.Name, m.ID), strings.Join(m.PeerURLs, ", "))
+	})
 	return or(strings.Join(names, ", "), "no members noted")
 }
 
 // ParseRecorded reads cluster.json; one of another format is an error.
 func ParseRecorded(b []byte) (*Recorded, error) {
 	r := new(Recorded)
-	if err := json.Unmarshal(b, r); err != nil {
+	if err := read(b, r, &r.Format, RecordedFormat); err != nil {
 		return nil, fmt.Errorf("cannot read what was recorded of the cluster: %w", err)
-	}
-	if r.Format != RecordedFormat {
-		return nil, fmt.Errorf("cannot read what was recorded of the cluster: its format is %d, this version of quorate reads %d", r.Format, RecordedFormat)
 	}
 	return r, nil
 }
 
 // Encode is the JSON, indented, ending in a newline.
-func (r *Recorded) Encode() []byte {
-	b, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		panic(err) // plain data: cannot happen
-	}
-	return append(b, '\n')
-}
+func (r *Recorded) Encode() []byte { return encode(r) }

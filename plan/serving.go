@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/dustin/go-humanize/english"
 )
 
 // ailment is why a member does not serve, where a start would help.
@@ -83,7 +85,7 @@ func (b *builder) diagnose(m *member) *ailment {
 	case len(m.stale) > 0:
 		b.hold(Held{Reason: ClusterUnknown, Subject: m.Name,
 			Detail: fmt.Sprintf("it %s; it runs and could not be asked (%s), and without it %s known to be healthy: a restart may take the quorum away",
-				strings.Join(m.stale, ", "), problem, plural(b.plan.Before.Healthy, "voter is", "voters are")),
+				strings.Join(m.stale, ", "), problem, english.Plural(b.plan.Before.Healthy, "voter is", "voters are")),
 			WayOut: "find out why it does not answer (its log, `quorate status`), then apply again"})
 		m.may.push, m.may.stage = false, false
 		return nil

@@ -44,11 +44,7 @@ func (*Peers) Phase() Phase { return PhaseStage }
 
 // Hosts are all of them.
 func (a *Peers) Hosts() []string {
-	var out []string
-	for _, m := range a.Members {
-		out = append(out, m.Member)
-	}
-	return out
+	return texts(a.Members, func(m PeersMember) string { return m.Member })
 }
 
 // Describe has nothing to add to the title.
@@ -82,15 +78,13 @@ func (b *builder) peerName(m *member) string {
 
 // peersNote says of whom it is not demanded, and what is missing.
 func (b *builder) peersNote() {
-	var old []string
-	for _, m := range b.acting() {
-		if v := b.serving(m).Version; v != "" && !templates.TakesPeerName(v) {
-			old = append(old, m.Name)
-		}
-	}
+	old := slices.DeleteFunc(b.acting(), func(m *member) bool {
+		v := b.serving(m).Version
+		return v == "" || templates.TakesPeerName(v)
+	})
 	switch {
 	case len(old) > 0:
-		b.note("%s: %s: its etcd cannot be told by its configuration file to know peers by name (3.5.15 and newer can)", strings.Join(old, ", "), PeersOpen)
+		b.note("%s: %s: its etcd cannot be told by its configuration file to know peers by name (3.5.15 and newer can)", strings.Join(memberNames(old), ", "), PeersOpen)
 	case !b.byName:
 		b.note("%s, until all members show peer certificates of their own kind: once they do, the next apply has members refuse all others", PeersOpen)
 	}
@@ -148,6 +142,6 @@ func (b *builder) peers() {
 
 // demands reports whether a file is a configuration that is the first on its host to demand peers' names.
 func (b *builder) demands(name string, f WriteFile) bool {
-	i := slices.IndexFunc(b.members, func(m *member) bool { return m.Name == name })
-	return i >= 0 && f.Path == b.members[i].layout.EtcdYAML && templates.AsksPeerName([]byte(f.Content)) && !templates.AsksPeerName(b.members[i].host.Files[f.Path].Content)
+	m := b.called(name)
+	return m != nil && f.Path == m.layout.EtcdYAML && templates.AsksPeerName([]byte(f.Content)) && !templates.AsksPeerName(m.host.Files[f.Path].Content)
 }

@@ -87,10 +87,7 @@ func (b *builder) push(m *member) {
 	if len(wanted) == 0 {
 		return
 	}
-	var names []string
-	for _, p := range wanted {
-		names = append(names, p.Name)
-	}
+	names := texts(wanted, func(p PushBinary) string { return p.Name })
 	b.add(draft{Step: Step{
 		Member: m.Name, Title: "push " + strings.Join(names, " and ") + " to " + m.Name,
 		Action: &Push{Platform: m.host.Platform(), Binaries: wanted},

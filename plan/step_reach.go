@@ -36,11 +36,7 @@ func (*Reach) Phase() Phase { return PhaseSign }
 
 // Hosts are all of them.
 func (a *Reach) Hosts() []string {
-	var out []string
-	for _, m := range a.Members {
-		out = append(out, m.Member)
-	}
-	return out
+	return texts(a.Members, func(m ReachMember) string { return m.Member })
 }
 
 // Describe has nothing to add to the title.

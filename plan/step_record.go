@@ -1,6 +1,9 @@
 package plan
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // KindRecord writes a host's manifest.
 const KindRecord Kind = "record"
@@ -31,7 +34,6 @@ func (b *builder) record(m *member) {
 		return // whose host this is has not been found out
 	}
 	want, have := b.want(m), m.host.Manifest
-	touched := b.on(m.Name)
 	var why []string
 	switch {
 	case have == nil:
@@ -40,7 +42,7 @@ func (b *builder) record(m *member) {
 		why = append(why, "the cluster has formed")
 	case !have.same(want):
 		why = append(why, "what is managed has changed")
-	case len(touched) > 0:
+	case slices.ContainsFunc(b.steps, func(s draft) bool { return slices.Contains(s.hosts(), m.Name) }):
 		why = append(why, "this run changes the host")
 	default:
 		return

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -61,14 +60,9 @@ func (r *Recorded) says(id uint64, m Membership) bool {
 	for _, l := range m.Members() {
 		members = append(members, kvserver.Member{ID: l.ID, Name: l.Name, PeerURLs: l.PeerURLs})
 	}
-	var are, were []string
-	for _, l := range RecordedMembers(members) {
-		are = append(are, fmt.Sprint(l))
-	}
-	for _, l := range r.Members {
-		were = append(were, fmt.Sprint(l))
-	}
-	return r.ClusterID == kvserver.ID(id) && strings.Join(are, "\n") == strings.Join(were, "\n")
+	return r.ClusterID == kvserver.ID(id) && slices.EqualFunc(RecordedMembers(members), r.Members, func(a, b RecordedMember) bool {
+		return a.ID == b.ID && a.Name == b.Name && slices.Equal(a.PeerURLs, b.PeerURLs)
+	})
 }
 
 // RecordedMembers are members as cluster.json has them, in the order of their ids.

@@ -172,7 +172,7 @@ func (b *builder) forget() {
 	if b.opt.Forget {
 		if b.obs.Recorded != nil || b.obs.CA.Exists && !b.obs.CA.Own {
 			b.add(draft{Step: Step{Title: "move what this side holds of the cluster aside",
-				Action: &Forget{Move: &MovePath{From: b.spec.TLS.Dir, To: b.spec.TLS.Dir + ".forgotten-" + b.opt.Now.UTC().Format("20060102T150405Z")}}}})
+				Action: &Forget{Move: &MovePath{From: b.spec.TLS.Dir, To: b.spec.TLS.Dir + ".forgotten-" + b.asideName()}}}})
 		}
 		return
 	}

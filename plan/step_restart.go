@@ -49,7 +49,6 @@ func (*Restart) Describe() Description { return Description{Sign: Changed} }
 // would roll them, ungated.
 func (b *builder) rollable() {
 	then := b.now
-	var names []string
 	var stale []*member
 	for _, m := range b.members {
 		if m.ails != nil && m.may.start && len(then.Members()) > 0 {
@@ -58,14 +57,14 @@ func (b *builder) rollable() {
 			}
 		}
 		if len(m.stale) > 0 && m.may.roll && (m.healthy() || m.ails != nil && m.ails.waits) {
-			stale, names = append(stale, m), append(names, m.Name)
+			stale = append(stale, m)
 		}
 	}
 	if len(stale) == 0 {
 		return
 	}
 	refuse := func(h Held) {
-		h.Subject = strings.Join(names, ", ")
+		h.Subject = strings.Join(memberNames(stale), ", ")
 		b.hold(h)
 		for _, m := range stale {
 			m.may.push, m.may.stage, m.may.roll = false, false, false
@@ -115,12 +114,8 @@ func (b *builder) oneAtATime(stale []*member) bool {
 
 // equipped reports whether its host has all that a member starts from, be it old.
 func (m *member) equipped() bool {
-	for _, p := range []string{m.layout.EtcdYAML, m.layout.UnitFile, m.layout.KVServer} {
-		if !m.host.Files[p].Exists {
-			return false
-		}
-	}
-	return true
+	f := m.host.Files
+	return f[m.layout.EtcdYAML].Exists && f[m.layout.UnitFile].Exists && f[m.layout.KVServer].Exists
 }
 
 // restarts rolls what runs with something else than it should through the
@@ -129,8 +124,7 @@ func (m *member) equipped() bool {
 // goes before all others, the leader too: until it serves with that, nobody
 // knows whether it can, and no second host may get it (see canary).
 func (b *builder) restarts() {
-	order := b.leaderLast(b.members)
-	slices.SortStableFunc(order, func(x, y *member) int { return b.awaited(y) - b.awaited(x) })
+	order := last(b.leaderLast(b.members), func(m *member) bool { return !b.awaited(m) })
 	for _, m := range order {
 		if !m.rolls {
 			continue
@@ -143,27 +137,25 @@ func (b *builder) restarts() {
 	}
 }
 
-// awaited is 1 for a member that is to be restarted with what lies on its host already, 0 for everybody else.
-func (b *builder) awaited(m *member) int {
-	if m.rolls && !b.restages(m) && b.stands(guardHolder) {
-		return 1
-	}
-	return 0
+// awaited reports whether a member is to be restarted with what lies on its host already.
+func (b *builder) awaited(m *member) bool {
+	return m.rolls && !b.restages(m) && b.stands(guardHolder)
 }
 
 // leaderLast gives the members in their order, but the leader, if it is known and among them, at the end.
 func (b *builder) leaderLast(members []*member) []*member {
-	out := slices.Clone(members)
-	slices.SortStableFunc(out, func(x, y *member) int { return b.leads(x) - b.leads(y) })
-	return out
+	return last(members, func(m *member) bool { return b.leads(m) && b.stands(guardLeader) })
 }
 
-// leads is 1 for the leader, 0 for everybody else.
-func (b *builder) leads(m *member) int {
-	if b.census.Leader != 0 && m.listed.ID == b.census.Leader && b.stands(guardLeader) {
-		return 1
-	}
-	return 0
+// leads reports whether a member is known to lead.
+func (b *builder) leads(m *member) bool {
+	return b.census.Leader != 0 && m.listed.ID == b.census.Leader
+}
+
+// last puts those of which something is so after the others; otherwise their order stays.
+func last(members []*member, so func(*member) bool) []*member {
+	others := slices.DeleteFunc(slices.Clone(members), so)
+	return append(others, slices.DeleteFunc(slices.Clone(members), func(m *member) bool { return !so(m) })...)
 }
 
 // canary lets a new configuration or binary reach the second host only after
@@ -173,27 +165,16 @@ func (b *builder) canary() {
 	if !b.plan.Before.Writable() || !b.stands(guardCanary) {
 		return // nobody serves who could be harmed, and nobody would be ready before the others are
 	}
-	first, bird := "", ""
-	for _, s := range b.steps {
-		for _, m := range b.members {
-			// Whoever is started or restarted first serves with what is new, also one
-			// whose host holds that already.
-			if first == "" && s.Action.Exclusive() && slices.Contains(s.hosts(), m.Name) {
-				first, bird = s.ID, m.Name
-			}
-		}
-	}
-	if first == "" {
+	// Whoever is started or restarted first serves with what is new, also one
+	// whose host holds that already.
+	first := slices.IndexFunc(b.steps, func(s draft) bool { return s.Action.Exclusive() })
+	if first < 0 {
 		return
 	}
+	bird := b.those(func(m *member) bool { return slices.Contains(b.steps[first].hosts(), m.Name) })[0]
 	for i, s := range b.steps {
-		if s.Action.Phase() != PhaseStage || s.Member == bird {
-			continue
-		}
-		for _, m := range b.members {
-			if m.Name == s.Member && b.renews(m) {
-				b.steps[i].after = append(b.steps[i].after, first)
-			}
+		if m := b.called(s.Member); s.Action.Phase() == PhaseStage && m != nil && m != bird && b.renews(m) {
+			b.steps[i].after = append(b.steps[i].after, b.steps[first].ID)
 		}
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"quorate/kvserver/node"
 )
 
 // KindStart starts members that do not serve.
@@ -79,11 +77,7 @@ func (a *Start) Describe() Description {
 }
 
 func names(members []StartMember) []string {
-	var out []string
-	for _, m := range members {
-		out = append(out, m.Member)
-	}
-	return out
+	return texts(members, func(m StartMember) string { return m.Member })
 }
 
 // startWait bounds a start: an election takes about a second, replaying a WAL
@@ -96,12 +90,7 @@ const startWait = 5 * time.Minute
 // voters than a quorum; it takes no healthy voter away.
 func (b *builder) start() {
 	bootstrap := b.plan.Situation == Absent || b.plan.Situation == Forming
-	var down []*member
-	for _, m := range b.members {
-		if m.ails != nil && m.may.start {
-			down = append(down, m)
-		}
-	}
+	down := b.those(func(m *member) bool { return m.ails != nil && m.may.start })
 	if len(down) == 0 {
 		return
 	}
@@ -127,10 +116,7 @@ func (b *builder) start() {
 // inVain holds a start of members who would be no quorum, not even with those of whom nothing is known: they
 // would wait for it until the step gives up.
 func (b *builder) inVain(down []*member) bool {
-	var who []string
-	for _, m := range down {
-		who = append(who, m.Name)
-	}
+	who := memberNames(down)
 	after, err := b.now.Up(who...)
 	v := after.Voters()
 	if err != nil || v.Healthy+v.Unknown >= v.Quorum() {
@@ -151,7 +137,7 @@ func (b *builder) startTogether(verb string, bootstrap bool, members ...*member)
 	for _, m := range members {
 		s := StartMember{Member: m.Name, Unit: m.layout.Unit, Restart: m.ails.restart}
 		if m.listed.ID == 0 {
-			s.PeerURL = node.URL("https", m.Address, m.PeerPort)
+			s.PeerURL = peerURL(m.Member)
 		}
 		// Who runs already, and is only waited for, goes on with what it has until it is restarted.
 		if m.may.push && m.may.stage && (m.ails.restart || !m.host.Unit.Running()) {

@@ -26,7 +26,7 @@ func (v Voters) Quorum() int {
 // Tolerance is how many more voters may fail before writes stop, counting only
 // those known to be healthy. It is -1 where they are no quorum (or there is no cluster yet).
 func (v Voters) Tolerance() int {
-	if v.Total == 0 || v.Healthy < v.Quorum() {
+	if !v.Writable() {
 		return -1
 	}
 	return v.Healthy - v.Quorum()

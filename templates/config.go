@@ -76,6 +76,10 @@ func Config(p ConfigParams) ([]byte, error) {
 			"trusted-ca-file":  p.TrustedCA,
 		}
 	}
+	peer := security(p.PeerCert, p.PeerKey)
+	if p.PeerName != "" {
+		peer["allowed-cn"] = []string{p.PeerName}
+	}
 	s := map[string]any{
 		"name":                        p.Name,
 		"data-dir":                    p.DataDir,
@@ -84,37 +88,27 @@ func Config(p ConfigParams) ([]byte, error) {
 		"initial-advertise-peer-urls": node.URL("https", p.Address, p.PeerPort),
 		"advertise-client-urls":       node.URL("https", p.Address, p.ClientPort),
 		"client-transport-security":   security(p.ServerCert, p.ServerKey),
-		"peer-transport-security":     security(p.PeerCert, p.PeerKey),
-		"tls-min-version":             "TLS1.2",
+		"peer-transport-security":     peer,
+		"tls-min-version":             cmp.Or(p.TLSMinVersion, "TLS1.2"),
 		"strict-reconfig-check":       true,
 		"pre-vote":                    true,  // off by default in 3.4
 		"logger":                      "zap", // capnslog by default in 3.4
 	}
-	if p.PeerName != "" {
-		peer := security(p.PeerCert, p.PeerKey)
-		peer["allowed-cn"] = []string{p.PeerName}
-		s["peer-transport-security"] = peer
-	}
-	set := func(key, v string) {
-		if v != "" {
+	for key, v := range map[string]any{
+		"wal-dir":                   p.WALDir,
+		"auto-compaction-mode":      p.AutoCompactionMode,
+		"auto-compaction-retention": p.AutoCompactionRetention,
+		"log-level":                 p.LogLevel,
+		"quota-backend-bytes":       p.QuotaBackendBytes,
+		"snapshot-count":            p.SnapshotCount,
+		"max-request-bytes":         p.MaxRequestBytes,
+		"heartbeat-interval":        p.HeartbeatInterval,
+		"election-timeout":          p.ElectionTimeout,
+	} {
+		if v != "" && v != int64(0) {
 			s[key] = v
 		}
 	}
-	number := func(key string, n int64) {
-		if n != 0 {
-			s[key] = n
-		}
-	}
-	set("wal-dir", p.WALDir)
-	set("tls-min-version", p.TLSMinVersion)
-	set("auto-compaction-mode", p.AutoCompactionMode)
-	set("auto-compaction-retention", p.AutoCompactionRetention)
-	set("log-level", p.LogLevel)
-	number("quota-backend-bytes", p.QuotaBackendBytes)
-	number("snapshot-count", p.SnapshotCount)
-	number("max-request-bytes", p.MaxRequestBytes)
-	number("heartbeat-interval", p.HeartbeatInterval)
-	number("election-timeout", p.ElectionTimeout)
 	if p.MetricsPort != 0 {
 		s["listen-metrics-urls"] = "http://127.0.0.1:" + strconv.Itoa(p.MetricsPort)
 	}
@@ -146,31 +140,19 @@ func (p ConfigParams) check() error {
 			refuse("%s is missing", t.what)
 		}
 	}
-	for _, t := range []struct{ what, path string }{
-		{"data directory", p.DataDir},
-		{"server certificate", p.ServerCert}, {"server key", p.ServerKey},
-		{"peer certificate", p.PeerCert}, {"peer key", p.PeerKey},
-		{"trusted CA", p.TrustedCA},
-	} {
-		if err := absolute(t.what, t.path); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	if p.WALDir != "" {
-		if err := absolute("WAL directory", p.WALDir); err != nil {
-			errs = append(errs, err)
-		}
-	}
+	errs = append(errs, absolutes([]hostPath{
+		{"data directory", p.DataDir, false},
+		{"server certificate", p.ServerCert, false}, {"server key", p.ServerKey, false},
+		{"peer certificate", p.PeerCert, false}, {"peer key", p.PeerKey, false},
+		{"trusted CA", p.TrustedCA, false}, {"WAL directory", p.WALDir, true},
+	}))
 	for _, t := range []struct {
-		what string
-		port int
-	}{{"client port", p.ClientPort}, {"peer port", p.PeerPort}} {
-		if t.port < 1 || t.port > 65535 {
+		what        string
+		port, least int
+	}{{"client port", p.ClientPort, 1}, {"peer port", p.PeerPort, 1}, {"metrics port", p.MetricsPort, 0}} {
+		if t.port < t.least || t.port > 65535 {
 			refuse("%s %d is not a port", t.what, t.port)
 		}
-	}
-	if p.MetricsPort < 0 || p.MetricsPort > 65535 {
-		refuse("metrics port %d is not a port", p.MetricsPort)
 	}
 	if p.PeerName != "" && !TakesPeerName(p.Version) {
 		refuse("etcd %s does not take the name of peers from its configuration file", p.Version)
@@ -179,12 +161,7 @@ func (p ConfigParams) check() error {
 	if p.Version != "" {
 		_, minor, _ = release(p.Version)
 	}
-	options := make([]string, 0, len(p.ExtraOptions))
-	for key := range p.ExtraOptions {
-		options = append(options, key)
-	}
-	slices.Sort(options)
-	for _, key := range options {
+	for _, key := range slices.Sorted(maps.Keys(p.ExtraOptions)) {
 		switch verdict, why := etcdoption.Judge(key, minor); verdict {
 		case etcdoption.Managed:
 			refuse("extra option %q is not for you to set: it comes from %s", key, cmp.Or(why, "the cluster itself"))

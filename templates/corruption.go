@@ -1,7 +1,7 @@
 package templates
 
 import (
-	"strconv"
+	"fmt"
 	"strings"
 )
 
@@ -46,12 +46,6 @@ func mergeGates(ours, theirs string) string {
 
 // release takes a version apart; zeros for what is none.
 func release(version string) (major, minor, patch int) {
-	version, _, _ = strings.Cut(strings.TrimPrefix(version, "v"), "-")
-	parts := strings.SplitN(version, ".", 3)
-	for i, p := range []*int{&major, &minor, &patch} {
-		if i < len(parts) {
-			*p, _ = strconv.Atoi(parts[i])
-		}
-	}
+	_, _ = fmt.Sscanf(strings.TrimPrefix(version, "v"), "%d.%d.%d", &major, &minor, &patch)
 	return major, minor, patch
 }

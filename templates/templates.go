@@ -12,6 +12,7 @@ package templates
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -37,7 +38,7 @@ func marshal(comment []string, settings map[string]any) ([]byte, error) {
 // as a number without an exponent, lists element by element.
 func plain(v any) (any, error) {
 	switch v := v.(type) {
-	case nil, bool, string, int, int64, uint64:
+	case nil, bool, string, int, int64, uint64, []string:
 		return v, nil
 	case float64:
 		if v == math.Trunc(v) && math.Abs(v) < 1<<63 {
@@ -46,8 +47,6 @@ func plain(v any) (any, error) {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return nil, fmt.Errorf("%v is not a number that a configuration file can hold", v)
 		}
-		return v, nil
-	case []string:
 		return v, nil
 	case []any:
 		list := make([]any, len(v))
@@ -69,6 +68,23 @@ func oneLine(what, s string) error {
 		return fmt.Errorf("%s %q contains a control character", what, s)
 	}
 	return nil
+}
+
+// hostPath is a path on a host, and what it is of.
+type hostPath struct {
+	what, path string
+	optional   bool
+}
+
+// absolutes demands that each path is as absolute says, or empty where it may be.
+func absolutes(paths []hostPath) error {
+	var errs []error
+	for _, p := range paths {
+		if p.path != "" || !p.optional {
+			errs = append(errs, absolute(p.what, p.path))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // absolute demands a clean absolute path without anything that a unit file

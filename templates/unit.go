@@ -113,17 +113,12 @@ func Unit(p UnitParams) ([]byte, error) {
 	if p.User == "root" {
 		return fail(errors.New("a member does not run as root: give it an account of its own"))
 	}
-	for _, arg := range slices.Concat(p.Argv(), p.FormedArgv()) {
-		if err := word("path", arg); err != nil {
-			return fail(err)
-		}
-	}
 	writable := []string{p.DataDir}
 	if p.WALDir != "" && !within(p.WALDir, p.DataDir) {
 		writable = append(writable, p.WALDir)
 	}
-	for _, dir := range writable {
-		if err := word("path", dir); err != nil {
+	for _, path := range slices.Concat(p.Argv(), p.FormedArgv(), writable) {
+		if err := word("path", path); err != nil {
 			return fail(err)
 		}
 	}
@@ -196,10 +191,8 @@ func Supervised(p UnitParams) ([]byte, error) {
 	if err := p.check(); err != nil {
 		return fail(err)
 	}
-	for _, t := range []struct{ what, path string }{{"log file", p.LogFile}, {"pid file", p.PIDFile}, {"state file", p.StateFile}} {
-		if err := absolute(t.what, t.path); err != nil {
-			return fail(err)
-		}
+	if err := absolutes([]hostPath{{"log file", p.LogFile, false}, {"pid file", p.PIDFile, false}, {"state file", p.StateFile, false}}); err != nil {
+		return fail(err)
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -231,20 +224,10 @@ func (p UnitParams) check() error {
 			errs = append(errs, err)
 		}
 	}
-	for _, t := range []struct {
-		what, path string
-		optional   bool
-	}{
+	errs = append(errs, absolutes([]hostPath{
 		{"binary", p.Binary, false}, {"configuration file", p.ConfigFile, false}, {"data directory", p.DataDir, false},
 		{"bootstrap file", p.BootstrapFile, true}, {"mark", p.MarkFile, true}, {"WAL directory", p.WALDir, true}, {"WAL files", p.WALFiles, true}, {"etcd binary", p.Etcd, true},
-	} {
-		if t.path == "" && t.optional {
-			continue
-		}
-		if err := absolute(t.what, t.path); err != nil {
-			errs = append(errs, err)
-		}
-	}
+	}))
 	return errors.Join(errs...)
 }
 

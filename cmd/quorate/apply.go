@@ -49,7 +49,7 @@ line: the plan, the events of the run, the report.`,
   quorate apply -f clusters/ --cluster lab -y
   quorate apply lab.plan
   quorate apply --lock-timeout 5m --skip-unreachable`,
-		Args: atMostOne,
+		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runApply(cmd.Context(), p, o, strings.Join(args, ""), viewOptions(p, cmd, o.outputOptions))
 		},
@@ -71,21 +71,17 @@ func runApply(ctx context.Context, p *process, o ApplyOptions, planFile string, 
 	if err != nil {
 		return err
 	}
-	clusters, err := l.pick(o.Cluster)
-	if err != nil {
-		return err
-	}
 	how := look{hostOptions: o.hostOptions, lock: plan.Apply, wait: o.LockTimeout, build: plan.Build}
 	var saved *plan.Plan
 	if planFile != "" {
-		if saved, clusters, err = readPlan(l, planFile, o.Cluster); err != nil {
+		if saved, l.clusters, err = readPlan(l, planFile, o.Cluster); err != nil {
 			return err
 		}
 		if how.lock = saved.Verb; saved.Verb == plan.Destroy {
 			how.build = plan.BuildDestroy
 		}
 	}
-	jobs := prepare(ctx, p, l, clusters, how)
+	jobs := prepare(ctx, p, l, how)
 	defer closeAll(jobs)
 	if err := worstError(p, jobs); err != nil {
 		return err // nothing has been touched
@@ -149,6 +145,6 @@ func (j *job) replay(p *process, file string, saved *plan.Plan, v view.Options) 
 
 // interrupted reports whether a run was stopped from outside.
 func interrupted(err error) bool {
-	var i *provision.InterruptedError
-	return errors.As(err, &i) || errors.Is(err, errInterrupted)
+	_, ok := errors.AsType[*provision.InterruptedError](err)
+	return ok || errors.Is(err, errInterrupted)
 }

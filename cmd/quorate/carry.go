@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"quorate/cmd/quorate/internal/view"
@@ -44,9 +45,8 @@ func (c *carrying) emit(l line) {
 
 func (c *carrying) all(ctx context.Context, jobs []*job) error {
 	var worst error
-	steps := 0
+	todo := slices.DeleteFunc(slices.Clone(jobs), func(j *job) bool { return j.plan.Empty() })
 	for i, j := range jobs {
-		steps += len(j.plan.Steps)
 		if len(j.plan.Held) > 0 {
 			worst = said(exitHeld)
 		}
@@ -56,7 +56,7 @@ func (c *carrying) all(ctx context.Context, jobs []*job) error {
 			return err
 		}
 	}
-	if steps == 0 {
+	if len(todo) == 0 {
 		return worst
 	}
 	asked := c.p.now()
@@ -64,28 +64,23 @@ func (c *carrying) all(ctx context.Context, jobs []*job) error {
 		return err
 	}
 	if c.p.now().Sub(asked) > longAsked {
-		if err := c.again(ctx, jobs); err != nil {
+		if err := c.again(ctx, todo); err != nil {
 			return err
 		}
 	}
-	for i, j := range jobs {
-		if j.plan.Empty() {
+	for i, j := range todo {
+		err := c.one(ctx, j)
+		if worst = worse(worst, err); err == nil {
 			continue
 		}
-		err := c.one(ctx, j)
-		worst = worse(worst, err)
-		if err != nil && i+1 < len(jobs) {
-			var left []string
-			for _, k := range jobs[i+1:] {
-				if !k.plan.Empty() {
-					left = append(left, k.cluster.Name)
-				}
-			}
-			if len(left) > 0 {
-				fmt.Fprintf(c.p.err, "not begun: %s\n", view.List(left))
-			}
-			break
+		var left []string
+		for _, k := range todo[i+1:] {
+			left = append(left, k.cluster.Name)
 		}
+		if len(left) > 0 {
+			fmt.Fprintf(c.p.err, "not begun: %s\n", view.List(left))
+		}
+		break
 	}
 	return worst
 }
@@ -93,13 +88,10 @@ func (c *carrying) all(ctx context.Context, jobs []*job) error {
 // longAsked is how long a question may be open before what was seen is seen to be old.
 const longAsked = 30 * time.Second
 
-// again looks once more at every cluster, and refuses if one is not as the
+// again looks once more at every cluster that has steps, and refuses if one is not as the
 // plan that was approved knew it.
 func (c *carrying) again(ctx context.Context, jobs []*job) error {
 	for _, j := range jobs {
-		if j.plan.Empty() {
-			continue
-		}
 		now, err := j.session.Observe(ctx)
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -83,12 +84,8 @@ func runCtl(ctx context.Context, p *process, o CtlOptions, args []string) error 
 	if err != nil {
 		return fmt.Errorf("cannot talk to cluster %q: %w%s", cluster.Name, err, otherClient(cluster, client))
 	}
-	password, err := p.random(16)
-	if err != nil {
-		return err
-	}
 	// The tunnel belongs to this process, not to the request that first needs a host.
-	tunnel, err := openTunnel(ctx, password, owners(cluster), j.session.Dial)
+	tunnel, err := openTunnel(ctx, random(16), owners(cluster), j.session.Dial)
 	if err != nil {
 		return err
 	}
@@ -187,11 +184,11 @@ func (p *process) spawn(h handover, args []string) error {
 
 // childExit passes the exit code on.
 func childExit(err error) error {
-	var exit *exec.ExitError
+	exit, ran := errors.AsType[*exec.ExitError](err)
 	switch {
 	case err == nil:
 		return nil
-	case !errors.As(err, &exit):
+	case !ran:
 		return fmt.Errorf("etcdctl: %w", err)
 	case exit.ExitCode() < 0: // ended by a signal
 		return said(exitInterrupted)
@@ -201,14 +198,8 @@ func childExit(err error) error {
 
 // childEnvironment leaves out what would point etcdctl elsewhere.
 func childEnvironment(environ []string) []string {
-	var out []string
-	for _, kv := range environ {
-		name, _, _ := strings.Cut(kv, "=")
-		upper := strings.ToUpper(name)
-		if strings.HasPrefix(upper, "ETCDCTL_") || strings.HasSuffix(upper, "_PROXY") || upper == "REQUEST_METHOD" {
-			continue
-		}
-		out = append(out, kv)
-	}
-	return out
+	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
+		name, _, _ := strings.Cut(strings.ToUpper(kv), "=")
+		return strings.HasPrefix(name, "ETCDCTL_") || strings.HasSuffix(name, "_PROXY") || name == "REQUEST_METHOD"
+	})
 }

@@ -8,7 +8,6 @@ import (
 
 	"quorate/cmd/quorate/internal/view"
 	"quorate/plan"
-	"quorate/plan/spec"
 )
 
 // DestroyOptions of the verb destroy.
@@ -38,7 +37,7 @@ noted down of it aside, and a later apply makes a new cluster.`,
 		Example: `  quorate destroy
   quorate destroy --cluster lab --keep-data
   quorate plan --destroy                   # see first what would be removed`,
-		Args: noArgs,
+		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runDestroy(cmd.Context(), p, o, viewOptions(p, cmd, o.outputOptions))
 		},
@@ -65,7 +64,7 @@ func runDestroy(ctx context.Context, p *process, o DestroyOptions, v view.Option
 	if err != nil {
 		return err
 	}
-	jobs := prepare(ctx, p, l, []*spec.Cluster{cluster}, look{
+	jobs := prepare(ctx, p, l, look{
 		hostOptions: o.hostOptions, lock: plan.Destroy, wait: o.LockTimeout, build: plan.BuildDestroy, keepData: o.KeepData, forget: o.Forget,
 	})
 	defer closeAll(jobs)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"quorate/cmd/quorate/internal/view"
 	"quorate/kvserver/node"
 	"quorate/pki/authority"
 	"quorate/plan/spec"
@@ -32,7 +33,7 @@ the cluster with the certificate of a client block of the spec. The certificate
 is issued by quorate apply. For use without one, see quorate ctl.`,
 		Example: `  eval "$(quorate env)" && etcdctl member list
   quorate env --cluster lab --client kube-apiserver --json`,
-		Args: noArgs,
+		Args: atMost(0),
 		RunE: func(*cobra.Command, []string) error { return runEnv(p, o) },
 	}
 	o.specOptions.AddFlags(p, cmd)
@@ -86,20 +87,19 @@ func runEnv(p *process, o EnvOptions) error {
 }
 
 func oneClient(c *spec.Cluster, name string) (*spec.Client, error) {
-	var names []string
 	for _, cl := range c.Clients {
 		if cl.Name == name || name == "" && len(c.Clients) == 1 {
 			return cl, nil
 		}
-		names = append(names, cl.Name)
 	}
+	names := view.List(clientNames(c))
 	switch {
-	case len(names) == 0:
+	case names == "":
 		return nil, badUsage("cluster %q has no client block, so there is no certificate to use\n  add one to the spec:  client \"app\" {}  and apply; or use quorate ctl", c.Name)
 	case name == "":
-		return nil, badUsage("cluster %q has several clients (%s): say which with --client", c.Name, strings.Join(names, ", "))
+		return nil, badUsage("cluster %q has several clients (%s): say which with --client", c.Name, names)
 	}
-	return nil, badUsage("cluster %q has no client %q; it has %s", c.Name, name, strings.Join(names, ", "))
+	return nil, badUsage("cluster %q has no client %q; it has %s", c.Name, name, names)
 }
 
 // clientFiles is where the certificate of a client block lies.
@@ -111,15 +111,7 @@ func clientFiles(l *loaded, c *spec.Client) authority.Files {
 	return authority.ClientFiles(dir, c.Name)
 }
 
-func clientNames(p *process, o specOptions) []string {
-	l, err := readSpec(p, o)
-	if err != nil || l.spec == nil {
-		return nil
-	}
-	c, err := l.one(o.Cluster)
-	if err != nil {
-		return nil
-	}
+func clientNames(c *spec.Cluster) []string {
 	var out []string
 	for _, cl := range c.Clients {
 		out = append(out, cl.Name)

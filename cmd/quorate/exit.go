@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"quorate/provision"
@@ -98,24 +99,12 @@ var errInterrupted = errors.New("interrupted")
 // first: an interrupt, then a failure, then who is in the way, then what is
 // held, then what is pending.
 func worse(a, b error) error {
+	ranks := []int{exitDone, exitPending, exitHeld, exitLocked, exitFailed, exitUsage, exitInterrupted}
 	rank := func(err error) int {
-		switch exitCode(err) {
-		case exitInterrupted:
-			return 6
-		case exitUsage:
-			return 5
-		case exitFailed:
-			return 4
-		case exitLocked:
-			return 3
-		case exitHeld:
-			return 2
-		case exitPending:
-			return 1
-		case exitDone:
-			return 0
+		if i := slices.Index(ranks, exitCode(err)); i >= 0 {
+			return i
 		}
-		return 4
+		return slices.Index(ranks, exitFailed)
 	}
 	if rank(b) > rank(a) {
 		return b

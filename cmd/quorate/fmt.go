@@ -46,20 +46,14 @@ func runFmt(p *process, o FmtOptions, args []string) error {
 	changed := false
 	var errs []error
 	for _, a := range args {
+		names, err := hclFiles(a)
+		format := formatFile
 		if a == "-" {
-			c, err := formatStream(p, o)
-			changed = changed || c
-			errs = append(errs, err)
-			continue
+			names, format, err = []string{a}, formatStream, nil
 		}
-		names := []string{a}
-		if st, err := os.Stat(a); err == nil && st.IsDir() {
-			if names, err = filepath.Glob(filepath.Join(globSafe(a), "*.hcl")); err != nil {
-				return err
-			}
-		}
+		errs = append(errs, err)
 		for _, name := range names {
-			c, err := formatFile(p, o, name)
+			c, err := format(p, o, name)
 			changed = changed || c
 			errs = append(errs, err)
 		}
@@ -73,7 +67,7 @@ func runFmt(p *process, o FmtOptions, args []string) error {
 	return nil
 }
 
-func formatStream(p *process, o FmtOptions) (bool, error) {
+func formatStream(p *process, o FmtOptions, _ string) (bool, error) {
 	src, err := io.ReadAll(p.in)
 	if err != nil {
 		return false, fmt.Errorf("cannot read standard input: %w", err)
@@ -125,6 +119,7 @@ func format(name string, src []byte) ([]byte, error) {
 // replaceFile writes beside the file and renames, so that a reader sees the
 // old text or the new one. A link is replaced, not followed.
 func replaceFile(name string, text []byte, mode fs.FileMode) error {
+	// Not WriteFile, which would keep the mode of the file that is there.
 	f, err := renameio.NewPendingFile(name, renameio.WithTempDir(filepath.Dir(name)), renameio.WithStaticPermissions(mode))
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ comment with its default. An existing file is never overwritten. Beside the spec
 		Example: `  quorate init --host 192.168.7.101 --host 192.168.7.102 --host 192.168.7.103
   quorate init --local --name play        # three members on this machine
   quorate init --host node1 -o -          # print it`,
-		Args: noArgs,
+		Args: atMost(0),
 		RunE: func(*cobra.Command, []string) error { return runInit(p, o) },
 	}
 	f := cmd.Flags()

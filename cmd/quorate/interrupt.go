@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/dustin/go-humanize/english"
+
 	"quorate/cmd/quorate/internal/view"
 	"quorate/provision"
 )
@@ -51,8 +53,7 @@ func (p *process) interruptible(ctx context.Context) (context.Context, func()) {
 			}
 		}()
 	}
-	var once sync.Once
-	return ctx, func() { once.Do(func() { close(done); end(nil); abandon(nil) }) }
+	return ctx, sync.OnceFunc(func() { close(done); end(nil); abandon(nil) })
 }
 
 // interrupt answers the nth interrupt.
@@ -64,13 +65,13 @@ func (p *process) interrupt(n int, end, abandon context.CancelCauseFunc) {
 	}
 	switch {
 	case n == 1 && steps > 0:
-		p.say(fmt.Sprintf("finishing %s in flight (Ctrl-C again abandons %s)", view.Plural(steps, "step", "steps"), them))
+		p.say(fmt.Sprintf("finishing %s in flight (Ctrl-C again abandons %s)", english.Plural(steps, "step", "steps"), them))
 		end(errInterrupted)
 	case n == 1:
 		p.say("stopping (Ctrl-C again leaves at once)")
 		end(errInterrupted)
 	case n == 2 && running:
-		p.say(fmt.Sprintf("abandoning %s in flight (Ctrl-C again leaves at once)", view.Plural(steps, "step", "steps")))
+		p.say(fmt.Sprintf("abandoning %s in flight (Ctrl-C again leaves at once)", english.Plural(steps, "step", "steps")))
 		abandon(errInterrupted)
 	default:
 		p.exit(exitInterrupted)

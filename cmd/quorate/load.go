@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
+	"quorate/cmd/quorate/internal/view"
 	"quorate/pki/authority"
 	"quorate/plan/spec"
 )
@@ -23,6 +24,8 @@ type loaded struct {
 	dir   string     // absolute folder that its relative paths start from
 	files []spec.File
 	diags hcl.Diagnostics
+	// clusters are those that a verb works on: the one named, or all. Only loadSpec says.
+	clusters []*spec.Cluster
 }
 
 // readSpec reads and judges the spec. What is wrong inside it is in diags;
@@ -44,12 +47,8 @@ func readSpec(p *process, o specOptions) (*loaded, error) {
 		Dir: filepath.ToSlash(l.dir), Vars: vars, Env: p.lookup, ReadFile: os.ReadFile, Home: p.env("HOME"),
 		Recipient: authority.CheckRecipient, Identity: authority.CheckIdentity,
 	}
-	for _, name := range o.VarFiles {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			return nil, badUsage("cannot read variable file %q: %w", name, plain(err))
-		}
-		opt.VarFiles = append(opt.VarFiles, spec.File{Name: name, Bytes: b})
+	if opt.VarFiles, err = readFiles("variable file", o.VarFiles); err != nil {
+		return nil, err
 	}
 	l.spec, l.diags = spec.Load(files, opt)
 	if l.spec != nil {
@@ -59,8 +58,8 @@ func readSpec(p *process, o specOptions) (*loaded, error) {
 	return l, nil
 }
 
-// loadSpec is readSpec for verbs that need a usable spec: complaints are
-// printed, errors end the verb.
+// loadSpec is readSpec for verbs that need a usable spec, and in it the cluster
+// that is named: complaints are printed, errors end the verb.
 func loadSpec(p *process, o specOptions, asJSON bool) (*loaded, error) {
 	l, err := readSpec(p, o)
 	if err != nil {
@@ -80,7 +79,8 @@ func loadSpec(p *process, o specOptions, asJSON bool) (*loaded, error) {
 	if l.diags.HasErrors() {
 		return nil, said(exitUsage)
 	}
-	return l, nil
+	l.clusters, err = l.pick(o.Cluster)
+	return l, err
 }
 
 func (l *loaded) writeDiagnostics(p *process, w io.Writer, terminal bool) error {
@@ -94,34 +94,37 @@ func (l *loaded) writeDiagnostics(p *process, w io.Writer, terminal bool) error 
 
 // specFiles reads the file, or the *.hcl files of the folder in the order of their names.
 func specFiles(path string) (dir string, files []spec.File, err error) {
-	st, err := os.Stat(path)
+	names, err := hclFiles(path)
 	if err != nil {
-		return "", nil, badUsage("cannot read spec %q: %w", path, plain(err))
+		return "", nil, err
 	}
-	names := []string{path}
-	dir = filepath.Dir(path)
-	if st.IsDir() {
-		dir = path
-		if names, err = filepath.Glob(filepath.Join(globSafe(path), "*.hcl")); err != nil {
-			return "", nil, err
-		}
-		if len(names) == 0 {
-			return "", nil, badUsage("cannot find a spec: there is no *.hcl file in folder %q\n  name a file or folder with --file, or write one with `quorate init --host ADDRESS …`", path)
-		}
+	if len(names) == 0 {
+		return "", nil, badUsage("cannot find a spec: there is no *.hcl file in folder %q\n  name a file or folder with --file, or write one with `quorate init --host ADDRESS …`", path)
 	}
+	files, err = readFiles("spec", names)
+	return filepath.Dir(names[0]), files, err
+}
+
+// hclFiles are the *.hcl files of a folder; anything else is a file itself.
+func hclFiles(path string) ([]string, error) {
+	if st, err := os.Stat(path); err != nil || !st.IsDir() {
+		return []string{path}, nil
+	}
+	noPattern := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
+	return filepath.Glob(filepath.Join(noPattern.Replace(path), "*.hcl"))
+}
+
+// readFiles reads files; what says of what kind they are.
+func readFiles(what string, names []string) ([]spec.File, error) {
+	var files []spec.File
 	for _, name := range names {
 		b, err := os.ReadFile(name)
 		if err != nil {
-			return "", nil, badUsage("cannot read spec %q: %w", name, plain(err))
+			return nil, badUsage("cannot read %s %q: %w", what, name, plain(err))
 		}
 		files = append(files, spec.File{Name: name, Bytes: b})
 	}
-	return dir, files, nil
-}
-
-// globSafe escapes what Glob would take for a pattern.
-func globSafe(path string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+	return files, nil
 }
 
 // variables parses --var NAME=VALUE.
@@ -145,7 +148,7 @@ func (l *loaded) pick(name string) ([]*spec.Cluster, error) {
 	}
 	c := l.spec.Cluster(name)
 	if c == nil {
-		return nil, badUsage("the spec has no cluster %q; it has %s", name, l.names())
+		return nil, badUsage("the spec has no cluster %q; it has %s", name, view.List(l.names()))
 	}
 	return []*spec.Cluster{c}, nil
 }
@@ -157,25 +160,13 @@ func (l *loaded) one(name string) (*spec.Cluster, error) {
 		return nil, err
 	}
 	if len(cs) != 1 {
-		return nil, badUsage("the spec has several clusters (%s): say which with --cluster", l.names())
+		return nil, badUsage("the spec has several clusters (%s): say which with --cluster", view.List(l.names()))
 	}
 	return cs[0], nil
 }
 
-func (l *loaded) names() string {
-	var out []string
-	for _, c := range l.spec.Clusters {
-		out = append(out, c.Name)
-	}
-	return strings.Join(out, ", ")
-}
-
-// clusterNames serves the shell's completion; a bad spec completes to nothing.
-func clusterNames(p *process, o specOptions) []string {
-	l, err := readSpec(p, o)
-	if err != nil || l.spec == nil {
-		return nil
-	}
+// names of all clusters.
+func (l *loaded) names() []string {
 	var out []string
 	for _, c := range l.spec.Clusters {
 		out = append(out, c.Name)
@@ -185,8 +176,7 @@ func clusterNames(p *process, o specOptions) []string {
 
 // plain takes the operation and the path, which the message has already, off a file error.
 func plain(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err
 	}
 	return err

@@ -24,8 +24,17 @@ func (o *specOptions) AddFlags(p *process, cmd *cobra.Command) {
 	f.StringVarP(&o.File, "file", "f", ".", "spec: an HCL file, or a folder whose *.hcl files are read")
 	f.StringVar(&o.Cluster, "cluster", "", "name of the cluster, where the spec has several")
 	o.addVariables(f)
-	_ = cmd.RegisterFlagCompletionFunc("cluster", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return clusterNames(p, *o), cobra.ShellCompDirectiveNoFileComp
+	o.complete(p, cmd, "cluster", (*loaded).names)
+}
+
+// complete has the shell complete a flag to words of the spec; a bad one completes to nothing.
+func (o *specOptions) complete(p *process, cmd *cobra.Command, flag string, words func(*loaded) []string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		var out []string
+		if l, err := readSpec(p, *o); err == nil && l.spec != nil {
+			out = words(l)
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp
 	})
 }
 
@@ -41,14 +50,17 @@ type hostOptions struct {
 	// Client is the client block whose certificate the members are asked with; "" chooses.
 	Client string
 	// Accept are reasons that may be passed over, see [plan.Acceptable].
-	Accept []string
+	Accept []plan.Reason
 }
 
 func (o *hostOptions) AddFlags(p *process, cmd *cobra.Command, s *specOptions) {
 	f := cmd.Flags()
 	f.IntVar(&o.Parallelism, "parallelism", 10, "how many steps, and clusters looked at, at a time; 0 is no bound")
 	o.addClient(p, cmd, s)
-	f.StringArrayVar(&o.Accept, "accept", nil, "pass over a `REASON` that would be held: spec-behind")
+	f.Func("accept", "pass over a `REASON` that would be held: spec-behind", func(r string) error {
+		o.Accept = append(o.Accept, plan.Reason(r))
+		return nil
+	})
 	f.BoolVar(&o.SkipUnreachable, "skip-unreachable", false, "go on with the hosts that answer and hold what belongs to the others")
 }
 
@@ -59,18 +71,13 @@ func (o *hostOptions) addClient(p *process, cmd *cobra.Command, s *specOptions) 
 // addClient adds the flag that names a client block of the spec.
 func addClient(p *process, cmd *cobra.Command, into *string, s *specOptions, text string) {
 	cmd.Flags().StringVar(into, "client", "", text)
-	_ = cmd.RegisterFlagCompletionFunc("client", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return clientNames(p, *s), cobra.ShellCompDirectiveNoFileComp
+	s.complete(p, cmd, "client", func(l *loaded) []string {
+		c, err := l.one(s.Cluster)
+		if err != nil {
+			return nil
+		}
+		return clientNames(c)
 	})
-}
-
-// accepted are the reasons to pass over.
-func (o *hostOptions) accepted() []plan.Reason {
-	var out []plan.Reason
-	for _, r := range o.Accept {
-		out = append(out, plan.Reason(r))
-	}
-	return out
 }
 
 func (o *hostOptions) check() error {
@@ -78,7 +85,7 @@ func (o *hostOptions) check() error {
 		return badUsage("--parallelism cannot be negative")
 	}
 	for _, r := range o.Accept {
-		if !slices.Contains(plan.Acceptable(), plan.Reason(r)) {
+		if !slices.Contains(plan.Acceptable(), r) {
 			return badUsage("--accept cannot be %q: what can be passed over is %v", r, plan.Acceptable())
 		}
 	}
@@ -122,8 +129,7 @@ func (o *outputOptions) check() error {
 // viewOptions are how to draw on standard output.
 func viewOptions(p *process, cmd *cobra.Command, o outputOptions) view.Options {
 	off, _ := cmd.Flags().GetBool("no-color")
-	_, no := p.lookup("NO_COLOR")
-	v := view.Options{Color: p.outTerminal && !off && (!no || p.env("NO_COLOR") == "") && p.env("TERM") != "dumb", Now: p.now(), Diff: view.Diff(o.Diff), Text: p.filter.Text}
+	v := view.Options{Color: p.outTerminal && !off && p.env("NO_COLOR") == "" && p.env("TERM") != "dumb", Now: p.now(), Diff: view.Diff(o.Diff), Text: p.filter.Text}
 	if p.outTerminal {
 		v.Width = p.width
 	}

@@ -45,7 +45,7 @@ one document for each.`,
   quorate plan --detailed-exitcode > /dev/null || echo drift or trouble
   quorate plan --json | jq .steps[].title
   quorate plan --destroy`,
-		Args: noArgs,
+		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runPlan(cmd.Context(), p, o, viewOptions(p, cmd, o.outputOptions))
 		},
@@ -70,18 +70,14 @@ func runPlan(ctx context.Context, p *process, o PlanOptions, v view.Options) err
 	if err != nil {
 		return err
 	}
-	clusters, err := l.pick(o.Cluster)
-	if err != nil {
-		return err
-	}
-	if o.Out != "" && len(clusters) > 1 {
-		return badUsage("a saved plan is for one cluster: say which with --cluster (the spec has %s)", l.names())
+	if o.Out != "" && len(l.clusters) > 1 {
+		return badUsage("a saved plan is for one cluster: say which with --cluster (the spec has %s)", view.List(l.names()))
 	}
 	how := look{hostOptions: o.hostOptions, build: plan.Build, keepData: o.KeepData}
 	if o.Destroy {
 		how.build = plan.BuildDestroy
 	}
-	return inOrder(ctx, p, l, clusters, how, func(j *job, following bool) (verdict, err error) {
+	return inOrder(ctx, p, l, how, func(j *job, following bool) (verdict, err error) {
 		if err := showPlan(p, j, following, o.JSON, v); err != nil {
 			return nil, err
 		}
@@ -126,7 +122,10 @@ func showPlan(p *process, j *job, following, asJSON bool, v view.Options) error 
 	if following {
 		fmt.Fprintln(p.out)
 	}
-	return view.Plan(p.out, j.plan, j.planView(v))
+	if j.observed != nil && j.observed.CA.Exists {
+		v.CAEnds = j.observed.CA.Cert.NotAfter
+	}
+	return view.Plan(p.out, j.plan, v)
 }
 
 // savePlan writes the plan for apply FILE. It holds no secret, but file

@@ -72,26 +72,17 @@ func suggestion(cmd *cobra.Command, typed string) string {
 	if len(near) == 0 {
 		return ""
 	}
-	text := "; did you mean "
-	for i, s := range near {
-		if i > 0 {
-			text += " or "
-		}
-		text += s
-	}
-	return text + "?"
+	return "; did you mean " + strings.Join(near, " or ") + "?"
 }
 
-// noArgs and atMostOne check the words after a verb.
-func noArgs(cmd *cobra.Command, args []string) error { return atMost(0, cmd, args) }
-
-func atMostOne(cmd *cobra.Command, args []string) error { return atMost(1, cmd, args) }
-
-func atMost(n int, cmd *cobra.Command, args []string) error {
-	if len(args) <= n {
-		return nil
+// atMost takes no more than n words after a verb.
+func atMost(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) <= n {
+			return nil
+		}
+		return badFlags(fmt.Errorf("%s does not know what to do with %q%s", cmd.CommandPath(), args[n], placeOf(cmd, args[n])))
 	}
-	return badFlags(fmt.Errorf("%s does not know what to do with %q%s", cmd.CommandPath(), args[n], placeOf(cmd, args[n])))
 }
 
 // placeOf says where a word belongs that stands where the verb takes none; "" if nobody knows.

@@ -40,7 +40,7 @@ if it was not seen that all members hold the same.`,
 		Example: `  quorate status
   quorate status --cluster lab --json | jq .healthy
   quorate status --hash                    # does every member hold the same?`,
-		Args: noArgs,
+		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runStatus(cmd.Context(), p, o, viewOptions(p, cmd, o.outputOptions))
 		},
@@ -61,12 +61,8 @@ func runStatus(ctx context.Context, p *process, o StatusOptions, v view.Options)
 	if err != nil {
 		return err
 	}
-	clusters, err := l.pick(o.Cluster)
-	if err != nil {
-		return err
-	}
 	how := look{hostOptions: o.hostOptions, hashes: o.Hash}
-	return inOrder(ctx, p, l, clusters, how, func(j *job, following bool) (verdict, err error) {
+	return inOrder(ctx, p, l, how, func(j *job, following bool) (verdict, err error) {
 		s := view.StatusOf(j.cluster, j.observed, p.now())
 		if j.hashes != nil {
 			s.Compare(*j.hashes)

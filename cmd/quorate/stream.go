@@ -46,22 +46,23 @@ func filtered(f *redact.Filter, w io.Writer, colors bool) io.Writer {
 // raw is the file behind an output, for those who must have it itself: a
 // child's standard output, the drawing of progress on a terminal.
 func raw(w io.Writer) io.Writer {
-	switch s := w.(type) {
-	case *screen:
-		return raw(s.below)
-	case *stream:
+	w = below(w)
+	if s, ok := w.(*stream); ok {
 		return s.file
+	}
+	return w
+}
+
+// below is the writer that w filters for, or w itself.
+func below(w io.Writer) io.Writer {
+	if s, ok := w.(*screen); ok {
+		return s.below
 	}
 	return w
 }
 
 // unread reports whether nobody reads w any more.
 func unread(w io.Writer) bool {
-	switch s := w.(type) {
-	case *screen:
-		return unread(s.below)
-	case *stream:
-		return s.closed.Load()
-	}
-	return false
+	s, ok := below(w).(*stream)
+	return ok && s.closed.Load()
 }

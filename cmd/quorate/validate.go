@@ -3,9 +3,9 @@ package main
 import (
 	"fmt"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 
-	"quorate/cmd/quorate/internal/view"
 	"quorate/plan/spec"
 )
 
@@ -25,7 +25,7 @@ excerpt and a way out. No host is contacted. Warnings alone leave it valid.`,
 		Example: `  quorate validate
   quorate validate -f clusters/ --var site=hall2
   quorate validate --json`,
-		Args: noArgs,
+		Args: atMost(0),
 		RunE: func(*cobra.Command, []string) error { return runValidate(p, o) },
 	}
 	f := cmd.Flags()
@@ -55,7 +55,7 @@ func runValidate(p *process, o ValidateOptions) error {
 		for _, c := range l.spec.Clusters {
 			members += len(c.Members)
 		}
-		fmt.Fprintf(p.out, "the spec is valid: %s, %s\n", view.Plural(len(l.spec.Clusters), "cluster", "clusters"), view.Plural(members, "member", "members"))
+		fmt.Fprintf(p.out, "the spec is valid: %s, %s\n", english.Plural(len(l.spec.Clusters), "cluster", "clusters"), english.Plural(members, "member", "members"))
 	}
 	return nil
 }

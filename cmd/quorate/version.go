@@ -32,7 +32,7 @@ func newVersionCommand(p *process) *cobra.Command {
 		Use:     "version",
 		Short:   "Print the version, and that of the etcd inside",
 		Example: "  quorate version\n  quorate version --json",
-		Args:    noArgs,
+		Args:    atMost(0),
 		RunE:    func(*cobra.Command, []string) error { return runVersion(p, o) },
 	}
 	o.addJSON(cmd.Flags(), "print it as JSON")

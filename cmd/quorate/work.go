@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"quorate/cmd/quorate/internal/view"
+	"github.com/dustin/go-humanize/english"
+	"golang.org/x/sync/errgroup"
+
 	"quorate/plan"
 	"quorate/plan/spec"
 	"quorate/provision"
@@ -46,10 +49,10 @@ type look struct {
 
 // prepare opens, locks, observes and plans every cluster, several at a time.
 // Each job has an error or is ready. The caller closes them all.
-func prepare(ctx context.Context, p *process, l *loaded, clusters []*spec.Cluster, how look) []*job {
-	done := p.waiting(clusters)
+func prepare(ctx context.Context, p *process, l *loaded, how look) []*job {
+	done := p.waiting(l.clusters)
 	defer done()
-	jobs := begin(ctx, p, l, clusters, how)
+	jobs := begin(ctx, p, l, how)
 	for _, j := range jobs {
 		<-j.ready
 	}
@@ -57,37 +60,33 @@ func prepare(ctx context.Context, p *process, l *loaded, clusters []*spec.Cluste
 }
 
 // begin is prepare in the background, in the order of the clusters: each job says when it is ready.
-func begin(ctx context.Context, p *process, l *loaded, clusters []*spec.Cluster, how look) []*job {
-	jobs := make([]*job, len(clusters))
-	next := make(chan *job, len(clusters))
-	for i, c := range clusters {
+func begin(ctx context.Context, p *process, l *loaded, how look) []*job {
+	jobs := make([]*job, len(l.clusters))
+	for i, c := range l.clusters {
 		jobs[i] = &job{cluster: c, dir: l.dir, ready: make(chan struct{})}
-		next <- jobs[i]
 	}
-	close(next)
-	workers := how.Parallelism
-	if workers == 0 {
-		workers = len(clusters)
-	}
-	for range workers {
-		go func() {
-			for j := range next {
+	var workers errgroup.Group
+	workers.SetLimit(cmp.Or(how.Parallelism, -1))
+	go func() {
+		for _, j := range jobs {
+			workers.Go(func() error {
+				defer close(j.ready)
 				j.err = j.prepare(ctx, p, how)
-				close(j.ready)
-			}
-		}()
-	}
+				return nil
+			})
+		}
+	}()
 	return jobs
 }
 
 // inOrder prepares the clusters and shows one after another, each as soon as it and those before it
 // are ready. What was shown is not kept, so that of a thousand clusters only a few are in memory. show
 // gives the error that its cluster deserves, of which the worst is returned, and one that ends it all.
-func inOrder(ctx context.Context, p *process, l *loaded, clusters []*spec.Cluster, how look, show func(j *job, following bool) (verdict, err error)) error {
+func inOrder(ctx context.Context, p *process, l *loaded, how look, show func(j *job, following bool) (verdict, err error)) error {
 	ctx, cancel := context.WithCancel(ctx)
-	done := sync.OnceFunc(p.waiting(clusters))
+	done := sync.OnceFunc(p.waiting(l.clusters))
 	defer done()
-	jobs := begin(ctx, p, l, clusters, how)
+	jobs := begin(ctx, p, l, how)
 	defer func() {
 		cancel()
 		for _, j := range jobs {
@@ -142,13 +141,9 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 	if how.build == nil {
 		return nil
 	}
-	token, err := p.random(16)
-	if err != nil {
-		return err
-	}
 	j.plan, err = how.build(j.cluster, j.observed, plan.Options{
-		Now: p.now(), Token: token, SpecDigest: spec.Digest(j.cluster),
-		SkipUnreachable: how.SkipUnreachable, Accept: how.accepted(), KeepData: how.keepData, Forget: how.forget,
+		Now: p.now(), Token: random(16), SpecDigest: spec.Digest(j.cluster),
+		SkipUnreachable: how.SkipUnreachable, Accept: how.Accept, KeepData: how.keepData, Forget: how.forget,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot plan cluster %q: %w", j.cluster.Name, err)
@@ -158,10 +153,7 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 
 // open connects nothing yet. reads: hosts are only looked at.
 func (j *job) open(p *process, reads bool) error {
-	var err error
-	if j.run, err = p.runID(); err != nil {
-		return err
-	}
+	j.run = p.runID()
 	e, err := p.world(j.run)
 	if err != nil {
 		return err
@@ -212,14 +204,6 @@ func (p *process) waiting(clusters []*spec.Cluster) (done func()) {
 		n += len(c.Members)
 	}
 	w := raw(p.err)
-	fmt.Fprintf(w, "looking at %s…", view.Plural(n, "host", "hosts"))
+	fmt.Fprintf(w, "looking at %s…", english.Plural(n, "host", "hosts"))
 	return func() { fmt.Fprint(w, "\r\x1b[K") }
-}
-
-// planView are the options to draw a job's plan with.
-func (j *job) planView(v view.Options) view.Options {
-	if j.observed != nil && j.observed.CA.Exists {
-		v.CAEnds = j.observed.CA.Cert.NotAfter
-	}
-	return v
 }

@@ -56,7 +56,7 @@ cluster "b" {
 		return plan.Build(c, o, opt)
 	}}
 	var jobs []*job
-	err = inOrder(ctx, p, l, l.spec.Clusters, how, func(j *job, following bool) (verdict, err error) {
+	err = inOrder(ctx, p, l, how, func(j *job, following bool) (verdict, err error) {
 		if j.plan == nil || j.observed == nil {
 			t.Errorf("%s has no plan", j.cluster.Name)
 		}

@@ -21,7 +21,12 @@ func secretNames(files []File) names {
 	s := names{anywhere: secretAttributes(), locals: map[string]bool{}, vars: map[string]bool{}}
 	localExprs := map[string][]hcl.Expression{}
 	var found []hcl.Expression
-	for _, b := range parsedBodies(files) {
+	for _, f := range files {
+		parsed, _ := parse(f)
+		if parsed == nil {
+			continue
+		}
+		b := parsed.Body.(*hclsyntax.Body)
 		for _, blk := range b.Blocks {
 			switch {
 			case blk.Type == "variable" && len(blk.Labels) == 1:
@@ -54,21 +59,6 @@ func secretNames(files []File) names {
 		}
 	}
 	return s
-}
-
-func parsedBodies(files []File) []*hclsyntax.Body {
-	var bodies []*hclsyntax.Body
-	for _, f := range files {
-		if len(f.Bytes) > maxFileSize || !(&loader{}).checkSource(f) {
-			continue
-		}
-		if parsed, _ := hclsyntax.ParseConfig(f.Bytes, f.Name, hcl.InitialPos); parsed != nil {
-			if b, ok := parsed.Body.(*hclsyntax.Body); ok {
-				bodies = append(bodies, b)
-			}
-		}
-	}
-	return bodies
 }
 
 // secretExprs are the expressions of all attributes of those names in b.

@@ -73,7 +73,7 @@ func (l *loader) checkDataDirs(clusters []*Cluster) {
 					key := had.cluster.Name + " " + had.what + " " + c.Name + " " + f.what
 					if had.cluster != c && !told[key] && (within(f.path, had.path) || within(had.path, f.path)) {
 						told[key] = true
-						l.fail(l.places[place{c, f.what}], "Shared folder", fmt.Sprintf("On %s, %s of cluster %q (%s) and %s of cluster %q (%s) lie in one another.", m.Address, f.what, c.Name, f.path, had.what, had.cluster.Name, had.path),
+						l.fail(l.blocks[c].one("server").where(f.what), "Shared folder", fmt.Sprintf("On %s, %s of cluster %q (%s) and %s of cluster %q (%s) lie in one another.", m.Address, f.what, c.Name, f.path, had.what, had.cluster.Name, had.path),
 							"Give each cluster folders of its own; the default is one.")
 					}
 				}
@@ -119,11 +119,11 @@ func (l *loader) checkPKI(clusters []*Cluster) {
 		owner[dir] = c
 	}
 	for _, c := range clusters {
-		claim(c, c.TLS.Dir, "dir in tls", l.places[place{c, "tls dir"}])
+		claim(c, c.TLS.Dir, "dir in tls", l.blocks[c].one("tls").where("dir"))
 	}
 	for _, c := range clusters {
 		for _, k := range c.Clients {
-			claim(c, k.Dir, fmt.Sprintf("dir of client %q", k.Name), l.places[place{k, "dir"}])
+			claim(c, k.Dir, fmt.Sprintf("dir of client %q", k.Name), l.blocks[k].where("dir"))
 		}
 	}
 }

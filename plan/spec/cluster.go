@@ -7,6 +7,7 @@ import (
 
 	hosts "quorate/kvserver/node" // a node is one of the spec's text here
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/hashicorp/hcl/v2"
 )
 
@@ -16,6 +17,7 @@ func (l *loader) cluster(n *node) *Cluster {
 	n.names = map[string]string{"cluster": n.label}
 	l.checkLabel(n)
 	c := &Cluster{Name: n.label, Dir: l.o.Dir, Range: n.at, Members: []*Member{}, Clients: []*Client{}}
+	l.blocks[c] = n
 	l.tls(n.one("tls"), c)
 	l.server(n.one("server"), c)
 	conn := n.one("connection")
@@ -42,9 +44,7 @@ func (l *loader) member(n, clusterConn *node, c *Cluster, index int) *Member {
 		Range:        n.at,
 		AddressRange: n.where("address"),
 	}
-	for _, name := range []string{"client_port", "peer_port", "metrics_port"} {
-		l.places[place{m, name}] = n.where(name)
-	}
+	l.blocks[m] = n
 	if v, ok := n.given("address"); ok {
 		m.Address = l.address(v, fmt.Sprintf("member %q", n.label))
 	}
@@ -99,7 +99,7 @@ func (l *loader) client(n *node, c *Cluster) *Client {
 	if v, ok := n.given("dir"); ok {
 		k.Dir = l.localPath(v)
 	}
-	l.places[place{k, "dir"}] = n.where("dir")
+	l.blocks[k] = n
 	return k
 }
 
@@ -142,22 +142,13 @@ func (l *loader) checkMembers(n *node, c *Cluster) {
 	}
 }
 
-func voters(n int) string {
-	if n == 1 {
-		return "1 voter"
-	}
-	return fmt.Sprintf("%d voters", n)
-}
+func voters(n int) string { return english.Plural(n, "voter", "voters") }
 
 func failures(voters int) string {
-	switch n := (voters - 1) / 2; n {
-	case 0:
+	if voters < 3 {
 		return "no failure"
-	case 1:
-		return "1 failure"
-	default:
-		return fmt.Sprintf("%d failures", n)
 	}
+	return english.Plural((voters-1)/2, "failure", "failures")
 }
 
 // duplicates complains about equal labels, and reports whether there are none.

@@ -82,11 +82,8 @@ func (l *loader) checkConnection(n *node, kind string) {
 	}
 	l.checkLogin(n)
 	l.checkHostKeys(n)
-	for _, name := range []string{"connect_timeout", "wait_for_host", "keep_alive"} {
-		v, ok := n.given(name)
-		if ok && v.span == 0 && name == "connect_timeout" {
-			l.fail(v.at, "Bad timeout", "With a connect_timeout of zero every attempt fails at once.", `For example: connect_timeout = "10s"`)
-		}
+	if v, ok := n.given("connect_timeout"); ok && v.span == 0 {
+		l.fail(v.at, "Bad timeout", "With a connect_timeout of zero every attempt fails at once.", `For example: connect_timeout = "10s"`)
 	}
 }
 

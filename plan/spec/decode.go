@@ -32,9 +32,8 @@ func (l *loader) decode(b *block, hb *hcl.Block, ctx *hcl.EvalContext) *node {
 	if len(hb.Labels) > 0 {
 		n.label, n.name = hb.Labels[0], hb.LabelRanges[0]
 	}
-	content, diags := hb.Body.Content(b.schema())
-	l.diags = append(l.diags, withAllowed(diags, b)...)
-	n.broken = diags.HasErrors()
+	content, ok := l.content(hb.Body, b)
+	n.broken = !ok
 	for _, a := range b.attrs {
 		if at, ok := content.Attributes[a.name]; ok {
 			n.values[a.name] = l.convert(a, at.Expr, ctx)
@@ -89,6 +88,17 @@ func (n *node) has(name string) bool { return len(n.nodes[name]) > 0 }
 func (n *node) given(name string) (v value, ok bool) {
 	v = n.values[name]
 	return v, v.given && !v.bad
+}
+
+// written is the place of the first of these attributes that is given here: not
+// a default is pointed at. If none is, it is that of the first.
+func (n *node) written(names ...string) hcl.Range {
+	for _, name := range names {
+		if _, ok := n.given(name); ok {
+			return n.where(name)
+		}
+	}
+	return n.where(names[0])
 }
 
 // bad reports that the attribute was given here or inherited, and is wrong.

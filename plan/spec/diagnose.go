@@ -1,39 +1,62 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
 )
 
 // fail reports an error: what is wrong and why, then the way out.
 func (l *loader) fail(at hcl.Range, summary, cause, wayOut string) {
-	l.say(hcl.DiagError, &at, summary, cause, wayOut)
+	l.diags = append(l.diags, complaint(at, summary, cause, wayOut))
 }
 
 // warn reports what is allowed and probably not meant.
 func (l *loader) warn(at hcl.Range, summary, cause, wayOut string) {
-	l.say(hcl.DiagWarning, &at, summary, cause, wayOut)
+	d := complaint(at, summary, cause, wayOut)
+	d.Severity = hcl.DiagWarning
+	l.diags = append(l.diags, d)
 }
 
-func (l *loader) say(sev hcl.DiagnosticSeverity, at *hcl.Range, summary, cause, wayOut string) {
-	l.diags = append(l.diags, &hcl.Diagnostic{Severity: sev, Subject: at, Summary: summary, Detail: cause + "\n" + wayOut})
+// complaint is an error about a place, which may be none: the zero value.
+func complaint(at hcl.Range, summary, cause, wayOut string) *hcl.Diagnostic {
+	d := &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: cause + "\n" + wayOut}
+	if at != (hcl.Range{}) {
+		d.Subject = &at
+	}
+	return d
 }
 
-// withAllowed adds to hcl's own complaints about a body what would be allowed there.
-func withAllowed(diags hcl.Diagnostics, b *block) hcl.Diagnostics {
+// content reads a body by its schema, and adds to hcl's own complaints what
+// would be allowed there; false if there are any.
+func (l *loader) content(body hcl.Body, b *block) (*hcl.BodyContent, bool) {
+	c, diags := body.Content(b.schema())
 	for _, d := range diags {
 		switch d.Summary {
 		case "Unsupported argument":
-			d.Detail += elsewhere(b, d.Detail) + "\n" + allowed(b, b.attrNames(), "attribute")
+			d.Detail += elsewhere(b, d.Detail) + "\n" + allowed(b, b.attrs, func(a *attribute) string { return a.name }, "attribute")
 		case "Unsupported block type", "Unsupported block":
-			d.Detail += "\n" + allowed(b, b.blockNames(), "block")
+			d.Detail += "\n" + allowed(b, b.blocks, func(c *block) string { return c.name }, "block")
 		}
 	}
-	return diags
+	l.diags = append(l.diags, diags...)
+	return c, !diags.HasErrors()
+}
+
+// eval gives the value of e, and false after complaints; where it may be a
+// secret they are made quietly.
+func (l *loader) eval(e hcl.Expression, ctx *hcl.EvalContext, secret bool) (cty.Value, bool) {
+	v, diags := e.Value(ctx)
+	if secret {
+		quietly(diags)
+	}
+	l.diags = append(l.diags, diags...)
+	return v, !diags.HasErrors()
 }
 
 var argumentName = regexp.MustCompile(`^An argument named "([^"]+)"`)
@@ -52,7 +75,13 @@ func elsewhere(b *block, detail string) string {
 	return ""
 }
 
-func allowed(b *block, names []string, what string) string {
+// allowed says which of all, each of them what, may stand in b.
+func allowed[T any](b *block, all []T, name func(T) string, what string) string {
+	var names []string
+	for _, t := range all {
+		names = append(names, name(t))
+	}
+	slices.Sort(names)
 	where := "At the top level"
 	if b.name != "" {
 		where = fmt.Sprintf("In a %s block", b.name)
@@ -67,7 +96,7 @@ func allowed(b *block, names []string, what string) string {
 // stopped dynblock, and takes secrets out.
 func (l *loader) finish() hcl.Diagnostics {
 	// Longest first, so that a secret within another leaves nothing of it.
-	sort.Slice(l.secrets, func(i, j int) bool { return len(l.secrets[i]) > len(l.secrets[j]) })
+	slices.SortFunc(l.secrets, func(a, b string) int { return len(b) - len(a) })
 	var out hcl.Diagnostics
 	seen := map[string]bool{}
 	for _, d := range l.diags {
@@ -81,17 +110,9 @@ func (l *loader) finish() hcl.Diagnostics {
 			out = append(out, d)
 		}
 	}
-	sort.SliceStable(out, func(i, j int) bool {
-		a, b := out[i].Subject, out[j].Subject
-		switch {
-		case a == nil || b == nil:
-			return a == nil && b != nil
-		case a.Filename != b.Filename:
-			return a.Filename < b.Filename
-		case a.Start.Byte != b.Start.Byte:
-			return a.Start.Byte < b.Start.Byte
-		}
-		return out[i].Summary < out[j].Summary
+	slices.SortStableFunc(out, func(a, b *hcl.Diagnostic) int {
+		x, y := cmp.Or(a.Subject, &hcl.Range{}), cmp.Or(b.Subject, &hcl.Range{})
+		return cmp.Or(strings.Compare(x.Filename, y.Filename), x.Start.Byte-y.Start.Byte, strings.Compare(a.Summary, b.Summary))
 	})
 	return out
 }
@@ -100,37 +121,24 @@ func (l *loader) finish() hcl.Diagnostics {
 // attribute is a variable or local, what marks on a label are, and what was
 // probably meant by a slip of grammar.
 func explain(d *hcl.Diagnostic) *hcl.Diagnostic {
+	c := *d
 	if d.Summary == "Unsupported attribute" && d.Expression != nil && d.EvalContext != nil {
 		for _, t := range d.Expression.Variables() {
 			if cause, wayOut := missing(t, d.EvalContext); cause != "" {
-				c := *d
 				c.Summary, c.Detail = "No such name", cause+"\n"+wayOut
 				return &c
 			}
 		}
 	}
-	if d.Summary == "Invalid dynamic block label" && strings.Contains(d.Detail, "marks") {
-		c := *d
-		c.Detail = "A block's name is shown everywhere, and this value comes from env(), file() or a sensitive variable.\nIf it may be shown, say so: nonsensitive(…)."
-		return &c
-	}
-	if wayOut := grammar(d); wayOut != "" {
-		c := *d
-		c.Detail += "\n" + wayOut
-		return &c
-	}
-	return d
-}
-
-// grammar is the way out of slips that hcl only names; "" for others.
-func grammar(d *hcl.Diagnostic) string {
 	switch {
+	case d.Summary == "Invalid dynamic block label" && strings.Contains(d.Detail, "marks"):
+		c.Detail = "A block's name is shown everywhere, and this value comes from env(), file() or a sensitive variable.\nIf it may be shown, say so: nonsensitive(…)."
 	case d.Summary == "Invalid number literal":
-		return `An IP address is a string and stands in quotes, as in address = "192.168.7.101".`
+		c.Detail += "\n" + `An IP address is a string and stands in quotes, as in address = "192.168.7.101".`
 	case d.Summary == "Missing required argument" && strings.HasPrefix(d.Detail, `The argument "labels" is required`):
-		return "Say what to call each block: labels = [member.key], with the word after dynamic in place of member."
+		c.Detail += "\nSay what to call each block: labels = [member.key], with the word after dynamic in place of member."
 	}
-	return ""
+	return &c
 }
 
 // missing explains a reference to a variable or local that there is not.

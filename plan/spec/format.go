@@ -3,8 +3,6 @@ package spec
 import (
 	"bytes"
 
-	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
 )
 
@@ -36,10 +34,6 @@ func Format(src []byte) []byte {
 }
 
 func parses(src []byte) bool {
-	f := File{Name: "fmt", Bytes: src}
-	if !(&loader{}).checkSource(f) {
-		return false
-	}
-	_, diags := hclsyntax.ParseConfig(src, f.Name, hcl.InitialPos)
+	_, diags := parse(File{Name: "fmt", Bytes: src})
 	return !diags.HasErrors()
 }

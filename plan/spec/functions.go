@@ -72,9 +72,7 @@ func (l *loader) envFunc() function.Function {
 				return cty.NilVal, fmt.Errorf("env takes a name and at most one default")
 			}
 			if v, ok := l.o.Env(name); ok {
-				val := cty.StringVal(v)
-				l.keepQuiet(val)
-				return val.Mark(markHidden), nil
+				return l.hidden(v), nil
 			}
 			if len(args) == 2 {
 				return args[1], nil
@@ -106,9 +104,7 @@ func (l *loader) fileFunc() function.Function {
 			case !utf8.Valid(b):
 				return cty.NilVal, function.NewArgErrorf(0, "cannot use file %q: it is not UTF-8 text", name)
 			}
-			val := cty.StringVal(string(b))
-			l.keepQuiet(val)
-			return val.Mark(markHidden), nil
+			return l.hidden(string(b)), nil
 		},
 	})
 }
@@ -147,16 +143,10 @@ func lengthFunc() function.Function {
 			return cty.NilType, function.NewArgErrorf(0, "a string or a collection is required, not a %s", t.FriendlyName())
 		},
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			v := args[0]
-			switch t := v.Type(); {
-			case t == cty.String:
-				return stdlib.Strlen(v)
-			case t.IsTupleType():
-				return cty.NumberIntVal(int64(len(t.TupleElementTypes()))), nil
-			case t.IsObjectType():
-				return cty.NumberIntVal(int64(len(t.AttributeTypes()))), nil
+			if args[0].Type() == cty.String {
+				return stdlib.Strlen(args[0])
 			}
-			return v.Length(), nil
+			return args[0].Length(), nil
 		},
 	})
 }

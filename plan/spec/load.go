@@ -3,11 +3,11 @@ package spec
 import (
 	"fmt"
 	"path"
-	"sort"
+	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/dynblock"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -56,7 +56,7 @@ func Load(files []File, o Options) (*Spec, hcl.Diagnostics) {
 	if o.Env == nil {
 		o.Env = func(string) (string, bool) { return "", false }
 	}
-	l := &loader{o: o, defaults: map[*attribute]value{}, places: map[place]hcl.Range{}}
+	l := &loader{o: o, defaults: map[*attribute]value{}, blocks: map[any]*node{}}
 	s := l.load(files)
 	diags := l.finish()
 	if s != nil {
@@ -80,22 +80,17 @@ type loader struct {
 	// are not shown as the value of a variable.
 	secrets, quiet []string
 	defaults       map[*attribute]value
-	places         map[place]hcl.Range
+	// blocks are what each *Cluster, *Member and *Client was made of, for
+	// checks across clusters that want to point at an attribute.
+	blocks map[any]*node
 	// secretNames are the locals and variables that secrets are made of.
 	secretNames names
-}
-
-// place names an attribute of a *Cluster, *Member or *Client whose position
-// checks across clusters want to point at.
-type place struct {
-	owner any
-	name  string
 }
 
 func (l *loader) load(files []File) *Spec {
 	bodies := l.parse(files)
 	if len(files) == 0 {
-		l.say(hcl.DiagError, nil, "Nothing to load", "There is no spec: no file was given.", `Write one with "quorate init --host ADDRESS …", or name its folder with --file.`)
+		l.fail(hcl.Range{}, "Nothing to load", "There is no spec: no file was given.", `Write one with "quorate init --host ADDRESS …", or name its folder with --file.`)
 		return nil
 	}
 	if l.diags.HasErrors() {
@@ -117,21 +112,18 @@ func (l *loader) load(files []File) *Spec {
 	s := &Spec{}
 	for i, b := range bodies {
 		l.checkDynamic(content[i])
-		expanded := dynblock.Expand(b, l.ctx, dynblock.OptCheckForEach(l.checkForEach))
-		c, diags := expanded.Content(root.schema())
-		l.diags = append(l.diags, withAllowed(diags, root)...)
+		c, _ := l.content(dynblock.Expand(b, l.ctx, dynblock.OptCheckForEach(l.checkForEach)), root)
 		for _, hb := range c.Blocks.OfType("cluster") {
 			n := l.decode(root.child("cluster"), hb, l.ctx)
 			s.Clusters = append(s.Clusters, l.cluster(n))
 		}
 	}
 	if len(s.Clusters) == 0 && !l.incomplete && !l.diags.HasErrors() {
-		start := hcl.Range{Filename: files[0].Name, Start: hcl.InitialPos, End: hcl.InitialPos}
-		l.fail(start, "No cluster", "The spec has no cluster block, so there is nothing to build.",
+		l.fail(start(files[0]), "No cluster", "The spec has no cluster block, so there is nothing to build.",
 			"Add one:\n\n  cluster \"lab\" {\n    member \"etcd1\" { address = \"192.168.7.101\" }\n  }")
 	}
 	l.checkClusters(s.Clusters)
-	sort.SliceStable(s.Clusters, func(i, j int) bool { return s.Clusters[i].Name < s.Clusters[j].Name })
+	slices.SortStableFunc(s.Clusters, func(a, b *Cluster) int { return strings.Compare(a.Name, b.Name) })
 	return s
 }
 
@@ -143,12 +135,9 @@ func (l *loader) parse(files []File) []hcl.Body {
 			continue // the same file named twice
 		}
 		seen[f.Name] = true
-		if !l.checkSource(f) {
-			continue
-		}
-		parsed, diags := hclsyntax.ParseConfig(f.Bytes, f.Name, hcl.InitialPos)
+		parsed, diags := parse(f)
 		l.diags = append(l.diags, diags...)
-		if parsed != nil && parsed.Body != nil {
+		if parsed != nil {
 			bodies = append(bodies, parsed.Body)
 		}
 	}
@@ -173,16 +162,14 @@ type suppressed struct{}
 
 // checkForEach is asked by dynblock about each for_each value.
 func (l *loader) checkForEach(v cty.Value, e hcl.Expression, _ *hcl.EvalContext) hcl.Diagnostics {
-	if !v.IsWhollyKnown() {
+	if known := v.IsWhollyKnown(); !known || isSensitive(v) {
+		if known { // otherwise its cause has been reported
+			l.sensitiveShown(e.Range(), "for_each")
+		}
 		l.incomplete = true
 		return hcl.Diagnostics{{Severity: hcl.DiagError, Extra: suppressed{}}}
 	}
-	if isSensitive(v) {
-		l.incomplete = true
-		l.sensitiveShown(e.Range(), "for_each")
-		return hcl.Diagnostics{{Severity: hcl.DiagError, Extra: suppressed{}}}
-	}
-	if isHidden(v) {
+	if v.ContainsMarked() {
 		l.keepQuiet(v) // the iterator's values lose their marks
 	}
 	return nil

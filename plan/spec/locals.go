@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -37,15 +38,11 @@ func (l *loader) locals(content []*hcl.BodyContent) {
 	for _, name := range sortedKeys(all) {
 		l.evaluate(all[name], all, nil)
 	}
-	l.ctx.Variables["local"] = localValues(all)
-}
-
-func localValues(all map[string]*local) cty.Value {
 	values := map[string]cty.Value{}
 	for name, x := range all {
 		values[name] = x.value
 	}
-	return cty.ObjectVal(values)
+	l.ctx.Variables["local"] = cty.ObjectVal(values)
 }
 
 // evaluate gives x its value, after those it refers to. way is the chain of
@@ -56,15 +53,13 @@ func (l *loader) evaluate(x *local, all map[string]*local, way []string) {
 	case 2:
 		return
 	case 1:
-		start := 0
-		for way[start] != x.name {
-			start++
-		}
-		l.fail(x.attr.NameRange, "Locals in a circle", "These locals refer to one another: "+strings.Join(way[start:], " → ")+".",
+		circle := way[slices.Index(way, x.name):]
+		l.fail(x.attr.NameRange, "Locals in a circle", "These locals refer to one another: "+strings.Join(circle, " → ")+".",
 			"Give one of them a value that needs none of the others.")
 		return
 	}
 	x.state = 1
+	defer func() { x.state = 2 }()
 	needed := map[string]cty.Value{}
 	for _, t := range x.attr.Expr.Variables() {
 		if t.RootName() != "local" {
@@ -73,31 +68,21 @@ func (l *loader) evaluate(x *local, all map[string]*local, way []string) {
 		name, ok := second(t)
 		if !ok {
 			l.fail(t.SourceRange(), "Incomplete reference", "Among locals, \"local\" must be followed by a name.", "Write local.NAME.")
-			x.state = 2
 			return
 		}
-		if y := all[name]; y != nil {
-			if y.state != 2 {
-				l.evaluate(y, all, way)
-			}
-			needed[name] = y.value
-		} else {
+		y := all[name]
+		if y == nil {
 			l.fail(t.SourceRange(), "No such local", fmt.Sprintf("There is no local %q.%s", name, didYouMean(name, sortedKeys(all))), "Define it in a locals block.")
-			x.state = 2
 			return
 		}
+		l.evaluate(y, all, way)
+		needed[name] = y.value
 	}
 	ctx := l.ctx.NewChild()
 	ctx.Variables = map[string]cty.Value{"local": cty.ObjectVal(needed)}
-	v, diags := x.attr.Expr.Value(ctx)
-	if l.secretNames.locals[x.name] {
-		quietly(diags)
-	}
-	l.diags = append(l.diags, diags...)
-	if !diags.HasErrors() {
+	if v, ok := l.eval(x.attr.Expr, ctx, l.secretNames.locals[x.name]); ok {
 		x.value = v
 	}
-	x.state = 2
 }
 
 // second is the name after the root of t.

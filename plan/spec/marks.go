@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -23,14 +24,11 @@ const (
 	markHidden mark = "hidden"
 )
 
-func hasMark(v cty.Value, m mark) bool {
+func isSensitive(v cty.Value) bool {
 	_, marks := v.UnmarkDeep()
-	_, ok := marks[m]
+	_, ok := marks[markSensitive]
 	return ok
 }
-
-func isSensitive(v cty.Value) bool { return hasMark(v, markSensitive) }
-func isHidden(v cty.Value) bool    { return v.ContainsMarked() }
 
 func (l *loader) sensitiveShown(at hcl.Range, where string) {
 	l.fail(at, "Sensitive value in a place that is shown",
@@ -63,6 +61,13 @@ func (l *loader) keepSecret(v cty.Value) {
 		}
 	}
 	l.keepQuiet(v)
+}
+
+// hidden is a text from outside the spec.
+func (l *loader) hidden(text string) cty.Value {
+	v := cty.StringVal(text)
+	l.keepQuiet(v)
+	return v.Mark(markHidden)
 }
 
 // keepQuiet remembers the texts in v: hcl's diagnostics show no variable that
@@ -129,7 +134,7 @@ func (l *loader) shows(e hcl.Expression, ctx *hcl.EvalContext) bool {
 
 // discreet wraps f so that its errors do not quote arguments that are marked.
 func discreet(f function.Function) function.Function {
-	params := append([]function.Parameter(nil), f.Params()...)
+	params := slices.Clone(f.Params())
 	for i := range params {
 		params[i].AllowMarked = true
 	}
@@ -146,8 +151,7 @@ func discreet(f function.Function) function.Function {
 		for _, a := range args {
 			if a.ContainsMarked() {
 				const why = "it cannot use this value, which is not shown because it comes from env(), file() or a sensitive variable"
-				var arg function.ArgError
-				if errors.As(err, &arg) {
+				if arg, ok := errors.AsType[function.ArgError](err); ok {
 					return function.NewArgErrorf(arg.Index, why)
 				}
 				return errors.New(why)
@@ -169,5 +173,3 @@ func discreet(f function.Function) function.Function {
 		},
 	})
 }
-
-func (l *loader) keepSecretText(s string) { l.keepSecret(cty.StringVal(s)) }

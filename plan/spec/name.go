@@ -24,20 +24,11 @@ func (l *loader) checkLabel(n *node) {
 
 // toLabel is the label nearest to s, or "".
 func toLabel(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
-			return r
-		case r >= 'A' && r <= 'Z':
-			return r + 'a' - 'A'
-		}
-		return '-'
-	}, s)
-	if len(s) > 63 {
-		s = s[:63]
-	}
-	return strings.Trim(s, "-")
+	s = noLabel.ReplaceAllString(strings.ToLower(s), "-")
+	return strings.Trim(s[:min(len(s), 63)], "-")
 }
+
+var noLabel = regexp.MustCompile(`[^a-z0-9]`)
 
 // address checks what clients and members dial, and returns it in canonical
 // form: IP addresses as netip writes them, names in lower case.
@@ -125,11 +116,7 @@ func (l *loader) checkSANs(n *node) {
 		return
 	}
 	for i, s := range v.texts {
-		ip, err := netip.ParseAddr(s)
-		switch {
-		case err == nil && ip.Zone() == "":
-			continue
-		case hostName(strings.TrimPrefix(s, "*.")):
+		if ip, err := netip.ParseAddr(s); err == nil && ip.Zone() == "" || hostName(strings.TrimPrefix(s, "*.")) {
 			continue
 		}
 		wayOut := `Write an IP address, a host name or a wildcard such as "*.example.com".`

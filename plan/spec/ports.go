@@ -19,6 +19,7 @@ func machine(m *Member) string {
 // listener is one port that a member would open.
 type listener struct {
 	hosts.Listener
+	member  *Member
 	machine string
 	what    string
 	at      hcl.Range
@@ -28,8 +29,8 @@ type listener struct {
 func (l *loader) listeners(c *Cluster, m *Member) []listener {
 	var all []listener
 	for _, n := range hosts.Listeners(m.Address, m.ClientPort, m.PeerPort, m.MetricsPort) {
-		one := listener{Listener: n, machine: machine(m), what: n.What + "_port"}
-		if one.at = l.places[place{m, one.what}]; one.at == m.Range {
+		one := listener{Listener: n, member: m, machine: machine(m), what: n.What + "_port"}
+		if one.at = l.blocks[m].where(one.what); one.at == m.Range {
 			one.what = "by default " + one.what
 		}
 		one.what += fmt.Sprintf(" of member %q in cluster %q", m.Name, c.Name)
@@ -40,15 +41,11 @@ func (l *loader) listeners(c *Cluster, m *Member) []listener {
 
 // checkPorts: no two listeners of one machine on one port.
 func (l *loader) checkPorts(clusters []*Cluster) {
-	type opened struct {
-		listener
-		member *Member
-	}
 	type key struct {
 		machine string
 		port    int
 	}
-	used := map[key][]opened{}
+	used := map[key][]listener{}
 	for _, c := range clusters {
 		seen := map[string]bool{}
 		for _, m := range c.Members {
@@ -66,7 +63,7 @@ func (l *loader) checkPorts(clusters []*Cluster) {
 						break
 					}
 				}
-				used[k] = append(used[k], opened{p, m})
+				used[k] = append(used[k], p)
 			}
 		}
 	}

@@ -40,11 +40,8 @@ func duration(s string) (time.Duration, error) {
 	if total.Cmp(new(big.Rat).SetInt64(math.MaxInt64)) > 0 {
 		return 0, errors.New("it is longer than 292 years")
 	}
-	ns, _ := total.Float64()
-	if total.IsInt() {
-		return time.Duration(total.Num().Int64()), nil
-	}
-	return time.Duration(ns), nil
+	ns := new(big.Int).Quo(total.Num(), total.Denom())
+	return time.Duration(ns.Int64()), nil
 }
 
 var sizeText = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]*)$`)

@@ -1,8 +1,6 @@
 package spec
 
 import (
-	"sort"
-
 	"github.com/hashicorp/hcl/v2"
 )
 
@@ -100,38 +98,16 @@ func (b *block) header() hcl.BlockHeaderSchema {
 	return h
 }
 
-func (b *block) attrNames() []string {
-	var names []string
-	for _, a := range b.attrs {
-		names = append(names, a.name)
-	}
-	sort.Strings(names)
-	return names
-}
-
-func (b *block) blockNames() []string {
-	var names []string
-	for _, c := range b.blocks {
-		names = append(names, c.name)
-	}
-	sort.Strings(names)
-	return names
-}
-
 // secretAttributes are the names of all attributes of kindSecret, anywhere.
 func secretAttributes() map[string]bool {
 	names := map[string]bool{}
-	var walk func(b *block)
-	walk = func(b *block) {
-		for _, a := range b.attrs {
+	for todo := []*block{rootBlock()}; len(todo) > 0; todo = todo[1:] {
+		for _, a := range todo[0].attrs {
 			if a.kind == kindSecret {
 				names[a.name] = true
 			}
 		}
-		for _, c := range b.blocks {
-			walk(c)
-		}
+		todo = append(todo, todo[0].blocks...)
 	}
-	walk(rootBlock())
 	return names
 }

@@ -14,7 +14,7 @@ import (
 func (l *loader) server(n *node, c *Cluster) {
 	s := &c.Server
 	*s = Server{
-		Binary:                  n.text("binary"),
+		Binary:                  l.localPath(n.value("binary")),
 		DataDir:                 cleanPath(n.text("data_dir")),
 		WALDir:                  cleanPath(n.text("wal_dir")),
 		User:                    n.text("user"),
@@ -27,14 +27,9 @@ func (l *loader) server(n *node, c *Cluster) {
 		ElectionTimeout:         n.number("election_timeout"),
 		LogLevel:                n.text("log_level"),
 	}
-	if v, ok := n.given("binary"); ok {
-		s.Binary = l.localPath(v)
-	}
 	if v, ok := n.given("kvserver_sha256"); ok {
 		s.KVServerSHA256 = l.sums(v)
 	}
-	l.places[place{c, "data_dir"}] = n.where("data_dir")
-	l.places[place{c, "wal_dir"}] = n.where("wal_dir")
 	l.checkHostPaths(n, s)
 	if v, ok := n.given("user"); ok {
 		l.checkUser(v)
@@ -42,11 +37,7 @@ func (l *loader) server(n *node, c *Cluster) {
 	l.checkSizes(n, s)
 	s.AutoCompactionRetention = l.retention(n)
 	if hb, el := s.HeartbeatInterval, s.ElectionTimeout; el < 5*hb && !n.bad("heartbeat_interval") && !n.bad("election_timeout") {
-		at := n.where("election_timeout")
-		if _, ok := n.given("election_timeout"); !ok {
-			at = n.where("heartbeat_interval")
-		}
-		l.fail(at, "Election timeout too short", fmt.Sprintf("An election timeout of %d ms is less than 5 heartbeats of %d ms; etcd refuses to start with it.", el, hb),
+		l.fail(n.written("election_timeout", "heartbeat_interval"), "Election timeout too short", fmt.Sprintf("An election timeout of %d ms is less than 5 heartbeats of %d ms; etcd refuses to start with it.", el, hb),
 			fmt.Sprintf("Write election_timeout = %d, or more.", 10*hb))
 	}
 	if n.has("etcd") {
@@ -158,10 +149,7 @@ func (l *loader) checkSizes(n *node, s *Server) {
 // retention checks auto_compaction_retention and returns it as etcd reads it.
 func (l *loader) retention(n *node) string {
 	text, mode := n.text("auto_compaction_retention"), n.text("auto_compaction_mode")
-	at := n.where("auto_compaction_retention")
-	if _, ok := n.given("auto_compaction_retention"); !ok {
-		at = n.where("auto_compaction_mode")
-	}
+	at := n.written("auto_compaction_retention", "auto_compaction_mode")
 	if text == "0" || n.bad("auto_compaction_retention") || n.bad("auto_compaction_mode") {
 		return text
 	}

@@ -20,13 +20,19 @@ const (
 	maxOperators = 1000
 )
 
-// checkSource refuses what the parser and the evaluation could not bear.
-func (l *loader) checkSource(f File) bool {
+// parse reads f, whose file is nil if it was refused: see checkSource.
+func parse(f File) (*hcl.File, hcl.Diagnostics) {
+	if d := checkSource(f); d != nil {
+		return nil, hcl.Diagnostics{d}
+	}
+	return hclsyntax.ParseConfig(f.Bytes, f.Name, hcl.InitialPos)
+}
+
+// checkSource says why f is more than the parser and the evaluation could bear; nil if it is not.
+func checkSource(f File) *hcl.Diagnostic {
 	if len(f.Bytes) > maxFileSize {
-		start := hcl.Range{Filename: f.Name, Start: hcl.InitialPos, End: hcl.InitialPos}
-		l.fail(start, "File too large", fmt.Sprintf("%s has %d bytes; at most %d are read.", f.Name, len(f.Bytes), maxFileSize),
+		return complaint(start(f), "File too large", fmt.Sprintf("%s has %d bytes; at most %d are read.", f.Name, len(f.Bytes), maxFileSize),
 			"Split it into several files of one folder, or generate members with a dynamic block.")
-		return false
 	}
 	tokens, _ := hclsyntax.LexConfig(f.Bytes, f.Name, hcl.InitialPos)
 	var open []hclsyntax.TokenType
@@ -53,15 +59,18 @@ func (l *loader) checkSource(f File) bool {
 			operators++
 		case hclsyntax.TokenNumberLit:
 			if _, exp, ok := strings.Cut(strings.ToLower(string(t.Bytes)), "e"); ok && len(strings.Trim(exp, "+-")) > 3 {
-				l.fail(t.Range, "Number out of range", "No number of a spec is that large or that small.", "Write it without an exponent.")
-				return false
+				return complaint(t.Range, "Number out of range", "No number of a spec is that large or that small.", "Write it without an exponent.")
 			}
 		}
 		if len(open) > maxNesting || operators > maxOperators {
-			l.fail(t.Range, "Expression too deep", fmt.Sprintf("Blocks and expressions may be nested at most %d deep, and one expression have at most %d operators.", maxNesting, maxOperators),
+			return complaint(t.Range, "Expression too deep", fmt.Sprintf("Blocks and expressions may be nested at most %d deep, and one expression have at most %d operators.", maxNesting, maxOperators),
 				"Move parts of it into locals.")
-			return false
 		}
 	}
-	return true
+	return nil
+}
+
+// start is the beginning of f.
+func start(f File) hcl.Range {
+	return hcl.Range{Filename: f.Name, Start: hcl.InitialPos, End: hcl.InitialPos}
 }

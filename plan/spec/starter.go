@@ -3,6 +3,7 @@ package spec
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -114,10 +115,5 @@ func writeCommented(b *bytes.Buffer, c *block, prefix string, names *strings.Rep
 
 // requires reports whether the block says nothing without being filled in.
 func (b *block) requires() bool {
-	for _, a := range b.attrs {
-		if a.required {
-			return true
-		}
-	}
-	return b.name == "encryption"
+	return b.name == "encryption" || slices.ContainsFunc(b.attrs, func(a *attribute) bool { return a.required })
 }

@@ -3,21 +3,22 @@ package spec
 import (
 	"fmt"
 	"strings"
+
+	"github.com/zclconf/go-cty/cty"
 )
 
 // tls fills c.TLS.
 func (l *loader) tls(n *node, c *Cluster) {
 	c.TLS = TLS{
-		Dir:          cleanPath(l.home(n.text("dir"))),
+		Dir:          l.localPath(n.value("dir")),
 		KeyAlgorithm: n.text("key_algorithm"),
 		CALifetime:   n.value("ca_lifetime").span,
 		LeafLifetime: n.value("leaf_lifetime").span,
 		RenewBefore:  n.value("renew_before").span,
 		ExtraSANs:    n.texts("extra_sans"),
-		CACert:       cleanPath(l.home(n.text("ca_cert"))),
-		CAKey:        cleanPath(l.home(n.text("ca_key"))),
+		CACert:       l.localPath(n.value("ca_cert")),
+		CAKey:        l.localPath(n.value("ca_key")),
 	}
-	l.places[place{c, "tls dir"}] = n.where("dir")
 	l.checkSANs(n)
 	l.checkLifetimes(n, &c.TLS)
 	_, cert := n.given("ca_cert")
@@ -43,22 +44,13 @@ func (l *loader) checkLifetimes(n *node, t *TLS) {
 	if n.bad("ca_lifetime") || n.bad("leaf_lifetime") || n.bad("renew_before") {
 		return
 	}
-	// Point at what was written, not at a default.
-	where := func(names ...string) string {
-		for _, name := range names {
-			if _, ok := n.given(name); ok {
-				return name
-			}
-		}
-		return names[0]
-	}
 	_, ownCA := n.given("ca_cert")
 	if t.LeafLifetime > t.CALifetime && !ownCA {
-		l.fail(n.where(where("leaf_lifetime", "ca_lifetime")), "Bad lifetime",
+		l.fail(n.written("leaf_lifetime", "ca_lifetime"), "Bad lifetime",
 			fmt.Sprintf("leaf_lifetime (%s) is longer than ca_lifetime (%s); a certificate ends with its CA.", days(t.LeafLifetime), days(t.CALifetime)), "Shorten leaf_lifetime or lengthen ca_lifetime.")
 	}
 	if t.RenewBefore >= t.LeafLifetime {
-		l.fail(n.where(where("renew_before", "leaf_lifetime")), "Bad lifetime",
+		l.fail(n.written("renew_before", "leaf_lifetime"), "Bad lifetime",
 			fmt.Sprintf("renew_before (%s) is not shorter than leaf_lifetime (%s); every apply would renew every certificate.", days(t.RenewBefore), days(t.LeafLifetime)), "Shorten renew_before or lengthen leaf_lifetime.")
 	}
 }
@@ -91,7 +83,7 @@ func (l *loader) encryption(n *node) *Encryption {
 					l.fail(v.element(i), "Bad recipient", fmt.Sprintf("No key could be encrypted for it: %v.", err), "Take the public key that age-keygen prints, or an SSH public key (ed25519, or RSA of 2048 bits and more).")
 				}
 			case strings.HasPrefix(strings.ToUpper(r), "AGE-SECRET-KEY-"), strings.Contains(r, "PRIVATE KEY"):
-				l.keepSecretText(r)
+				l.keepSecret(cty.StringVal(r))
 				l.fail(v.element(i), "Private key among recipients", "A recipient is a public key, and this is a private one. Consider it leaked.", "Write the public key (age1…, or age-keygen -y FILE); name the file with the private one in identity_file.")
 			default:
 				l.fail(v.element(i), "Bad recipient", fmt.Sprintf("%q is no recipient: those start with \"age1\", \"ssh-ed25519 \" or \"ssh-rsa \".", r), "Take the public key that age-keygen prints, or an SSH public key.")
@@ -99,7 +91,7 @@ func (l *loader) encryption(n *node) *Encryption {
 		}
 	}
 	if v, ok := n.given("identity_file"); ok && l.o.Identity != nil {
-		if err := l.o.Identity((&Cluster{Dir: l.o.Dir}).Path(e.IdentityFile)); err != nil {
+		if err := l.o.Identity(l.path(e.IdentityFile)); err != nil {
 			l.fail(v.at, "Bad identity file", fmt.Sprintf("The CA key could not be opened with it: %v.", err), "Name the file that age-keygen wrote, or an SSH private key of one of the recipients.")
 		}
 	}

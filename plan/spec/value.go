@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/big"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -49,12 +48,8 @@ func (v value) element(i int) hcl.Range {
 // convert evaluates e for attribute a and reports whatever is wrong with it.
 func (l *loader) convert(a *attribute, e hcl.Expression, ctx *hcl.EvalContext) value {
 	v := value{given: true, bad: true, at: e.Range()}
-	raw, diags := e.Value(ctx)
-	if a.kind == kindSecret {
-		quietly(diags)
-	}
-	l.diags = append(l.diags, diags...)
-	if diags.HasErrors() {
+	raw, ok := l.eval(e, ctx, a.kind == kindSecret)
+	if !ok {
 		return v
 	}
 	if a.kind == kindSecret {
@@ -153,7 +148,7 @@ func (l *loader) fill(v *value, a *attribute, raw cty.Value) bool {
 			return wrong(a.name + " is empty.")
 		case s == "":
 			return wrong(fmt.Sprintf("%s is empty. To leave it at its default, leave it out.", a.name))
-		case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		case strings.ContainsFunc(s, isControl):
 			return wrong(fmt.Sprintf("%s %q has control characters in it.", a.name, s))
 		}
 		v.text = s
@@ -173,7 +168,7 @@ func (l *loader) fill(v *value, a *attribute, raw cty.Value) bool {
 			if e.IsNull() || strings.TrimSpace(e.AsString()) == "" {
 				return wrong(fmt.Sprintf("%s has an empty element.", a.name))
 			}
-			if s := e.AsString(); strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			if s := e.AsString(); strings.ContainsFunc(s, isControl) {
 				return wrong(fmt.Sprintf("%s has an element with control characters in it, %q.", a.name, s))
 			}
 			v.texts = append(v.texts, e.AsString())
@@ -219,6 +214,8 @@ func (l *loader) fill(v *value, a *attribute, raw cty.Value) bool {
 	return true
 }
 
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
 func (l *loader) fillOptions(v *value, a *attribute, raw cty.Value, wrong func(string) bool) bool {
 	t := raw.Type()
 	if !t.IsObjectType() && !t.IsMapType() {
@@ -235,7 +232,7 @@ func (l *loader) fillOptions(v *value, a *attribute, raw cty.Value, wrong func(s
 		}
 		v.options = append(v.options, option{name: name, value: x, at: v.at})
 	}
-	sort.Slice(v.options, func(i, j int) bool { return v.options[i].name < v.options[j].name })
+	slices.SortFunc(v.options, func(a, b option) int { return strings.Compare(a.name, b.name) })
 	return true
 }
 

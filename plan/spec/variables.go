@@ -2,7 +2,8 @@ package spec
 
 import (
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -42,7 +43,12 @@ func (l *loader) variables(content []*hcl.BodyContent) {
 		}
 	}
 	given := l.fromFiles(declared)
-	l.undeclared(declared)
+	for _, name := range sortedKeys(l.o.Vars) {
+		if declared[name] == nil {
+			l.fail(hcl.Range{}, "Undeclared variable", fmt.Sprintf("--var gives a value for %q, but the spec declares no such variable.%s", name, didYouMean(name, sortedKeys(declared))),
+				fmt.Sprintf("Declare it, variable %q {}, or leave the option out.", name))
+		}
+	}
 	values := map[string]cty.Value{}
 	for _, v := range order {
 		val := l.valueOf(v, given)
@@ -71,8 +77,7 @@ func (l *loader) declare(b *hcl.Block) *variable {
 		l.fail(v.at, "Bad variable name", fmt.Sprintf("%q cannot follow \"var.\" in an expression.", v.name), "Use letters, digits, _ and -, with a letter first.")
 		v.broken = true
 	}
-	c, diags := b.Body.Content(schema.schema())
-	l.diags = append(l.diags, withAllowed(diags, schema)...)
+	c, _ := l.content(b.Body, schema)
 	if a := c.Attributes["type"]; a != nil {
 		t, optional, diags := typeexpr.TypeConstraintWithDefaults(a.Expr)
 		l.diags = append(l.diags, diags...)
@@ -90,16 +95,14 @@ func (l *loader) declare(b *hcl.Block) *variable {
 		}
 	}
 	if a := c.Attributes["default"]; a != nil {
-		val, diags := a.Expr.Value(&hcl.EvalContext{Functions: l.ctx.Functions})
-		quietly(diags)
-		l.diags = append(l.diags, diags...)
-		if diags.HasErrors() {
-			v.broken = true
-		} else if val, ok := l.fit(v, val, a.Expr.Range(), "Its default"); ok {
-			v.byDefault = val
-		} else {
-			v.broken = true
+		val, ok := l.eval(a.Expr, &hcl.EvalContext{Functions: l.ctx.Functions}, true)
+		if ok {
+			val, ok = l.fit(v, val, a.Expr.Range(), "Its default")
 		}
+		if ok {
+			v.byDefault = val
+		}
+		v.broken = v.broken || !ok
 	}
 	v.rules = c.Blocks.OfType("validation")
 	return v
@@ -133,14 +136,10 @@ type assignment struct {
 func (l *loader) fromFiles(declared map[string]*variable) map[string]assignment {
 	given := map[string]assignment{}
 	for _, f := range l.o.VarFiles {
-		if !l.checkSource(f) {
-			continue
+		parsed, diags := parse(f)
+		if parsed != nil && strings.HasSuffix(f.Name, ".json") { // it can be borne as JSON too
+			parsed, diags = json.Parse(f.Bytes, f.Name)
 		}
-		parse := func() (*hcl.File, hcl.Diagnostics) { return hclsyntax.ParseConfig(f.Bytes, f.Name, hcl.InitialPos) }
-		if strings.HasSuffix(f.Name, ".json") {
-			parse = func() (*hcl.File, hcl.Diagnostics) { return json.Parse(f.Bytes, f.Name) }
-		}
-		parsed, diags := parse()
 		l.diags = append(l.diags, diags...)
 		if parsed == nil || parsed.Body == nil {
 			continue
@@ -154,26 +153,14 @@ func (l *loader) fromFiles(declared map[string]*variable) map[string]assignment 
 					fmt.Sprintf("Declare it, variable %q {}, or remove the line.", name))
 				continue
 			}
-			v, diags := a.Expr.Value(nil)
-			quietly(diags)
-			l.diags = append(l.diags, diags...)
-			if diags.HasErrors() {
+			v, ok := l.eval(a.Expr, nil, true)
+			if !ok {
 				v = cty.DynamicVal
 			}
 			given[name] = assignment{v, a.Expr.Range()}
 		}
 	}
 	return given
-}
-
-// undeclared complains about --var options that name no variable.
-func (l *loader) undeclared(declared map[string]*variable) {
-	for _, name := range sortedKeys(l.o.Vars) {
-		if declared[name] == nil {
-			l.say(hcl.DiagError, nil, "Undeclared variable", fmt.Sprintf("--var gives a value for %q, but the spec declares no such variable.%s", name, didYouMean(name, sortedKeys(declared))),
-				fmt.Sprintf("Declare it, variable %q {}, or leave the option out.", name))
-		}
-	}
 }
 
 // EnvPrefix begins the names of the environment variables that set variables.
@@ -225,9 +212,8 @@ func (l *loader) fromText(v *variable, s, what string) (cty.Value, bool) {
 			`Write it as in the spec, for example '["a", "b"]' or '{ a = 1 }', and quote it for the shell.`)
 		return cty.DynamicVal, false
 	}
-	scan := &loader{}
-	if !scan.checkSource(File{Name: what, Bytes: []byte(s)}) {
-		return broken(scan.diags[0].Detail)
+	if d := checkSource(File{Name: what, Bytes: []byte(s)}); d != nil {
+		return broken(d.Detail)
 	}
 	e, diags := hclsyntax.ParseExpression([]byte(s), what, hcl.InitialPos)
 	if diags.HasErrors() {
@@ -244,31 +230,28 @@ func (l *loader) fromText(v *variable, s, what string) (cty.Value, bool) {
 func (l *loader) checkRules(v *variable) {
 	schema := variableBlock().child("validation")
 	for _, b := range v.rules {
-		c, diags := b.Body.Content(schema.schema())
-		l.diags = append(l.diags, withAllowed(diags, schema)...)
+		c, _ := l.content(b.Body, schema)
 		cond, message := c.Attributes["condition"], c.Attributes["error_message"]
 		if cond == nil || message == nil {
 			l.fail(b.DefRange, "Missing attribute", "A validation block needs condition and error_message.",
 				fmt.Sprintf("Add condition = %s and error_message = %s", schema.attr("condition").sample(), schema.attr("error_message").sample()))
 			continue
 		}
-		ok, diags := cond.Expr.Value(l.ctx)
-		l.diags = append(l.diags, diags...)
-		if diags.HasErrors() {
+		holds, ok := l.eval(cond.Expr, l.ctx, false)
+		if !ok {
 			continue
 		}
-		ok, _ = ok.UnmarkDeep()
-		verdict, err := convert.Convert(ok, cty.Bool)
+		holds, _ = holds.UnmarkDeep()
+		verdict, err := convert.Convert(holds, cty.Bool)
 		if err != nil || verdict.IsNull() {
-			l.fail(cond.Expr.Range(), "Wrong condition", "The condition of a validation is true or false, not "+withArticle(ok.Type().FriendlyName())+".", "Compare something, for example length(var."+v.name+") > 0.")
+			l.fail(cond.Expr.Range(), "Wrong condition", "The condition of a validation is true or false, not "+withArticle(holds.Type().FriendlyName())+".", "Compare something, for example length(var."+v.name+") > 0.")
 			continue
 		}
 		if !verdict.IsKnown() || verdict.True() {
 			continue
 		}
 		text := "Its value is not allowed; what the rule says is not shown, because it holds a sensitive value."
-		m, diags := message.Expr.Value(l.ctx)
-		l.diags = append(l.diags, diags...)
+		m, _ := l.eval(message.Expr, l.ctx, false)
 		if s, err := convert.Convert(m, cty.String); err == nil && !s.ContainsMarked() && s.IsKnown() && !s.IsNull() {
 			text = s.AsString()
 		}
@@ -277,10 +260,5 @@ func (l *loader) checkRules(v *variable) {
 }
 
 func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
+	return slices.Sorted(maps.Keys(m))
 }

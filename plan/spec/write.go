@@ -4,7 +4,6 @@ import (
 	"io"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
 // WriteDiagnostics prints diags for people: each with file, line, an excerpt of
@@ -21,10 +20,8 @@ func WriteDiagnostics(w io.Writer, diags hcl.Diagnostics, files []File, width in
 		source := &hcl.File{Bytes: blot(f, secret)}
 		// Parsing again gives the writer the block around a line; not for what
 		// checkSource refused, which the parser could not bear.
-		if (&loader{}).checkSource(f) {
-			if parsed, _ := hclsyntax.ParseConfig(f.Bytes, f.Name, hcl.InitialPos); parsed != nil {
-				source.Nav = parsed.Nav
-			}
+		if parsed, _ := parse(f); parsed != nil {
+			source.Nav = parsed.Nav
 		}
 		sources[f.Name] = source
 	}

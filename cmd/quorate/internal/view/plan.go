@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 
+	"github.com/dustin/go-humanize/english"
+
 	"quorate/plan"
 )
 
@@ -155,9 +157,9 @@ func (d *paper) interrupts(p *plan.Plan) {
 // summary is the last line of a plan.
 func summary(p *plan.Plan) string {
 	if p.Empty() {
-		text := fmt.Sprintf("%s held; nothing else to do", Plural(len(p.Held), "change is", "changes are"))
+		text := fmt.Sprintf("%s held; nothing else to do", english.Plural(len(p.Held), "change is", "changes are"))
 		if p.Blocked() {
-			text = fmt.Sprintf("nothing will be touched: %s to be resolved first", Plural(len(p.Held), "matter has", "matters have"))
+			text = fmt.Sprintf("nothing will be touched: %s to be resolved first", english.Plural(len(p.Held), "matter has", "matters have"))
 		}
 		return text
 	}
@@ -167,9 +169,9 @@ func summary(p *plan.Plan) string {
 			hosts[s.Member] = true
 		}
 	}
-	text := Plural(len(p.Steps), "step", "steps")
+	text := english.Plural(len(p.Steps), "step", "steps")
 	if len(hosts) > 0 {
-		text += " on " + Plural(len(hosts), "host", "hosts")
+		text += " on " + english.Plural(len(hosts), "host", "hosts")
 	}
 	text += "; voters now: " + p.Before.String()
 	if p.Situation == plan.Absent {

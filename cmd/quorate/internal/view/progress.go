@@ -38,16 +38,9 @@ func (l *lines) Event(e provision.Event) {
 
 func (l *lines) Close() {}
 
-// said is the line about an event, "" for those that are not worth one.
+// said is the line about an event, "" for those that are not worth one: those
+// that are end their step, but for Waiting.
 func (p *paper) said(e provision.Event) painted {
-	if e.Type == provision.Waiting {
-		return p.paint(yellow, "waiting   ") + p.paint("", e.Title+": "+e.Member+" is "+e.Detail) + p.paint(dim, " (for "+Seconds(e.Seconds)+")")
-	}
-	return p.ended(e)
-}
-
-// ended is the line about a step that ended, "" for other events.
-func (p *paper) ended(e provision.Event) painted {
 	text := e.Title
 	if e.Detail != "" {
 		text += ": " + e.Detail
@@ -55,6 +48,8 @@ func (p *paper) ended(e provision.Event) painted {
 	what := p.paint("", text)
 	took := p.paint(dim, " ("+Seconds(e.Seconds)+")")
 	switch e.Type {
+	case provision.Waiting:
+		return p.paint(yellow, "waiting   ") + p.paint("", e.Title+": "+e.Member+" is "+e.Detail) + p.paint(dim, " (for "+Seconds(e.Seconds)+")")
 	case provision.StepDone:
 		return p.paint(green, "done      ") + what + took
 	case provision.StepSkipped:
@@ -128,7 +123,7 @@ func (b *bars) transfer(e provision.Event) {
 }
 
 func (b *bars) end(e provision.Event) {
-	text := b.p.ended(e)
+	text := b.p.said(e)
 	if text == "" {
 		return
 	}

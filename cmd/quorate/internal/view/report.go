@@ -1,8 +1,11 @@
 package view
 
 import (
+	"cmp"
 	"io"
 	"strings"
+
+	"github.com/dustin/go-humanize/english"
 
 	"quorate/plan"
 	"quorate/provision"
@@ -12,17 +15,15 @@ import (
 func Report(w io.Writer, r *provision.Report, o Options) error {
 	d := &paper{w: w, o: o}
 	d.line("")
-	var failed []provision.StepReport
+	failed := false
 	for _, s := range r.Steps {
 		if s.Result == provision.Failed {
-			failed = append(failed, s)
+			failed = true
+			d.line("%s", d.paint(red, "failed: "+s.Title))
+			d.wrapped("  ", s.Error, "")
 		}
 	}
-	for _, s := range failed {
-		d.line("%s", d.paint(red, "failed: "+s.Title))
-		d.wrapped("  ", s.Error, "")
-	}
-	text := ""
+	var counts []string
 	for _, c := range []struct {
 		result provision.Result
 		word   string
@@ -31,23 +32,17 @@ func Report(w io.Writer, r *provision.Report, o Options) error {
 		{provision.Incomplete, "abandoned"}, {provision.Unreached, "not begun"},
 	} {
 		if n := r.Counts[c.result]; n > 0 {
-			if text != "" {
-				text += ", "
-			}
-			text += Plural(n, "step ", "steps ") + c.word
+			counts = append(counts, english.Plural(n, "step", "steps")+" "+c.word)
 		}
 	}
-	if text == "" {
-		text = "no steps"
-	}
-	d.line("cluster %s: %s, in %s", r.Cluster, text, Seconds(r.Seconds))
+	d.line("cluster %s: %s, in %s", r.Cluster, cmp.Or(List(counts), "no steps"), Seconds(r.Seconds))
 	if r.Problem != "" {
 		d.wrapped("  ", r.Problem, red)
 	}
-	if len(failed) > 0 && r.Journal != "" {
+	if failed && r.Journal != "" {
 		d.line("full log: %s", r.Journal)
 	}
-	if len(failed) > 0 {
+	if failed {
 		d.line("nothing is lost: fix the cause and apply again; steps that are done are skipped")
 	}
 	return d.err

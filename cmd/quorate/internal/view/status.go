@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -126,16 +127,11 @@ func StatusOf(c *spec.Cluster, o *plan.Observed, now time.Time) Status {
 		s.Warnings = append(s.Warnings, List(open)+": "+plan.PeersOpen+" (`quorate plan` says what is to be done)")
 	}
 	if o.CA.Exists {
-		e := expiry("CA", "ca", o.CA.Cert, true, c.TLS, o.CA.Cert, now)
+		e := expiry("CA", "ca", &o.CA.Cert, c.TLS, o.CA.Cert, now)
 		s.CA = &e
 	}
 	for _, cl := range c.Clients {
-		f := o.Clients[cl.Name]
-		var cert pki.Certificate
-		if f.Cert != nil {
-			cert = *f.Cert
-		}
-		s.Clients = append(s.Clients, expiry(cl.Name, string(pki.Client), cert, f.Cert != nil, c.TLS, o.CA.Cert, now))
+		s.Clients = append(s.Clients, expiry(cl.Name, string(pki.Client), o.Clients[cl.Name].Cert, c.TLS, o.CA.Cert, now))
 	}
 	return s
 }
@@ -143,7 +139,7 @@ func StatusOf(c *spec.Cluster, o *plan.Observed, now time.Time) Status {
 func member(c *spec.Cluster, m *spec.Member, o *plan.Observed, now time.Time) MemberStatus {
 	h, l, a := o.Hosts[m.Name], plan.LayoutOf(c, m), o.Cluster.Answers[m.Name]
 	ms := MemberStatus{
-		Name: m.Name, Endpoint: node.URL("https", m.Address, m.ClientPort), Asked: askedWord(a.Asked),
+		Name: m.Name, Endpoint: node.URL("https", m.Address, m.ClientPort), Asked: cmp.Or(string(a.Asked), "not-asked"),
 		Unit: "unknown", Status: a.Status, Problem: a.Problem, HostProblem: h.Problem, Certificates: []Expiry{},
 	}
 	if h.Problem != "" {
@@ -158,8 +154,11 @@ func member(c *spec.Cluster, m *spec.Member, o *plan.Observed, now time.Time) Me
 		ms.Unit = "absent"
 	}
 	for _, p := range profiles {
-		cert, ok := h.Certificates[l.Cert(string(p))]
-		ms.Certificates = append(ms.Certificates, expiry(m.Name, string(p), cert, ok, c.TLS, o.CA.Cert, now))
+		var there *pki.Certificate
+		if cert, ok := h.Certificates[l.Cert(string(p))]; ok {
+			there = &cert
+		}
+		ms.Certificates = append(ms.Certificates, expiry(m.Name, string(p), there, c.TLS, o.CA.Cert, now))
 	}
 	return ms
 }
@@ -173,25 +172,19 @@ func (m *MemberStatus) ail(problem string) {
 	m.Problem = strings.TrimPrefix(m.Problem+"; "+problem, "; ")
 }
 
-func expiry(holder, profile string, c pki.Certificate, there bool, t spec.TLS, ca pki.Certificate, now time.Time) Expiry {
+// expiry of a certificate, nil for one that is not there.
+func expiry(holder, profile string, c *pki.Certificate, t spec.TLS, ca pki.Certificate, now time.Time) Expiry {
+	if c == nil {
+		return Expiry{Holder: holder, Profile: profile, State: "missing"}
+	}
 	e := Expiry{Holder: holder, Profile: profile, NotAfter: c.NotAfter, State: "ok"}
 	switch {
-	case !there:
-		e.State = "missing"
 	case !now.Before(c.NotAfter):
 		e.State = "expired"
-	case !c.IsCA && pki.Due(c, pki.Want{Request: pki.Request{Lifetime: t.LeafLifetime}, CA: ca, Now: now, RenewBefore: t.RenewBefore}):
+	case !c.IsCA && pki.Due(*c, pki.Want{Request: pki.Request{Lifetime: t.LeafLifetime}, CA: ca, Now: now, RenewBefore: t.RenewBefore}):
 		e.State = "due"
 	}
 	return e
-}
-
-// askedWord is the word for how asking a member went.
-func askedWord(a plan.Asked) string {
-	if a == plan.NotAsked {
-		return "not-asked"
-	}
-	return string(a)
 }
 
 // headline is the one line to read when there is time for one.

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -11,8 +12,6 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/olekukonko/tablewriter"
 	"github.com/olekukonko/tablewriter/tw"
-
-	"quorate/kvserver"
 )
 
 // StatusText draws a status for people: one line to read first, then tables
@@ -24,18 +23,12 @@ func StatusText(w io.Writer, s Status, o Options) error {
 		color = red
 	}
 	d.line("%s", d.paint(color, s.headline()))
-	for _, p := range s.Problems {
-		d.wrapped("  ", p, yellow)
-	}
-	for _, p := range s.Warnings {
+	for _, p := range slices.Concat(s.Problems, s.Warnings) {
 		d.wrapped("  ", p, yellow)
 	}
 	for _, m := range s.Members {
-		switch {
-		case m.HostProblem != "":
-			d.wrapped(d.paint("", "  "+m.Name+": "), m.HostProblem, yellow)
-		case m.Problem != "":
-			d.wrapped(d.paint("", "  "+m.Name+": "), m.Problem, yellow)
+		if problem := cmp.Or(m.HostProblem, m.Problem); problem != "" {
+			d.wrapped(d.paint("", "  "+m.Name+": "), problem, yellow)
 		}
 	}
 	d.line("")
@@ -71,7 +64,10 @@ func (d *paper) kept(s Status) {
 func members(s Status) [][]string {
 	var rows [][]string
 	for _, m := range s.Members {
-		id, status, learner := "", "", ""
+		health, id, status, learner := "unhealthy", "", "", ""
+		if m.Healthy {
+			health = "healthy"
+		}
 		switch {
 		case m.Listed == nil:
 			status = "unknown"
@@ -95,20 +91,16 @@ func members(s Status) [][]string {
 		case m.Manager == "supervise":
 			boot = "-" // processes of this login; nothing starts them at boot
 		}
-		rows = append(rows, []string{m.Name, health(m.Healthy), m.Unit, boot, id, status, strings.Join(m.PeerURLs, ","), m.Endpoint, learner})
+		rows = append(rows, []string{m.Name, health, m.Unit, boot, id, status, strings.Join(m.PeerURLs, ","), m.Endpoint, learner})
 	}
 	for _, m := range s.Unexpected {
-		rows = append(rows, stranger(m))
+		status := "not in the spec"
+		if m.Name == "" {
+			status = "unstarted, not in the spec"
+		}
+		rows = append(rows, []string{m.Name, "unknown", "unknown", "unknown", hex(m.ID), status, strings.Join(m.PeerURLs, ","), strings.Join(m.ClientURLs, ","), strconv.FormatBool(m.Learner)})
 	}
 	return rows
-}
-
-func stranger(m kvserver.Member) []string {
-	status := "not in the spec"
-	if m.Name == "" {
-		status = "unstarted, not in the spec"
-	}
-	return []string{m.Name, "unknown", "unknown", "unknown", hex(m.ID), status, strings.Join(m.PeerURLs, ","), strings.Join(m.ClientURLs, ","), strconv.FormatBool(m.Learner)}
 }
 
 func endpoints(s Status) [][]string {
@@ -143,13 +135,6 @@ func expiries(s Status, now time.Time) [][]string {
 		rows = append(rows, []string{e.Holder, e.Profile, day(e.NotAfter), left(now, e.NotAfter), e.State})
 	}
 	return rows
-}
-
-func health(ok bool) string {
-	if ok {
-		return "healthy"
-	}
-	return "unhealthy"
 }
 
 // hex is an id as etcdctl prints it.

@@ -174,14 +174,6 @@ func (p *paper) columns(indent string, header []string, rows [][]string) {
 	}
 }
 
-// Plural is "1 step", "2 steps".
-func Plural(n int, one, many string) string {
-	if n == 1 {
-		return fmt.Sprintf("%d %s", n, one)
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}
-
 // Seconds prints a time span as people read it.
 func Seconds(s float64) string {
 	switch {
