@@ -3,4 +3,4 @@ package admin
 import "google.golang.org/grpc"
 
 // Conn is what a member's calls run on.
-func (c *Client) Conn(name string) (grpc.ClientConnInterface, error) { return c.conn(name) }
+func (c *Client) Conn(name string) grpc.ClientConnInterface { return c.conns[name] }
