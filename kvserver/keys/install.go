@@ -17,8 +17,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"quorate/internal/durable"
 	"quorate/kvserver"
-	"quorate/kvserver/internal/durable"
 	"quorate/pki/keypair"
 )
 

@@ -11,7 +11,7 @@ import (
 
 	"quorate/kvserver"
 	"quorate/kvserver/datadir"
-	"quorate/kvserver/internal/durable"
+	"quorate/internal/durable"
 )
 
 // FormedFiles are what [Formed] works on.

@@ -17,7 +17,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"quorate/kvserver/internal/durable"
+	"quorate/internal/durable"
 	"quorate/kvserver/node"
 )
 

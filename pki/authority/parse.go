@@ -36,7 +36,7 @@ func describe(c, ca *x509.Certificate) pki.Certificate {
 	public := sha256.Sum256(c.RawSubjectPublicKeyInfo)
 	d := pki.Certificate{
 		Subject:      c.Subject.CommonName,
-		Organization: pki.Sorted(c.Subject.Organization),
+		Organization: slices.Sorted(slices.Values(c.Subject.Organization)),
 		IsCA:         c.IsCA,
 		KeyAlgorithm: keypair.Algorithm(c.PublicKey),
 		NotBefore:    c.NotBefore.UTC(),

@@ -17,6 +17,7 @@ import (
 	"github.com/cloudflare/cfssl/signer"
 	"github.com/cloudflare/cfssl/signer/local"
 
+	"quorate/internal/durable"
 	"quorate/pki"
 	"quorate/pki/keypair"
 )
@@ -301,7 +302,7 @@ func (s Store) sealPlain(plain []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w; the plain key stays", err)
 	}
-	if err := put(s.sealed(), sealed, 0o600, true); err != nil {
+	if err := put(durable.Create, s.sealed(), sealed, 0o600); err != nil {
 		return err
 	}
 	return s.removePlain(plain)
@@ -324,7 +325,7 @@ func (s Store) removePlain(same []byte) error {
 	if err := os.Remove(s.plain()); err != nil {
 		return err
 	}
-	return syncDir(s.Dir)
+	return durable.SyncDir(s.Dir)
 }
 
 // create makes the CA: the key first, then the certificate, so that what an
@@ -360,7 +361,7 @@ func (s Store) create(now time.Time) (*Authority, error) {
 				return fail(err)
 			}
 		}
-		if err := put(path, text, 0o600, true); err != nil {
+		if err := put(durable.Create, path, text, 0o600); err != nil {
 			return fail(err)
 		}
 	}
@@ -368,7 +369,7 @@ func (s Store) create(now time.Time) (*Authority, error) {
 	if err != nil {
 		return fail(err)
 	}
-	if err := put(s.certPath(), text, 0o644, true); err != nil {
+	if err := put(durable.Create, s.certPath(), text, 0o644); err != nil {
 		return fail(err)
 	}
 	ca, err := first(text)
