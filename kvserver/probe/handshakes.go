@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -51,23 +52,20 @@ func ShakeHands(ctx context.Context, h kvserver.Handshakes) (kvserver.Handshakes
 	if !roots.AppendCertsFromPEM(text) {
 		return a, fmt.Errorf("%s has no certificate", h.CA)
 	}
-	client := &http.Client{
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
-			Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12,
-			VerifyConnection: func(s tls.ConnectionState) error {
-				if have := s.PeerCertificates[0].Subject.CommonName; have != h.CommonName {
-					return fmt.Errorf("it shows a certificate with the common name %q, not %q", have, h.CommonName)
-				}
-				return nil
-			},
-		}},
-	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{
+		Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12,
+		VerifyConnection: func(s tls.ConnectionState) error {
+			if have := s.PeerCertificates[0].Subject.CommonName; have != h.CommonName {
+				return fmt.Errorf("it shows a certificate with the common name %q, not %q", have, h.CommonName)
+			}
+			return nil
+		},
+	}}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for _, p := range h.Peers {
 		all.Go(func() {
-			if err := greet(ctx, client, p.Address); err != nil {
+			if err := Greet(ctx, transport, "https://"+p.Address); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				a.Failed[p.Name] = err.Error()
@@ -78,12 +76,15 @@ func ShakeHands(ctx context.Context, h kvserver.Handshakes) (kvserver.Handshakes
 	return a, nil
 }
 
-// greet asks a peer for its version: with TLS 1.3 only an answer says that our own certificate was accepted.
-func greet(ctx context.Context, client *http.Client, address string) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+address+"/version", nil)
+// Greet asks the peer at a URL for its version, as etcd itself does before it joins, on a connection of
+// its own: with TLS 1.3 only an answer says that our own certificate was accepted.
+func Greet(ctx context.Context, transport http.RoundTripper, url string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+"/version", nil)
 	if err != nil {
 		return err
 	}
+	r.Close = true
+	client := http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(r)
 	if err != nil {
 		if inner := errors.Unwrap(err); inner != nil {

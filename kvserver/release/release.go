@@ -111,17 +111,12 @@ func (f *Fetcher) Verify(s Source) (digest string, err error) {
 		return fail(err)
 	}
 	defer archive.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, archive); err != nil {
+	if got, err := sha256Of(archive); err != nil {
 		return fail(err)
-	}
-	if got, want := hex.EncodeToString(h.Sum(nil)), strings.ToLower(s.SHA256); got != want {
+	} else if want := strings.ToLower(s.SHA256); got != want {
 		return fail(fmt.Errorf("%s has the sha256 %s and not the spec's %s", archive.Name(), got, want))
 	}
-	if _, err := archive.Seek(0, io.SeekStart); err != nil {
-		return fail(err)
-	}
-	h.Reset()
+	h := sha256.New()
 	if err := extract(archive, h); err != nil {
 		return fail(err)
 	}
@@ -131,14 +126,19 @@ func (f *Fetcher) Verify(s Source) (digest string, err error) {
 		return fail(err)
 	}
 	defer binary.Close()
-	h.Reset()
-	if _, err := io.Copy(h, binary); err != nil {
+	if got, err := sha256Of(binary); err != nil {
 		return fail(err)
-	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != want {
+	} else if got != want {
 		return fail(fmt.Errorf("%s has the sha256 %s and not %s, as it came out of its archive", binary.Name(), got, want))
 	}
 	return want, nil
+}
+
+// sha256Of is the sha256 of what r has, hex.
+func sha256Of(r io.Reader) (string, error) {
+	h := sha256.New()
+	_, err := io.Copy(h, r)
+	return hex.EncodeToString(h.Sum(nil)), err
 }
 
 // Offered reports why a source cannot be fetched, as far as that can be seen without asking
@@ -223,9 +223,6 @@ func (f *Fetcher) fill(ctx context.Context, s Source, progress func(got, all int
 	}
 	defer archive.Cleanup()
 	if err := f.get(ctx, s.URL, strings.ToLower(s.SHA256), archive, progress); err != nil {
-		return err
-	}
-	if _, err := archive.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
 	binary, err := renameio.NewPendingFile(f.place(s, binaryFile), renameio.WithTempDir(dir), renameio.WithStaticPermissions(0o755))

@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"quorate/internal/durable"
 	"quorate/kvserver"
 	"quorate/kvserver/datadir"
-	"quorate/internal/durable"
 )
 
 // FormedFiles are what [Formed] works on.
