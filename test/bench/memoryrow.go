@@ -19,13 +19,8 @@ const padding = 8
 
 // memory is the most that quorate had resident: in a fresh apply and in a plan,
 // with the binary as it is and with one that is eight times as big.
-func memory(ctx context.Context, b *bench) ([]Result, error) {
-	s, err := b.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer s.close()
-	big, err := b.padded("kvserver", padding)
+func memory(ctx context.Context, s *stage) ([]Result, error) {
+	big, err := s.padded("kvserver", padding)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +54,7 @@ func memory(ctx context.Context, b *bench) ([]Result, error) {
 			results = append(results, Result{Work: "peak resident memory of quorate " + r.verb + ", 3 hosts" + w.what, Limit: 120, Unit: "MB", Measured: r.mb, Rounds: 1})
 		}
 	}
-	n, err := size(b.bin("kvserver"))
+	n, err := size(s.bin("kvserver"))
 	if err != nil {
 		return results, err
 	}

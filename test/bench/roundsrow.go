@@ -23,17 +23,14 @@ const (
 // connection in a fresh apply and in an empty plan, after the login; and
 // confirms them by what the same work takes longer through a proxy that is a
 // known time away.
-func rounds(ctx context.Context, b *bench) ([]Result, error) {
-	s, err := b.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer s.close()
+func rounds(ctx context.Context, s *stage) ([]Result, error) {
 	rtt := map[time.Duration]time.Duration{}
 	for _, away := range []time.Duration{near, far} {
-		if rtt[away], err = s.calibrate(ctx, away); err != nil {
+		took, err := s.calibrate(ctx, away)
+		if err != nil {
 			return nil, err
 		}
+		rtt[away] = took
 	}
 	var results []Result
 	for _, w := range []struct {
@@ -41,7 +38,7 @@ func rounds(ctx context.Context, b *bench) ([]Result, error) {
 		limit float64
 		what  string
 		turns int
-	}{{true, 11, "fresh apply", b.turns(3)}, {false, 4, "plan with nothing to change", b.turns(3)}} {
+	}{{true, 11, "fresh apply", s.turns(3)}, {false, 4, "plan with nothing to change", s.turns(3)}} {
 		r, err := s.countTrips(ctx, w.apply, w.turns, rtt)
 		if err != nil {
 			return results, err

@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -35,17 +34,9 @@ func (l *Lab) startWatchdog() error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("cannot start the watchdog of lab %q: %w", l.ID(), err)
 	}
-	l.watchdog = closerFunc(func() error {
-		return errors.Join(in.Close(), cmd.Wait())
-	})
+	l.endWatchdog = func() error { return errors.Join(in.Close(), cmd.Wait()) }
 	return nil
 }
-
-type closerFunc func() error
-
-func (f closerFunc) Close() error { return f() }
-
-var _ io.Closer = closerFunc(nil)
 
 const cgroupRoot = "/sys/fs/cgroup"
 

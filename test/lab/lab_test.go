@@ -356,7 +356,7 @@ func TestSweepClearsAwayWhatAKilledRunLeft(t *testing.T) {
 	}
 	// What the kernel does to a process that is killed: its files are closed.
 	check(t, victim.lock.Close())
-	check(t, victim.watchdog.Close())
+	check(t, victim.endWatchdog())
 	check(t, poll(ctx, 10*time.Second, "the watchdog's work", func() (bool, error) { return !victim.Host(0).Running(), nil }))
 	check(t, Sweep(ctx, o.Cache))
 
