@@ -52,7 +52,7 @@ func RunInstall(in io.Reader, out io.Writer, owners Owners) error {
 // Cut anywhere and run again with the same input, it finishes; run twice, the
 // second time changes nothing.
 func Install(c kvserver.Certificates, owners Owners) (kvserver.CertificatesAnswer, error) {
-	a := kvserver.CertificatesAnswer{Changed: []string{}}
+	a := kvserver.CertificatesAnswer{Changed: []string{}, Keys: map[string]string{}}
 	actions, err := prepare(c, owners)
 	if err != nil {
 		return a, err
@@ -71,9 +71,6 @@ func Install(c kvserver.Certificates, owners Owners) (kvserver.CertificatesAnswe
 			return a, fmt.Errorf("cannot read key %s: %w", p.Key, err)
 		}
 		sum := sha256.Sum256(text)
-		if a.Keys == nil {
-			a.Keys = map[string]string{}
-		}
 		a.Keys[p.Key] = hex.EncodeToString(sum[:])
 	}
 	return a, nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -109,15 +108,9 @@ func (c *members) restart(ctx context.Context, i int, config, binary string, arg
 		return 0, err
 	}
 	_ = c.running[i].Wait() // how it ended shows in what follows
-	log, err := os.OpenFile(c.logs[i], os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return 0, err
-	}
-	defer log.Close()
-	cmd := exec.Command(binary, append(args, "--config-file", config)...)
-	cmd.Stdout, cmd.Stderr = log, log
 	began := time.Now()
-	if err := cmd.Start(); err != nil {
+	cmd, err := launch(config, binary, args...)
+	if err != nil {
 		return 0, err
 	}
 	c.running[i] = cmd

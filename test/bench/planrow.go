@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -137,13 +135,4 @@ func difference(was, now string) []string {
 		out = append(out, "+ "+l)
 	}
 	return out
-}
-
-// size of a file under the operator's folder.
-func size(path ...string) (int64, error) {
-	st, err := os.Stat(filepath.Join(path...))
-	if err != nil {
-		return 0, err
-	}
-	return st.Size(), nil
 }

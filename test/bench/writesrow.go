@@ -120,7 +120,6 @@ type members struct {
 	endpoints []string
 	tls       *tls.Config
 	running   []*exec.Cmd
-	logs      []string
 }
 
 // newMembers makes the files of a cluster as quorate would, with the settings
@@ -191,20 +190,28 @@ func freePorts(n int) ([]int, error) {
 
 func (c *members) start(binary string, args ...string) error {
 	for _, config := range c.configs {
-		log, err := os.Create(filepath.Join(filepath.Dir(config), "log"))
+		cmd, err := launch(config, binary, args...)
 		if err != nil {
 			return err
 		}
-		defer log.Close()
-		cmd := exec.Command(binary, append(args, "--config-file", config)...)
-		cmd.Stdout, cmd.Stderr = log, log
-		if err := cmd.Start(); err != nil {
-			return err
-		}
-		c.running, c.logs = append(c.running, cmd), append(c.logs, log.Name())
+		c.running = append(c.running, cmd)
 	}
 	return nil
 }
+
+// launch starts a member. Its log is beside its configuration.
+func launch(config, binary string, args ...string) (*exec.Cmd, error) {
+	log, err := os.OpenFile(logOf(config), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd := exec.Command(binary, append(args, "--config-file", config)...)
+	cmd.Stdout, cmd.Stderr = log, log
+	return cmd, cmd.Start()
+}
+
+func logOf(config string) string { return filepath.Join(filepath.Dir(config), "log") }
 
 // serving waits until a write is answered.
 func (c *members) serving(ctx context.Context, client *clientv3.Client) error {
@@ -218,7 +225,7 @@ func (c *members) serving(ctx context.Context, client *clientv3.Client) error {
 			return nil
 		}
 		if ctx.Err() != nil {
-			text, _ := os.ReadFile(c.logs[0])
+			text, _ := os.ReadFile(logOf(c.configs[0]))
 			return fmt.Errorf("the members do not serve: %w\n%s", err, text)
 		}
 		time.Sleep(20 * time.Millisecond)
