@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"quorate/kvserver"
@@ -36,7 +35,7 @@ func RunHandshakes(ctx context.Context, in io.Reader, out io.Writer) error {
 func ShakeHands(ctx context.Context, h kvserver.Handshakes) (kvserver.HandshakesAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, min(time.Duration(h.TimeoutMS)*time.Millisecond, longest))
 	defer cancel()
-	a := kvserver.HandshakesAnswer{Failed: map[string]string{}}
+	var a kvserver.HandshakesAnswer
 	pair, err := tls.LoadX509KeyPair(h.Cert, h.Key)
 	if err != nil {
 		return a, fmt.Errorf("cannot use the peer certificate: %w", err)
@@ -61,18 +60,7 @@ func ShakeHands(ctx context.Context, h kvserver.Handshakes) (kvserver.Handshakes
 			return nil
 		},
 	}}
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	for _, p := range h.Peers {
-		all.Go(func() {
-			if err := Greet(ctx, transport, "https://"+p.Address); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				a.Failed[p.Name] = err.Error()
-			}
-		})
-	}
-	all.Wait()
+	a.Failed = failures(h.Peers, func(p kvserver.ProbePeer) error { return Greet(ctx, transport, "https://"+p.Address) })
 	return a, nil
 }
 

@@ -275,7 +275,7 @@ func (f *Fetcher) get(ctx context.Context, url, sum string, out io.Writer, progr
 	}
 	defer in.Close()
 	h := sha256.New()
-	n, err := io.Copy(io.MultiWriter(h, out), io.LimitReader(counted(in, all, progress), largestArchive+1))
+	n, err := io.Copy(io.MultiWriter(h, out, &counter{all: all, progress: progress}), io.LimitReader(in, largestArchive+1))
 	switch got := hex.EncodeToString(h.Sum(nil)); {
 	case err != nil:
 		return err
@@ -307,23 +307,16 @@ func (f *Fetcher) download(ctx context.Context, url string) (body io.ReadCloser,
 	return resp.Body, max(0, resp.ContentLength), resp.Header.Get("Content-Type"), nil
 }
 
-// counted reports progress while it is read.
-func counted(r io.Reader, all int64, progress func(got, all int64)) io.Reader {
-	if progress == nil {
-		return r
-	}
-	return &counter{r: r, all: all, progress: progress}
-}
-
+// counter reports as progress what is written to it.
 type counter struct {
-	r        io.Reader
 	got, all int64
 	progress func(got, all int64)
 }
 
-func (c *counter) Read(b []byte) (int, error) {
-	n, err := c.r.Read(b)
-	c.got += int64(n)
-	c.progress(c.got, c.all)
-	return n, err
+func (c *counter) Write(b []byte) (int, error) {
+	c.got += int64(len(b))
+	if c.progress != nil {
+		c.progress(c.got, c.all)
+	}
+	return len(b), nil
 }

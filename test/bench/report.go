@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -185,12 +186,7 @@ type Report struct {
 
 // met: every budget that was asked about is kept.
 func (r Report) met() bool {
-	for _, x := range r.Results {
-		if !x.Met() {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(r.Results, func(x Result) bool { return !x.Met() })
 }
 
 func (r Report) writeJSON(w io.Writer) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"net"
@@ -219,15 +220,7 @@ func (s *stage) calibrate(ctx context.Context, away time.Duration) (time.Duratio
 			return
 		}
 		defer c.Close()
-		buf := make([]byte, 1)
-		for {
-			if _, err := c.Read(buf); err != nil {
-				return
-			}
-			if _, err := c.Write(buf); err != nil {
-				return
-			}
-		}
+		_, _ = io.Copy(c, c)
 	}()
 	l, err := s.lab.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
