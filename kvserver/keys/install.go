@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -70,8 +69,7 @@ func Install(c kvserver.Certificates, owners Owners) (kvserver.CertificatesAnswe
 		if err != nil {
 			return a, fmt.Errorf("cannot read key %s: %w", p.Key, err)
 		}
-		sum := sha256.Sum256(text)
-		a.Keys[p.Key] = hex.EncodeToString(sum[:])
+		a.Keys[p.Key] = fmt.Sprintf("%x", sha256.Sum256(text))
 	}
 	return a, nil
 }

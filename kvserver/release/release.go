@@ -11,6 +11,7 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -154,15 +155,6 @@ func remote(url string) bool {
 	return strings.HasPrefix(url, "http://") || strings.HasPrefix(url, "https://")
 }
 
-// local is the path that a URL means which is not remote.
-func (f *Fetcher) local(url string) string {
-	path := strings.TrimPrefix(url, "file://")
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(f.Dir, path)
-	}
-	return path
-}
-
 // The files of a source in the cache.
 const (
 	archiveFile = "archive"
@@ -246,32 +238,9 @@ func (f *Fetcher) fill(ctx context.Context, s Source, progress func(got, all int
 
 // get reads the file at a path or a URL into out, and checks its sum.
 func (f *Fetcher) get(ctx context.Context, url, sum string, out io.Writer, progress func(got, all int64)) error {
-	var in io.ReadCloser
-	var all int64
-	hint := ""
-	if remote(url) {
-		body, size, kind, err := f.download(ctx, url)
-		if err != nil {
-			return err
-		}
-		in, all = body, size
-		if kind != "" {
-			hint = fmt.Sprintf(" (the server says that it is %s)", kind)
-		}
-	} else {
-		path := f.local(url)
-		file, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		in = file
-		if info, err := file.Stat(); err == nil {
-			if !info.Mode().IsRegular() {
-				file.Close()
-				return fmt.Errorf("%s is no regular file", path)
-			}
-			all = info.Size()
-		}
+	in, all, kind, err := f.open(ctx, url)
+	if err != nil {
+		return err
 	}
 	defer in.Close()
 	h := sha256.New()
@@ -282,20 +251,41 @@ func (f *Fetcher) get(ctx context.Context, url, sum string, out io.Writer, progr
 	case n > largestArchive:
 		return fmt.Errorf("it is larger than %d MB", largestArchive>>20)
 	case got != sum:
+		hint := ""
+		if kind != "" {
+			hint = fmt.Sprintf(" (the server says that it is %s)", kind)
+		}
 		return fmt.Errorf("its sha256 is %s and not %s; it is %d bytes long%s: compare with the release's SHA256SUMS", got, sum, n, hint)
 	}
 	return nil
 }
 
-func (f *Fetcher) download(ctx context.Context, url string) (body io.ReadCloser, all int64, kind string, err error) {
+// open gives what is at a path or a URL, and its size, 0 if unknown. kind is what a server says that it is.
+func (f *Fetcher) open(ctx context.Context, url string) (in io.ReadCloser, all int64, kind string, err error) {
+	if !remote(url) {
+		path := strings.TrimPrefix(url, "file://")
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(f.Dir, path)
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, 0, "", err
+		}
+		info, err := file.Stat()
+		if err == nil && !info.Mode().IsRegular() {
+			err = fmt.Errorf("%s is no regular file", path)
+		}
+		if err != nil {
+			file.Close()
+			return nil, 0, "", err
+		}
+		return file, info.Size(), "", nil
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, 0, "", err
 	}
-	client := f.Client
-	if client == nil {
-		client = http.DefaultClient
-	}
+	client := cmp.Or(f.Client, http.DefaultClient)
 	resp, err := client.Do(r)
 	if err != nil {
 		return nil, 0, "", err

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"slices"
 
 	"quorate/pki"
@@ -32,8 +32,6 @@ func Parse(text, ca []byte) (pki.Certificate, error) {
 
 // describe says what a certificate says.
 func describe(c, ca *x509.Certificate) pki.Certificate {
-	sum := sha256.Sum256(c.Raw)
-	public := sha256.Sum256(c.RawSubjectPublicKeyInfo)
 	d := pki.Certificate{
 		Subject:      c.Subject.CommonName,
 		Organization: slices.Sorted(slices.Values(c.Subject.Organization)),
@@ -42,8 +40,8 @@ func describe(c, ca *x509.Certificate) pki.Certificate {
 		NotBefore:    c.NotBefore.UTC(),
 		NotAfter:     c.NotAfter.UTC(),
 		Serial:       c.SerialNumber.Text(16),
-		Fingerprint:  hex.EncodeToString(sum[:]),
-		PublicKey:    hex.EncodeToString(public[:]),
+		Fingerprint:  fmt.Sprintf("%x", sha256.Sum256(c.Raw)),
+		PublicKey:    fmt.Sprintf("%x", sha256.Sum256(c.RawSubjectPublicKeyInfo)),
 	}
 	names := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {
@@ -63,8 +61,7 @@ func describe(c, ca *x509.Certificate) pki.Certificate {
 			any || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth))
 	}
 	if ca != nil && bytes.Equal(c.RawIssuer, ca.RawSubject) && ca.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil {
-		ca := sha256.Sum256(ca.Raw)
-		d.Issuer = hex.EncodeToString(ca[:])
+		d.Issuer = fmt.Sprintf("%x", sha256.Sum256(ca.Raw))
 	}
 	return d
 }

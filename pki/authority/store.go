@@ -272,15 +272,20 @@ func (s Store) Encrypt() (changed bool, err error) {
 	if _, err := decode(s.plain(), plain); err != nil {
 		return false, err
 	}
+	same := plain
 	sealed, err := os.ReadFile(s.sealed())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		err = s.sealPlain(plain)
-	case err == nil: // an earlier run came this far
-		var same []byte
-		if same, err = s.Encryption.open(s.sealed(), sealed); err == nil {
-			err = s.removePlain(same)
+		if sealed, err = s.Encryption.sealed(s.sealed(), plain); err != nil {
+			err = fmt.Errorf("%w; the plain key stays", err)
+		} else {
+			err = put(durable.Create, s.sealed(), sealed, 0o600)
 		}
+	case err == nil: // an earlier run came this far
+		same, err = s.Encryption.open(s.sealed(), sealed)
+	}
+	if err == nil {
+		err = s.removePlain(same)
 	}
 	if err != nil {
 		return false, fmt.Errorf("%s is to be encrypted: %w", s.plain(), err)
@@ -296,21 +301,8 @@ func decode(path string, text []byte) (crypto.Signer, error) {
 	return key, nil
 }
 
-// sealPlain puts ca-key.pem.age in the place of ca-key.pem.
-func (s Store) sealPlain(plain []byte) error {
-	sealed, err := s.Encryption.sealed(s.sealed(), plain)
-	if err != nil {
-		return fmt.Errorf("%w; the plain key stays", err)
-	}
-	if err := put(durable.Create, s.sealed(), sealed, 0o600); err != nil {
-		return err
-	}
-	return s.removePlain(plain)
-}
-
-// removePlain removes ca-key.pem beside its encrypted form: the end of
-// [Store.sealPlain], taken up again where it was interrupted. One that holds
-// something else stays, and is an error.
+// removePlain removes ca-key.pem beside its encrypted form, the end of
+// [Store.Encrypt]. One that holds something else stays, and is an error.
 func (s Store) removePlain(same []byte) error {
 	there, err := os.ReadFile(s.plain())
 	if errors.Is(err, fs.ErrNotExist) {
