@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"quorate/internal/durable"
 	"quorate/kvserver/node"
 )
 
@@ -175,8 +177,13 @@ func (s *supervisor) ready(digest chan<- string) {
 	}()
 }
 
+// save writes the state down.
 func (s *supervisor) save() {
-	if err := write(s.state, s.unit.StateFile); err != nil {
+	text, err := json.MarshalIndent(s.state, "", "  ")
+	if err == nil {
+		err = durable.Write(durable.File{Path: s.unit.StateFile, Mode: 0o600, UID: -1, GID: -1, Content: append(text, '\n')})
+	}
+	if err != nil {
 		s.say("cannot write the state: %v", err)
 	}
 }

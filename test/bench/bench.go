@@ -155,16 +155,11 @@ func (s *stage) spec(more string) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return dir, os.WriteFile(filepath.Join(dir, "main.hcl"), []byte(s.specText(more)), 0o600)
-}
-
-func (s *stage) specText(more string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "cluster \"lab\" {\n%s\n", more)
+	text := fmt.Appendf(nil, "cluster \"lab\" {\n%s\n", more)
 	for _, h := range s.lab.Hosts() {
-		fmt.Fprintf(&b, "  member %q { address = %q }\n", h.Name(), h.Addr())
+		text = fmt.Appendf(text, "  member %q { address = %q }\n", h.Name(), h.Addr())
 	}
-	return b.String() + "}\n"
+	return dir, os.WriteFile(filepath.Join(dir, "main.hcl"), append(text, "}\n"...), 0o600)
 }
 
 // quorate runs it as the operator in a spec's folder, and returns the seconds it took.

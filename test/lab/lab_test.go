@@ -369,10 +369,10 @@ func TestSweepClearsAwayWhatAKilledRunLeft(t *testing.T) {
 	if left, _ := filepath.Glob(victim.NamespacePath()); len(left) > 0 {
 		t.Errorf("network namespace left: %q", left)
 	}
-	tops, err := hierarchies()
+	dirs, err := groupDirs(victim.cgroup())
 	check(t, err)
-	for _, top := range tops {
-		if left, _ := filepath.Glob(filepath.Join(top, victim.cgroup())); len(left) > 0 {
+	for _, dir := range dirs {
+		if left, _ := filepath.Glob(dir); len(left) > 0 {
 			t.Errorf("control groups left: %q", left)
 		}
 	}
