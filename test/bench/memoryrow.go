@@ -9,8 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -98,7 +96,7 @@ func (b *bench) peakOf(cmd *exec.Cmd) (float64, error) {
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
 	proc := fmt.Sprintf("/proc/%d", cmd.Process.Pid)
-	var kib float64
+	var most int64
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -107,16 +105,11 @@ func (b *bench) peakOf(cmd *exec.Cmd) (float64, error) {
 			if err != nil {
 				return 0, failed(cmd, err, out.Bytes())
 			}
-			return kib * 1024 / 1e6, nil
+			return float64(most) / 1e6, nil
 		case <-tick.C:
 			// The same process is nsenter at first, then quorate.
 			if exe, err := os.Readlink(proc + "/exe"); err == nil && exe == b.bin("quorate") {
-				for line := range lines(proc + "/status") {
-					if f := strings.Fields(line); len(f) > 1 && f[0] == "VmHWM:" {
-						v, _ := strconv.ParseFloat(f[1], 64)
-						kib = max(kib, v)
-					}
-				}
+				most = max(most, bytesIn(proc+"/status", "VmHWM"))
 			}
 		}
 	}
