@@ -95,10 +95,11 @@ func prepare(c kvserver.Certificates, owners Owners) ([]action, error) {
 		return nil
 	}
 	if c.CA != nil {
-		if _, err := leaf(c.CA.PEM); err != nil {
-			return nil, fmt.Errorf("cannot install authority %q: %w", c.CA.Path, err)
+		_, err := leaf(c.CA.PEM)
+		if err == nil {
+			err = file(*c.CA)
 		}
-		if err := file(*c.CA); err != nil {
+		if err != nil {
 			return nil, fmt.Errorf("cannot install authority %q: %w", c.CA.Path, err)
 		}
 	}

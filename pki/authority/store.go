@@ -357,15 +357,11 @@ func (s Store) create(now time.Time) (*Authority, error) {
 			return fail(err)
 		}
 	}
-	text, err := selfSign(key, s.Name, now, s.Lifetime)
+	text, ca, err := selfSign(key, s.Name, now, s.Lifetime)
 	if err != nil {
 		return fail(err)
 	}
 	if err := put(durable.Create, s.certPath(), text, 0o644); err != nil {
-		return fail(err)
-	}
-	ca, err := first(text)
-	if err != nil {
 		return fail(err)
 	}
 	a, err := newAuthority(ca, text, key)
@@ -376,36 +372,36 @@ func (s Store) create(now time.Time) (*Authority, error) {
 }
 
 // selfSign makes the CA's own certificate; it can sign leaves and no further CA.
-func selfSign(key crypto.Signer, name string, now time.Time, lifetime time.Duration) ([]byte, error) {
+func selfSign(key crypto.Signer, name string, now time.Time, lifetime time.Duration) (text []byte, ca *x509.Certificate, err error) {
 	if name == "" || lifetime <= 0 {
-		return nil, fmt.Errorf("a CA needs a name and a lifetime, not %q and %s", name, lifetime)
+		return nil, nil, fmt.Errorf("a CA needs a name and a lifetime, not %q and %s", name, lifetime)
 	}
 	policy := initca.CAPolicy()
 	policy.Default.CAConstraint.MaxPathLenZero = true
 	request, err := csr.Generate(key, &csr.CertificateRequest{CN: name, CA: &csr.CAConfig{PathLenZero: true}})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s, err := local.NewSigner(key, nil, signer.DefaultSigAlgo(key), policy)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	text, err := s.Sign(signer.SignRequest{
+	text, err = s.Sign(signer.SignRequest{
 		Request:   string(request),
 		NotBefore: now.Add(-pki.Backdate),
 		NotAfter:  now.Add(lifetime),
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	made, err := first(text)
+	ca, err = first(text)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if got := (pkix.Name{CommonName: name}).String(); made.Subject.String() != got {
-		return nil, fmt.Errorf("the signer made %s, not %s", made.Subject, got)
+	if got := (pkix.Name{CommonName: name}).String(); ca.Subject.String() != got {
+		return nil, nil, fmt.Errorf("the signer made %s, not %s", ca.Subject, got)
 	}
-	return text, usable(made, now)
+	return text, ca, usable(ca, now)
 }
 
 // encrypted tells by its first bytes whether a file is encrypted with age.

@@ -68,16 +68,10 @@ func (m *member) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 
 // credentials are the files that the apply has put on the machine.
 func (m *member) credentials() (credentials.TransportCredentials, error) {
-	cert, err := m.machine.ReadFile(m.layout.Cert("server"))
-	if err != nil {
-		return nil, err
-	}
-	key, err := m.machine.ReadFile(m.layout.Key("server"))
-	if err != nil {
-		return nil, err
-	}
-	ca, err := m.machine.ReadFile(m.layout.CA)
-	if err != nil {
+	cert, certErr := m.machine.ReadFile(m.layout.Cert("server"))
+	key, keyErr := m.machine.ReadFile(m.layout.Key("server"))
+	ca, caErr := m.machine.ReadFile(m.layout.CA)
+	if err := errors.Join(certErr, keyErr, caErr); err != nil {
 		return nil, err
 	}
 	pair, err := tls.X509KeyPair(cert, key)
