@@ -6,7 +6,7 @@ package kvserver
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
+	"fmt"
 	"strings"
 )
 
@@ -52,8 +52,7 @@ type Hash struct {
 // since limits and sandbox are part of what runs.
 func ConfigDigest(config, unit []byte) string {
 	c, u := sha256.Sum256(config), sha256.Sum256(unit)
-	sum := sha256.Sum256(append(c[:], u[:]...))
-	return hex.EncodeToString(sum[:])
+	return fmt.Sprintf("%x", sha256.Sum256(append(c[:], u[:]...)))
 }
 
 // Minor is the "major.minor" of a version ("3.7.3" or "v3.7.3-rc.0": "3.7"); "" when it is no version.

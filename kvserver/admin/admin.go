@@ -6,6 +6,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
 
 	"quorate/kvserver"
 )
@@ -80,30 +82,19 @@ func (c *Client) Close() error {
 	return errors.Join(errs...)
 }
 
-func (c *Client) conn(name string) (*conn, error) {
-	if conn := c.conns[name]; conn != nil {
-		return conn, nil
+// call asks one member by one method of one of etcd's services; what is what was asked for.
+func call[S, Q, A any](ctx context.Context, c *Client, name, what string, service func(grpc.ClientConnInterface) S, method func(S, context.Context, Q, ...grpc.CallOption) (A, error), question Q) (A, error) {
+	var none A
+	conn := c.conns[name]
+	if conn == nil {
+		return none, fmt.Errorf("cannot ask member %q: it is not among the endpoints", name)
 	}
-	return nil, fmt.Errorf("cannot ask member %q: it is not among the endpoints", name)
-}
-
-// call runs one call with the client of one service on one member.
-func call[C, R any](ctx context.Context, c *Client, name, what string, service func(*conn) C, f func(context.Context, C) (R, error)) (R, error) {
-	var none R
-	conn, err := c.conn(name)
-	if err != nil {
-		return none, err
-	}
-	r, err := f(ctx, service(conn))
+	answer, err := method(service(conn), ctx, question)
 	if err != nil {
 		return none, fmt.Errorf("cannot %s: %w", what, err)
 	}
-	return r, nil
+	return answer, nil
 }
-
-func cluster(c *conn) pb.ClusterClient         { return pb.NewClusterClient(c) }
-func maintenance(c *conn) pb.MaintenanceClient { return pb.NewMaintenanceClient(c) }
-func kv(c *conn) pb.KVClient                   { return pb.NewKVClient(c) }
 
 // Members lists the members as a quorum sees them, asked through one member,
 // in the order of their ids. It is linearizable: an answer also says that this
@@ -119,9 +110,7 @@ func (c *Client) MembersLocal(ctx context.Context, name string) ([]kvserver.Memb
 }
 
 func (c *Client) members(ctx context.Context, name string, linearizable bool) ([]kvserver.Member, error) {
-	r, err := call(ctx, c, name, "list the members", cluster, func(ctx context.Context, s pb.ClusterClient) (*pb.MemberListResponse, error) {
-		return s.MemberList(ctx, &pb.MemberListRequest{Linearizable: linearizable})
-	})
+	r, err := call(ctx, c, name, "list the members", pb.NewClusterClient, pb.ClusterClient.MemberList, &pb.MemberListRequest{Linearizable: linearizable})
 	if err != nil {
 		return nil, err
 	}
@@ -133,15 +122,7 @@ func memberList(list []*pb.Member) []kvserver.Member {
 	for _, m := range list {
 		out = append(out, member(m))
 	}
-	slices.SortFunc(out, func(a, b kvserver.Member) int {
-		switch {
-		case a.ID < b.ID:
-			return -1
-		case a.ID > b.ID:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(out, func(a, b kvserver.Member) int { return cmp.Compare(a.ID, b.ID) })
 	return out
 }
 
@@ -156,9 +137,7 @@ func member(m *pb.Member) kvserver.Member {
 // member that lost its quorum; but one that has not had a leader since its
 // start answers nothing at all ([UnreachableError.Accepted]), so bound ctx.
 func (c *Client) Status(ctx context.Context, name string) (kvserver.Status, error) {
-	r, err := call(ctx, c, name, "ask for the status", maintenance, func(ctx context.Context, s pb.MaintenanceClient) (*pb.StatusResponse, error) {
-		return s.Status(ctx, &pb.StatusRequest{})
-	})
+	r, err := call(ctx, c, name, "ask for the status", pb.NewMaintenanceClient, pb.MaintenanceClient.Status, &pb.StatusRequest{})
 	if err != nil {
 		return kvserver.Status{}, err
 	}
@@ -169,9 +148,7 @@ func (c *Client) Status(ctx context.Context, name string) (kvserver.Status, erro
 // and there is a leader. It asks what `etcdctl endpoint health` asks. An
 // answer that the reader lacks a right comes after the read and is health too.
 func (c *Client) Health(ctx context.Context, name string) error {
-	_, err := call(ctx, c, name, "read through the member", kv, func(ctx context.Context, s pb.KVClient) (*pb.RangeResponse, error) {
-		return s.Range(ctx, &pb.RangeRequest{Key: []byte("health"), KeysOnly: true})
-	})
+	_, err := call(ctx, c, name, "read through the member", pb.NewKVClient, pb.KVClient.Range, &pb.RangeRequest{Key: []byte("health"), KeysOnly: true})
 	if lacksRights(err) {
 		return nil
 	}
@@ -181,8 +158,6 @@ func (c *Client) Health(ctx context.Context, name string) error {
 // MoveLeader asks the leader to hand over to the member with that id; it
 // returns once that one leads.
 func (c *Client) MoveLeader(ctx context.Context, leader string, to uint64) error {
-	_, err := call(ctx, c, leader, fmt.Sprintf("move the leadership to member %x", to), maintenance, func(ctx context.Context, s pb.MaintenanceClient) (*pb.MoveLeaderResponse, error) {
-		return s.MoveLeader(ctx, &pb.MoveLeaderRequest{TargetID: to})
-	})
+	_, err := call(ctx, c, leader, fmt.Sprintf("move the leadership to member %x", to), pb.NewMaintenanceClient, pb.MaintenanceClient.MoveLeader, &pb.MoveLeaderRequest{TargetID: to})
 	return err
 }

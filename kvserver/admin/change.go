@@ -19,9 +19,7 @@ import (
 // AddLearner adds a learner with these peer URLs and returns it with all
 // members as they are then. Asked through one voter.
 func (c *Client) AddLearner(ctx context.Context, via string, peerURLs []string) (kvserver.Member, []kvserver.Member, error) {
-	r, err := call(ctx, c, via, fmt.Sprintf("add learner %v", peerURLs), cluster, func(ctx context.Context, s pb.ClusterClient) (*pb.MemberAddResponse, error) {
-		return s.MemberAdd(ctx, &pb.MemberAddRequest{PeerURLs: peerURLs, IsLearner: true})
-	})
+	r, err := call(ctx, c, via, fmt.Sprintf("add learner %v", peerURLs), pb.NewClusterClient, pb.ClusterClient.MemberAdd, &pb.MemberAddRequest{PeerURLs: peerURLs, IsLearner: true})
 	if err != nil {
 		return kvserver.Member{}, nil, err
 	}
@@ -30,9 +28,7 @@ func (c *Client) AddLearner(ctx context.Context, via string, peerURLs []string) 
 
 // Promote makes a learner a voter; [ErrLearnerNotReady] until it has caught up.
 func (c *Client) Promote(ctx context.Context, via string, id uint64) ([]kvserver.Member, error) {
-	r, err := call(ctx, c, via, fmt.Sprintf("promote member %x", id), cluster, func(ctx context.Context, s pb.ClusterClient) (*pb.MemberPromoteResponse, error) {
-		return s.MemberPromote(ctx, &pb.MemberPromoteRequest{ID: id})
-	})
+	r, err := call(ctx, c, via, fmt.Sprintf("promote member %x", id), pb.NewClusterClient, pb.ClusterClient.MemberPromote, &pb.MemberPromoteRequest{ID: id})
 	if err != nil {
 		return nil, err
 	}
@@ -41,9 +37,7 @@ func (c *Client) Promote(ctx context.Context, via string, id uint64) ([]kvserver
 
 // Remove takes a member out of the cluster for ever: it can only come back under another id with an empty data directory.
 func (c *Client) Remove(ctx context.Context, via string, id uint64) ([]kvserver.Member, error) {
-	r, err := call(ctx, c, via, fmt.Sprintf("remove member %x", id), cluster, func(ctx context.Context, s pb.ClusterClient) (*pb.MemberRemoveResponse, error) {
-		return s.MemberRemove(ctx, &pb.MemberRemoveRequest{ID: id})
-	})
+	r, err := call(ctx, c, via, fmt.Sprintf("remove member %x", id), pb.NewClusterClient, pb.ClusterClient.MemberRemove, &pb.MemberRemoveRequest{ID: id})
 	if err != nil {
 		return nil, err
 	}
@@ -56,9 +50,7 @@ func (c *Client) Remove(ctx context.Context, via string, id uint64) ([]kvserver.
 // One at which it has compacted may be answered from memory, with the hash and the
 // compact revision of that moment (storage/mvcc/hash.go, since 3.5.5); 0 never is.
 func (c *Client) HashKV(ctx context.Context, name string, revision int64) (kvserver.Hash, error) {
-	r, err := call(ctx, c, name, "hash the keys", maintenance, func(ctx context.Context, s pb.MaintenanceClient) (*pb.HashKVResponse, error) {
-		return s.HashKV(ctx, &pb.HashKVRequest{Revision: revision})
-	})
+	r, err := call(ctx, c, name, "hash the keys", pb.NewMaintenanceClient, pb.MaintenanceClient.HashKV, &pb.HashKVRequest{Revision: revision})
 	if err != nil {
 		return kvserver.Hash{}, err
 	}
@@ -74,9 +66,7 @@ type Alarm struct {
 
 // Alarms lists the alarms of the whole cluster, as a quorum sees them.
 func (c *Client) Alarms(ctx context.Context, via string) ([]Alarm, error) {
-	r, err := call(ctx, c, via, "list the alarms", maintenance, func(ctx context.Context, s pb.MaintenanceClient) (*pb.AlarmResponse, error) {
-		return s.Alarm(ctx, &pb.AlarmRequest{Action: pb.AlarmRequest_GET})
-	})
+	r, err := call(ctx, c, via, "list the alarms", pb.NewMaintenanceClient, pb.MaintenanceClient.Alarm, &pb.AlarmRequest{Action: pb.AlarmRequest_GET})
 	if err != nil {
 		return nil, err
 	}
@@ -89,9 +79,7 @@ func (c *Client) Alarms(ctx context.Context, via string) ([]Alarm, error) {
 
 // Put writes a key through one member and returns the revision.
 func (c *Client) Put(ctx context.Context, via, key, value string) (int64, error) {
-	r, err := call(ctx, c, via, fmt.Sprintf("put %q", key), kv, func(ctx context.Context, s pb.KVClient) (*pb.PutResponse, error) {
-		return s.Put(ctx, &pb.PutRequest{Key: []byte(key), Value: []byte(value)})
-	})
+	r, err := call(ctx, c, via, fmt.Sprintf("put %q", key), pb.NewKVClient, pb.KVClient.Put, &pb.PutRequest{Key: []byte(key), Value: []byte(value)})
 	if err != nil {
 		return 0, err
 	}
@@ -100,9 +88,7 @@ func (c *Client) Put(ctx context.Context, via, key, value string) (int64, error)
 
 // Get reads a key through one member, linearizably; ok is false if there is no such key.
 func (c *Client) Get(ctx context.Context, via, key string) (value string, ok bool, err error) {
-	r, err := call(ctx, c, via, fmt.Sprintf("get %q", key), kv, func(ctx context.Context, s pb.KVClient) (*pb.RangeResponse, error) {
-		return s.Range(ctx, &pb.RangeRequest{Key: []byte(key)})
-	})
+	r, err := call(ctx, c, via, fmt.Sprintf("get %q", key), pb.NewKVClient, pb.KVClient.Range, &pb.RangeRequest{Key: []byte(key)})
 	if err != nil || len(r.Kvs) == 0 {
 		return "", false, err
 	}

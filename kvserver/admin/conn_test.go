@@ -31,10 +31,7 @@ func TestStream(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	conn, err := a.Conn("m1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := a.Conn("m1")
 	snapshot := func(ctx context.Context) (pb.Maintenance_SnapshotClient, *pb.SnapshotResponse) {
 		s, err := pb.NewMaintenanceClient(conn).Snapshot(ctx, &pb.SnapshotRequest{})
 		if err != nil {
@@ -49,6 +46,7 @@ func TestStream(t *testing.T) {
 
 	s, r := snapshot(ctx)
 	var db bytes.Buffer
+	var err error
 	for err == nil {
 		db.Write(r.Blob)
 		r, err = s.Recv()

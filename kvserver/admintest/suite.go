@@ -198,14 +198,20 @@ func (s Subject) oneDown(t *testing.T) {
 	s.Stop(rest[0])
 }
 
+// answers reports whether a member gives its status.
+func (s Subject) answers(t *testing.T, name string) bool {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	_, err := s.Admin.Status(ctx, name)
+	return err == nil
+}
+
 func (s Subject) noQuorum(t *testing.T) {
 	last := ""
 	for _, n := range s.Names {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		if _, err := s.Admin.Status(ctx, n); err == nil {
+		if s.answers(t, n) {
 			last = n
 		}
-		cancel()
 	}
 	if last == "" {
 		t.Fatal("a member without a quorum gives no status")
@@ -226,10 +232,7 @@ func (s Subject) noQuorum(t *testing.T) {
 
 func (s Subject) backAgain(t *testing.T) {
 	for _, n := range s.Names {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		_, err := s.Admin.Status(ctx, n)
-		cancel()
-		if err != nil {
+		if !s.answers(t, n) {
 			s.Start(n)
 		}
 	}

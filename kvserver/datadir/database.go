@@ -129,35 +129,35 @@ func revision(tx *bolt.Tx) int64 {
 }
 
 func membersIn(tx *bolt.Tx) (members []kvserver.InspectedMember, removed []string, err error) {
-	if b := tx.Bucket(schema.Members.Name()); b != nil {
-		err := b.ForEach(func(_, v []byte) error {
-			var m membership.Member
-			if err := json.Unmarshal(v, &m); err != nil {
-				return fmt.Errorf("member list: %w", err)
-			}
-			members = append(members, inspected(m))
-			return nil
-		})
-		if err != nil {
-			return nil, nil, err
+	err = forEach(tx, schema.Members, func(_, v []byte) error {
+		var m membership.Member
+		if err := json.Unmarshal(v, &m); err != nil {
+			return fmt.Errorf("member list: %w", err)
 		}
+		members = append(members, inspected(m))
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
 	}
-	if b := tx.Bucket(schema.MembersRemoved.Name()); b != nil {
-		err := b.ForEach(func(k, _ []byte) error {
-			id, err := types.IDFromString(string(k))
-			if err != nil {
-				return fmt.Errorf("removed members: %w", err)
-			}
-			removed = append(removed, kvserver.ID(uint64(id)))
-			return nil
-		})
+	err = forEach(tx, schema.MembersRemoved, func(k, _ []byte) error {
+		id, err := types.IDFromString(string(k))
 		if err != nil {
-			return nil, nil, err
+			return fmt.Errorf("removed members: %w", err)
 		}
-	}
+		removed = append(removed, kvserver.ID(uint64(id)))
+		return nil
+	})
 	sortMembers(members)
 	slices.Sort(removed)
-	return members, removed, nil
+	return members, removed, err
+}
+
+func forEach(tx *bolt.Tx, bucket interface{ Name() []byte }, f func(k, v []byte) error) error {
+	if b := tx.Bucket(bucket.Name()); b != nil {
+		return b.ForEach(f)
+	}
+	return nil
 }
 
 func inspected(m membership.Member) kvserver.InspectedMember {

@@ -110,15 +110,9 @@ func identity(metadata []byte) (clusterID, memberID uint64, err error) {
 
 // withSuffix lists names in a folder, sorted; none if there is no folder.
 func withSuffix(dir, suffix string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	names, err := fileutil.ReadDir(dir, fileutil.WithExt(suffix))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	var names []string
-	for _, e := range entries {
-		if filepath.Ext(e.Name()) == suffix {
-			names = append(names, e.Name())
-		}
-	}
-	return names, nil
+	return names, err
 }

@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -17,8 +16,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"quorate/internal/durable"
 	"quorate/kvserver"
-	"quorate/kvserver/internal/durable"
 	"quorate/pki/keypair"
 )
 
@@ -52,7 +51,7 @@ func RunInstall(in io.Reader, out io.Writer, owners Owners) error {
 // Cut anywhere and run again with the same input, it finishes; run twice, the
 // second time changes nothing.
 func Install(c kvserver.Certificates, owners Owners) (kvserver.CertificatesAnswer, error) {
-	a := kvserver.CertificatesAnswer{Changed: []string{}}
+	a := kvserver.CertificatesAnswer{Changed: []string{}, Keys: map[string]string{}}
 	actions, err := prepare(c, owners)
 	if err != nil {
 		return a, err
@@ -70,11 +69,7 @@ func Install(c kvserver.Certificates, owners Owners) (kvserver.CertificatesAnswe
 		if err != nil {
 			return a, fmt.Errorf("cannot read key %s: %w", p.Key, err)
 		}
-		sum := sha256.Sum256(text)
-		if a.Keys == nil {
-			a.Keys = map[string]string{}
-		}
-		a.Keys[p.Key] = hex.EncodeToString(sum[:])
+		a.Keys[p.Key] = fmt.Sprintf("%x", sha256.Sum256(text))
 	}
 	return a, nil
 }
@@ -100,10 +95,11 @@ func prepare(c kvserver.Certificates, owners Owners) ([]action, error) {
 		return nil
 	}
 	if c.CA != nil {
-		if _, err := leaf(c.CA.PEM); err != nil {
-			return nil, fmt.Errorf("cannot install authority %q: %w", c.CA.Path, err)
+		_, err := leaf(c.CA.PEM)
+		if err == nil {
+			err = file(*c.CA)
 		}
-		if err := file(*c.CA); err != nil {
+		if err != nil {
 			return nil, fmt.Errorf("cannot install authority %q: %w", c.CA.Path, err)
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"quorate/internal/durable"
 	"quorate/kvserver"
-	"quorate/kvserver/internal/durable"
 	"quorate/pki/keypair"
 )
 
@@ -119,9 +119,7 @@ func existing(path string) (crypto.Signer, error) {
 	return key, nil
 }
 
-// create makes the key beside its place, with its owner and mode before its
-// first byte, fsynced, and linked into place: whole or not at all, and never
-// over another file.
+// create makes the key and puts it in place, whole or not at all, and never over another file.
 func create(path, algorithm string, uid, gid int) (crypto.Signer, error) {
 	key, err := keypair.Generate(algorithm)
 	if err != nil {
@@ -131,15 +129,7 @@ func create(path, algorithm string, uid, gid int) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	name, err := durable.Stage(durable.File{Path: path, Mode: 0o600, UID: uid, GID: gid, Content: text})
-	if err != nil {
-		return nil, err
-	}
-	defer os.Remove(name)
-	if err := os.Link(name, path); err != nil {
-		return nil, err
-	}
-	return key, durable.SyncDir(filepath.Dir(path))
+	return key, durable.Create(durable.File{Path: path, Mode: 0o600, UID: uid, GID: gid, Content: text})
 }
 
 // secure gives an existing key its owner and mode; through the descriptor, so

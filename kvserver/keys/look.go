@@ -15,33 +15,29 @@ func Look(paths []string) []kvserver.KeyLook {
 	out := make([]kvserver.KeyLook, 0, len(paths))
 	for _, path := range paths {
 		l := kvserver.KeyLook{Path: path}
-		var problem, newProblem string
-		l.Exists, l.PublicKey, l.Algorithm, problem = look(path)
-		l.New, l.NewPublicKey, _, newProblem = look(path + kvserver.NewSuffix)
+		var err, newErr error
+		l.Exists, l.PublicKey, l.Algorithm, err = look(path)
+		l.New, l.NewPublicKey, _, newErr = look(path + kvserver.NewSuffix)
 		switch {
-		case problem != "":
-			l.Problem = problem
-		case newProblem != "":
-			l.Problem = path + kvserver.NewSuffix + ": " + newProblem
+		case err != nil:
+			l.Problem = err.Error()
+		case newErr != nil:
+			l.Problem = path + kvserver.NewSuffix + ": " + newErr.Error()
 		}
 		out = append(out, l)
 	}
 	return out
 }
 
-func look(path string) (exists bool, fingerprint, algorithm, problem string) {
+func look(path string) (exists bool, fingerprint, algorithm string, err error) {
 	key, err := existing(path)
-	if err != nil {
-		return true, "", "", err.Error()
-	}
 	if key == nil {
-		return false, "", "", ""
+		return err != nil, "", "", err
 	}
-	fingerprint, err = keypair.Fingerprint(key.Public())
-	if err != nil {
-		return true, "", "", err.Error()
+	if fingerprint, err = keypair.Fingerprint(key.Public()); err == nil {
+		algorithm = keypair.Algorithm(key.Public())
 	}
-	return true, fingerprint, keypair.Algorithm(key.Public()), ""
+	return true, fingerprint, algorithm, err
 }
 
 // RunLook writes what [Look] says of paths as JSON; without paths it reads a

@@ -10,7 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"sync"
+	"strings"
 	"time"
 
 	"quorate/kvserver"
@@ -35,7 +35,7 @@ func RunHandshakes(ctx context.Context, in io.Reader, out io.Writer) error {
 func ShakeHands(ctx context.Context, h kvserver.Handshakes) (kvserver.HandshakesAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, min(time.Duration(h.TimeoutMS)*time.Millisecond, longest))
 	defer cancel()
-	a := kvserver.HandshakesAnswer{Failed: map[string]string{}}
+	var a kvserver.HandshakesAnswer
 	pair, err := tls.LoadX509KeyPair(h.Cert, h.Key)
 	if err != nil {
 		return a, fmt.Errorf("cannot use the peer certificate: %w", err)
@@ -51,39 +51,28 @@ func ShakeHands(ctx context.Context, h kvserver.Handshakes) (kvserver.Handshakes
 	if !roots.AppendCertsFromPEM(text) {
 		return a, fmt.Errorf("%s has no certificate", h.CA)
 	}
-	client := &http.Client{
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
-			Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12,
-			VerifyConnection: func(s tls.ConnectionState) error {
-				if have := s.PeerCertificates[0].Subject.CommonName; have != h.CommonName {
-					return fmt.Errorf("it shows a certificate with the common name %q, not %q", have, h.CommonName)
-				}
-				return nil
-			},
-		}},
-	}
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	for _, p := range h.Peers {
-		all.Go(func() {
-			if err := greet(ctx, client, p.Address); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				a.Failed[p.Name] = err.Error()
+	transport := &http.Transport{TLSClientConfig: &tls.Config{
+		Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12,
+		VerifyConnection: func(s tls.ConnectionState) error {
+			if have := s.PeerCertificates[0].Subject.CommonName; have != h.CommonName {
+				return fmt.Errorf("it shows a certificate with the common name %q, not %q", have, h.CommonName)
 			}
-		})
-	}
-	all.Wait()
+			return nil
+		},
+	}}
+	a.Failed = failures(h.Peers, func(p kvserver.ProbePeer) error { return Greet(ctx, transport, "https://"+p.Address) })
 	return a, nil
 }
 
-// greet asks a peer for its version: with TLS 1.3 only an answer says that our own certificate was accepted.
-func greet(ctx context.Context, client *http.Client, address string) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+address+"/version", nil)
+// Greet asks the peer at a URL for its version, as etcd itself does before it joins, on a connection of
+// its own: with TLS 1.3 only an answer says that our own certificate was accepted.
+func Greet(ctx context.Context, transport http.RoundTripper, url string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+"/version", nil)
 	if err != nil {
 		return err
 	}
+	r.Close = true
+	client := http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(r)
 	if err != nil {
 		if inner := errors.Unwrap(err); inner != nil {

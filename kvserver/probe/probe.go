@@ -49,26 +49,32 @@ func Peers(ctx context.Context, p kvserver.PeerProbe) kvserver.PeerProbeAnswer {
 	}
 	var listening sync.WaitGroup
 	listening.Go(func() { m.listen(l) })
-	a := kvserver.PeerProbeAnswer{Unreached: map[string]string{}}
-	var mu sync.Mutex
-	var dialing sync.WaitGroup
-	for _, peer := range p.Peers {
-		dialing.Go(func() {
-			if err := m.reach(ctx, peer); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				a.Unreached[peer.Name] = err.Error()
-			}
-		})
-	}
-	dialing.Wait()
+	unreached := failures(p.Peers, func(peer kvserver.ProbePeer) error { return m.reach(ctx, peer) })
 	select {
 	case <-m.all:
 	case <-ctx.Done(): // who has not called says so itself
 	}
 	l.Close()
 	listening.Wait()
-	return a
+	return kvserver.PeerProbeAnswer{Unreached: unreached}
+}
+
+// failures tries all peers at once, and says with which it did not work, by name, and why.
+func failures(peers []kvserver.ProbePeer, try func(kvserver.ProbePeer) error) map[string]string {
+	failed := map[string]string{}
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for _, p := range peers {
+		all.Go(func() {
+			if err := try(p); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed[p.Name] = err.Error()
+			}
+		})
+	}
+	all.Wait()
+	return failed
 }
 
 // meeting is which of the peers have not called yet.

@@ -8,6 +8,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -59,10 +60,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer conn.Close()
-	idle := o.Idle
-	if idle == 0 {
-		idle = DefaultIdle
-	}
+	idle := cmp.Or(o.Idle, DefaultIdle)
 	l := &line{conn: conn, idle: idle}
 	l.heard()
 	sent := make(chan error, 1)

@@ -19,7 +19,7 @@ import (
 // is "etcd", or the whole file if it is an executable itself.
 func extract(in *os.File, out io.Writer) error {
 	head := make([]byte, 4)
-	if _, err := io.ReadFull(in, head); err != nil {
+	if _, err := in.ReadAt(head, 0); err != nil {
 		return errors.New("it is no archive and no binary: it has not even four bytes")
 	}
 	if _, err := in.Seek(0, io.SeekStart); err != nil {

@@ -11,6 +11,7 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -111,17 +112,12 @@ func (f *Fetcher) Verify(s Source) (digest string, err error) {
 		return fail(err)
 	}
 	defer archive.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, archive); err != nil {
+	if got, err := sha256Of(archive); err != nil {
 		return fail(err)
-	}
-	if got, want := hex.EncodeToString(h.Sum(nil)), strings.ToLower(s.SHA256); got != want {
+	} else if want := strings.ToLower(s.SHA256); got != want {
 		return fail(fmt.Errorf("%s has the sha256 %s and not the spec's %s", archive.Name(), got, want))
 	}
-	if _, err := archive.Seek(0, io.SeekStart); err != nil {
-		return fail(err)
-	}
-	h.Reset()
+	h := sha256.New()
 	if err := extract(archive, h); err != nil {
 		return fail(err)
 	}
@@ -131,14 +127,19 @@ func (f *Fetcher) Verify(s Source) (digest string, err error) {
 		return fail(err)
 	}
 	defer binary.Close()
-	h.Reset()
-	if _, err := io.Copy(h, binary); err != nil {
+	if got, err := sha256Of(binary); err != nil {
 		return fail(err)
-	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != want {
+	} else if got != want {
 		return fail(fmt.Errorf("%s has the sha256 %s and not %s, as it came out of its archive", binary.Name(), got, want))
 	}
 	return want, nil
+}
+
+// sha256Of is the sha256 of what r has, hex.
+func sha256Of(r io.Reader) (string, error) {
+	h := sha256.New()
+	_, err := io.Copy(h, r)
+	return hex.EncodeToString(h.Sum(nil)), err
 }
 
 // Offered reports why a source cannot be fetched, as far as that can be seen without asking
@@ -152,15 +153,6 @@ func (f *Fetcher) Offered(ctx context.Context, s Source) error {
 
 func remote(url string) bool {
 	return strings.HasPrefix(url, "http://") || strings.HasPrefix(url, "https://")
-}
-
-// local is the path that a URL means which is not remote.
-func (f *Fetcher) local(url string) string {
-	path := strings.TrimPrefix(url, "file://")
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(f.Dir, path)
-	}
-	return path
 }
 
 // The files of a source in the cache.
@@ -225,9 +217,6 @@ func (f *Fetcher) fill(ctx context.Context, s Source, progress func(got, all int
 	if err := f.get(ctx, s.URL, strings.ToLower(s.SHA256), archive, progress); err != nil {
 		return err
 	}
-	if _, err := archive.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
 	binary, err := renameio.NewPendingFile(f.place(s, binaryFile), renameio.WithTempDir(dir), renameio.WithStaticPermissions(0o755))
 	if err != nil {
 		return err
@@ -249,56 +238,54 @@ func (f *Fetcher) fill(ctx context.Context, s Source, progress func(got, all int
 
 // get reads the file at a path or a URL into out, and checks its sum.
 func (f *Fetcher) get(ctx context.Context, url, sum string, out io.Writer, progress func(got, all int64)) error {
-	var in io.ReadCloser
-	var all int64
-	hint := ""
-	if remote(url) {
-		body, size, kind, err := f.download(ctx, url)
-		if err != nil {
-			return err
-		}
-		in, all = body, size
-		if kind != "" {
-			hint = fmt.Sprintf(" (the server says that it is %s)", kind)
-		}
-	} else {
-		path := f.local(url)
-		file, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		in = file
-		if info, err := file.Stat(); err == nil {
-			if !info.Mode().IsRegular() {
-				file.Close()
-				return fmt.Errorf("%s is no regular file", path)
-			}
-			all = info.Size()
-		}
+	in, all, kind, err := f.open(ctx, url)
+	if err != nil {
+		return err
 	}
 	defer in.Close()
 	h := sha256.New()
-	n, err := io.Copy(io.MultiWriter(h, out), io.LimitReader(counted(in, all, progress), largestArchive+1))
+	n, err := io.Copy(io.MultiWriter(h, out, &counter{all: all, progress: progress}), io.LimitReader(in, largestArchive+1))
 	switch got := hex.EncodeToString(h.Sum(nil)); {
 	case err != nil:
 		return err
 	case n > largestArchive:
 		return fmt.Errorf("it is larger than %d MB", largestArchive>>20)
 	case got != sum:
+		hint := ""
+		if kind != "" {
+			hint = fmt.Sprintf(" (the server says that it is %s)", kind)
+		}
 		return fmt.Errorf("its sha256 is %s and not %s; it is %d bytes long%s: compare with the release's SHA256SUMS", got, sum, n, hint)
 	}
 	return nil
 }
 
-func (f *Fetcher) download(ctx context.Context, url string) (body io.ReadCloser, all int64, kind string, err error) {
+// open gives what is at a path or a URL, and its size, 0 if unknown. kind is what a server says that it is.
+func (f *Fetcher) open(ctx context.Context, url string) (in io.ReadCloser, all int64, kind string, err error) {
+	if !remote(url) {
+		path := strings.TrimPrefix(url, "file://")
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(f.Dir, path)
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, 0, "", err
+		}
+		info, err := file.Stat()
+		if err == nil && !info.Mode().IsRegular() {
+			err = fmt.Errorf("%s is no regular file", path)
+		}
+		if err != nil {
+			file.Close()
+			return nil, 0, "", err
+		}
+		return file, info.Size(), "", nil
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, 0, "", err
 	}
-	client := f.Client
-	if client == nil {
-		client = http.DefaultClient
-	}
+	client := cmp.Or(f.Client, http.DefaultClient)
 	resp, err := client.Do(r)
 	if err != nil {
 		return nil, 0, "", err
@@ -310,23 +297,16 @@ func (f *Fetcher) download(ctx context.Context, url string) (body io.ReadCloser,
 	return resp.Body, max(0, resp.ContentLength), resp.Header.Get("Content-Type"), nil
 }
 
-// counted reports progress while it is read.
-func counted(r io.Reader, all int64, progress func(got, all int64)) io.Reader {
-	if progress == nil {
-		return r
-	}
-	return &counter{r: r, all: all, progress: progress}
-}
-
+// counter reports as progress what is written to it.
 type counter struct {
-	r        io.Reader
 	got, all int64
 	progress func(got, all int64)
 }
 
-func (c *counter) Read(b []byte) (int, error) {
-	n, err := c.r.Read(b)
-	c.got += int64(n)
-	c.progress(c.got, c.all)
-	return n, err
+func (c *counter) Write(b []byte) (int, error) {
+	c.got += int64(len(b))
+	if c.progress != nil {
+		c.progress(c.got, c.all)
+	}
+	return len(b), nil
 }

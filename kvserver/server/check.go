@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -14,10 +14,10 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"sigs.k8s.io/yaml"
 
 	"go.etcd.io/etcd/api/v3/version"
-	"go.etcd.io/etcd/client/pkg/v3/logutil"
 	"go.etcd.io/etcd/client/pkg/v3/tlsutil"
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	"go.etcd.io/etcd/client/pkg/v3/types"
@@ -64,26 +64,15 @@ func readConfig(path string, stdin io.Reader) ([]byte, error) {
 }
 
 func withBootstrap(text []byte, path string) ([]byte, error) {
-	if path == "" {
-		return text, nil
-	}
-	over, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return text, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the bootstrap file: %w", err)
-	}
-	settings, more := map[string]any{}, map[string]any{}
+	settings := map[string]any{}
 	if yaml.Unmarshal(text, &settings) != nil {
 		return text, nil // said below, as the configuration's fault
 	}
-	if err := yaml.Unmarshal(over, &more); err != nil {
-		return nil, fmt.Errorf("cannot read the bootstrap file %s: %w", path, err)
+	over, err := readBootstrap(path)
+	if err != nil {
+		return nil, err
 	}
-	for key, v := range more {
-		settings[key] = v
-	}
+	maps.Copy(settings, over)
 	return yaml.Marshal(settings)
 }
 
@@ -156,7 +145,7 @@ func checkURLs(given map[string]any) error {
 }
 
 // checkLog stands for embed's setupLogging, which opens what it is to log to.
-func checkLog(text []byte) (err error) {
+func checkLog(text []byte) error {
 	var l struct {
 		Level    string   `json:"log-level"`
 		Outputs  []string `json:"log-outputs"`
@@ -166,13 +155,8 @@ func checkLog(text []byte) (err error) {
 	if err := yaml.Unmarshal(text, &l); err != nil {
 		return err
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("log-level: %v", r)
-		}
-	}()
-	if l.Level != "" {
-		logutil.ConvertToZapLevel(l.Level) // panics at a wrong one
+	if _, err := zapcore.ParseLevel(l.Level); err != nil {
+		return fmt.Errorf("log-level: %w", err)
 	}
 	special := []string{embed.DefaultLogOutput, embed.StdErrLogOutput, embed.StdOutLogOutput, embed.JournalLogOutput}
 	files := slices.DeleteFunc(slices.Clone(l.Outputs), func(o string) bool { return slices.Contains(special, o) })

@@ -3,10 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +16,7 @@ import (
 
 	"quorate/kvserver"
 	"quorate/kvserver/datadir"
+	"quorate/kvserver/probe"
 )
 
 // peerWait bounds one question to a peer that serves: a round trip and a
@@ -84,14 +82,12 @@ func silentPeers(ctx context.Context, cfg *embed.Config, peers []kvserver.Inspec
 	if err != nil {
 		return []string{err.Error()} // etcd says it again, and ends
 	}
-	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	defer client.CloseIdleConnections()
 	answers := make([]error, len(peers))
 	var wait sync.WaitGroup
 	for n, p := range peers {
 		wait.Go(func() {
 			for _, url := range p.PeerURLs {
-				if answers[n] = ask(ctx, client, url); answers[n] == nil {
+				if answers[n] = probe.Greet(ctx, transport, url); answers[n] == nil {
 					return
 				}
 			}
@@ -105,22 +101,4 @@ func silentPeers(ctx context.Context, cfg *embed.Config, peers []kvserver.Inspec
 		}
 	}
 	return silent
-}
-
-// ask a peer for its version, as etcd itself does before it joins.
-func ask(ctx context.Context, client *http.Client, url string) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+"/version", nil)
-	if err != nil {
-		return err
-	}
-	res, err := client.Do(r)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	_, err = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<16))
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("it answers %s", res.Status)
-	}
-	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 
 	"go.etcd.io/etcd/api/v3/version"
@@ -89,19 +90,11 @@ func Load(f Files) (Loaded, error) {
 	if l.Initialised {
 		return l, nil
 	}
-	var over map[string]any
-	if f.Bootstrap != "" {
-		text, err := os.ReadFile(f.Bootstrap)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return l, fmt.Errorf("cannot read the bootstrap file: %w", err)
-		}
-		if err := yaml.Unmarshal(text, &over); err != nil {
-			return l, fmt.Errorf("cannot read the bootstrap file %s: %w", f.Bootstrap, err)
-		}
+	over, err := readBootstrap(f.Bootstrap)
+	if err != nil {
+		return l, err
 	}
-	for key, v := range over {
-		settings[key] = v
-	}
+	maps.Copy(settings, over)
 	if l.Mark, err = mayBegin(f, settings, walDir); err != nil {
 		return l, fmt.Errorf("cannot start member %q: %w", l.Name, err)
 	}
@@ -110,6 +103,21 @@ func Load(f Files) (Loaded, error) {
 	}
 	l.Settings, err = yaml.Marshal(settings)
 	return l, err
+}
+
+// readBootstrap gives what a bootstrap file sets; nothing where there is none.
+func readBootstrap(path string) (settings map[string]any, err error) {
+	if path == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot read the bootstrap file: %w", err)
+	}
+	if err := yaml.Unmarshal(text, &settings); err != nil {
+		return nil, fmt.Errorf("cannot read the bootstrap file %s: %w", path, err)
+	}
+	return settings, nil
 }
 
 // mayBegin gives the mark, nil if there is none, and is an error where it

@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"quorate/internal/durable"
 	"quorate/kvserver"
 	"quorate/kvserver/datadir"
-	"quorate/kvserver/internal/durable"
 )
 
 // FormedFiles are what [Formed] works on.
@@ -39,14 +39,13 @@ func Formed(f FormedFiles, now time.Time) error {
 		return fail(err)
 	}
 	m := kvserver.Mark{Format: kvserver.MarkFormat, ClusterID: kvserver.ID(cluster), MemberID: kvserver.ID(member), At: now.UTC().Truncate(time.Second)}
-	if there, err := readMark(f.Mark); err == nil && there != nil && there.ClusterID == m.ClusterID && there.MemberID == m.MemberID {
-		// An earlier run may have been cut before this.
-		err = durable.SyncDir(filepath.Dir(f.Mark))
-		if err != nil {
-			return fail(err)
-		}
-	} else if err := writeMark(f.Mark, m); err != nil {
-		// A mark that cannot be read is replaced too: the WAL knows better.
+	there, err := readMark(f.Mark)
+	if err == nil && there != nil && there.ClusterID == m.ClusterID && there.MemberID == m.MemberID {
+		err = durable.SyncDir(filepath.Dir(f.Mark)) // an earlier run may have been cut before this
+	} else {
+		err = writeMark(f.Mark, m) // also over one that cannot be read: the WAL knows better
+	}
+	if err != nil {
 		return fail(err)
 	}
 	if f.Bootstrap == "" {

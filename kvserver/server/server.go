@@ -36,11 +36,12 @@ func Config(settings []byte) (cfg *embed.Config, err error) {
 		}
 	}()
 	// embed reads a path; the path of a pipe leaves nothing behind.
-	path, done, err := asPath(settings)
+	r, err := pipeOf(settings)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	defer r.Close()
+	path := fdPath(r)
 	cfg, err = embed.ConfigFromFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the configuration: %s", strings.ReplaceAll(err.Error(), path, "configuration file"))
@@ -133,15 +134,6 @@ func Serve(ctx context.Context, cfg *embed.Config, notify func(string)) error {
 // quiet switches gRPC's own tracing off, as the etcd command does. It sets a
 // variable of gRPC's and belongs at the start of a process that serves.
 func quiet() { grpc.EnableTracing = false }
-
-// asPath makes bytes readable once through a path: /dev/fd/N of a pipe.
-func asPath(content []byte) (path string, done func(), err error) {
-	r, err := pipeOf(content)
-	if err != nil {
-		return "", nil, err
-	}
-	return fdPath(r), func() { r.Close() }, nil
-}
 
 func fdPath(f *os.File) string { return fmt.Sprintf("/dev/fd/%d", f.Fd()) }
 

@@ -21,7 +21,6 @@ import (
 	"quorate/kvserver/node"
 	"quorate/pki"
 	"quorate/pki/authority"
-	"quorate/pki/keypair"
 	"quorate/templates"
 )
 
@@ -80,26 +79,23 @@ func (c *Cluster) member(name string) *Member {
 		DataDir:  filepath.Join(dir, "data")}
 	m.Address, m.ClientPort, m.PeerPort = c.place()
 	c.write(m.UnitFile, []byte("[Service]\n"))
-	c.write(filepath.Join(dir, "ca.pem"), c.CA.Bundle())
-	for _, p := range []pki.Profile{pki.Server, pki.Peer} {
-		key, err := keypair.Generate("ecdsa-p256")
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		request, _ := keypair.Request(key, name)
-		cn := name
-		if p == pki.Peer {
-			cn = node.PeerName
-		}
-		cert, _, err := c.CA.Sign(c.t.Context(), request, "ecdsa-p256", pki.Request{Profile: p, CommonName: cn, SANs: []string{m.Address, "127.0.0.1", "localhost"}, Lifetime: time.Hour}, time.Now())
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		text, _ := keypair.Encode(key)
-		c.write(filepath.Join(dir, string(p)+"-key.pem"), text)
-		c.write(filepath.Join(dir, string(p)+".pem"), cert)
+	if err := IssueMember(c.t.Context(), c.CA, dir, name, m.Address); err != nil {
+		c.t.Fatal(err)
 	}
 	return m
+}
+
+// IssueMember puts into dir what the member of that name and address shows its clients and its
+// peers: server.pem, peer.pem, their keys, and ca.pem.
+func IssueMember(ctx context.Context, ca *authority.Authority, dir, name, address string) error {
+	for p, commonName := range map[pki.Profile]string{pki.Server: name, pki.Peer: node.PeerName} {
+		r := pki.Request{Profile: p, CommonName: commonName, SANs: []string{address, "127.0.0.1", "localhost"}, Lifetime: time.Hour}
+		// What a client is given has the same form.
+		if _, err := ca.IssueClient(ctx, dir, string(p), "ecdsa-p256", r, time.Now()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Add makes the files of one more member, which is to join the others.

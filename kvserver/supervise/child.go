@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime"
@@ -15,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"quorate/internal/durable"
 	"quorate/kvserver/node"
 )
 
@@ -63,7 +66,7 @@ func (s *supervisor) once(ctx context.Context) int {
 	defer listener.Close()
 	cmd := exec.Command(s.unit.Argv[0], s.unit.Argv[1:]...)
 	cmd.Dir = s.unit.Dir
-	cmd.Env = append(environment(os.Environ(), s.unit.Env), "NOTIFY_SOCKET="+listener.path)
+	cmd.Env = append(environment(s.unit.Env), "NOTIFY_SOCKET="+listener.path)
 	cmd.Stdout, cmd.Stderr = s.log, s.log
 	cmd.SysProcAttr = childAttributes()
 	if err := cmd.Start(); err != nil {
@@ -149,7 +152,7 @@ func (s *supervisor) formed(ctx context.Context) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = s.unit.Dir
-	cmd.Env = environment(os.Environ(), s.unit.Env)
+	cmd.Env = environment(s.unit.Env)
 	cmd.Stdout, cmd.Stderr = s.log, s.log
 	cmd.WaitDelay = time.Second
 	if err := cmd.Run(); err != nil {
@@ -174,8 +177,13 @@ func (s *supervisor) ready(digest chan<- string) {
 	}()
 }
 
+// save writes the state down.
 func (s *supervisor) save() {
-	if err := write(s.state, s.unit.StateFile); err != nil {
+	text, err := json.MarshalIndent(s.state, "", "  ")
+	if err == nil {
+		err = durable.Write(durable.File{Path: s.unit.StateFile, Mode: 0o600, UID: -1, GID: -1, Content: append(text, '\n')})
+	}
+	if err != nil {
 		s.say("cannot write the state: %v", err)
 	}
 }
@@ -184,19 +192,11 @@ func (s *supervisor) say(format string, a ...any) {
 	fmt.Fprintf(s.log, "kvserver supervise: "+format+"\n", a...)
 }
 
-// environment is the supervisor's own with the unit's over it, without its socket.
-func environment(own []string, unit map[string]string) []string {
-	env := slices.DeleteFunc(slices.Clone(own), func(kv string) bool {
-		key, _, _ := strings.Cut(kv, "=")
-		_, over := unit[key]
-		return over || key == "NOTIFY_SOCKET"
-	})
-	keys := make([]string, 0, len(unit))
-	for key := range unit {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	for _, key := range keys {
+// environment is the supervisor's own without its socket, and the unit's, which
+// comes after it and so counts (exec.Cmd).
+func environment(unit map[string]string) []string {
+	env := slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "NOTIFY_SOCKET=") })
+	for _, key := range slices.Sorted(maps.Keys(unit)) {
 		env = append(env, key+"="+unit[key])
 	}
 	return env

@@ -17,7 +17,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"quorate/kvserver/internal/durable"
 	"quorate/kvserver/node"
 )
 
@@ -73,13 +72,4 @@ func Run(ctx context.Context, u node.Service, now func() time.Time) error {
 	}
 	s := &supervisor{unit: u, now: now, log: log, state: node.ServiceState{SupervisorPID: os.Getpid()}}
 	return s.run(ctx)
-}
-
-// write puts the state in place, whole.
-func write(s node.ServiceState, path string) error {
-	text, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return err
-	}
-	return durable.Write(durable.File{Path: path, Mode: 0o600, UID: -1, GID: -1, Content: append(text, '\n')})
 }

@@ -31,16 +31,7 @@ import (
 
 // cfssl reports every signature on standard error; a tool's output is the
 // tool's own. What goes wrong comes back as an error anyway.
-func init() { log.SetLogger(silence{}) }
-
-type silence struct{}
-
-func (silence) Debug(string)   {}
-func (silence) Info(string)    {}
-func (silence) Warning(string) {}
-func (silence) Err(string)     {}
-func (silence) Crit(string)    {}
-func (silence) Emerg(string)   {}
+func init() { log.Level = log.LevelFatal }
 
 // Authority is a CA with its key at hand. It may be used from many goroutines.
 type Authority struct {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"quorate/internal/durable"
 	"quorate/pki"
 	"quorate/pki/keypair"
 )
@@ -116,13 +117,13 @@ func (a *Authority) IssueClient(ctx context.Context, dir, name, algorithm string
 	if err != nil {
 		return fail(err)
 	}
-	if err := put(f.Key, text, 0o600, false); err != nil {
+	if err := put(durable.Write, f.Key, text, 0o600); err != nil {
 		return fail(err)
 	}
-	if err := put(f.Cert, cert, 0o644, false); err != nil {
+	if err := put(durable.Write, f.Cert, cert, 0o644); err != nil {
 		return fail(err)
 	}
-	if err := put(f.CA, a.bundle, 0o644, false); err != nil {
+	if err := put(durable.Write, f.CA, a.bundle, 0o644); err != nil {
 		return fail(err)
 	}
 	return made, nil

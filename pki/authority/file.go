@@ -6,58 +6,17 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"quorate/internal/durable"
 )
 
-// put writes a file so that it is there whole or not at all: beside its place,
-// fsynced, then renamed. With fresh it never replaces an existing one: the
-// error is then fs.ErrExist. The folder is made (0700) if it is missing.
-func put(path string, content []byte, mode fs.FileMode, fresh bool) (err error) {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// put writes a file by [durable.Write], or by [durable.Create], which never replaces
+// one. The folder is made (0700) if it is missing.
+func put(write func(durable.File) error, path string, content []byte, mode fs.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // made with mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	if err = f.Chmod(mode); err == nil {
-		_, err = f.Write(content)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	if fresh {
-		// A link never replaces; a rename would.
-		if err = os.Link(f.Name(), path); err == nil {
-			err = os.Remove(f.Name())
-		}
-	} else {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return write(durable.File{Path: path, Mode: mode, UID: -1, GID: -1, Content: content})
 }
 
 // readPrivate reads a private key file and refuses it, as ssh does, when

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"slices"
 
 	"quorate/pki"
@@ -32,18 +32,16 @@ func Parse(text, ca []byte) (pki.Certificate, error) {
 
 // describe says what a certificate says.
 func describe(c, ca *x509.Certificate) pki.Certificate {
-	sum := sha256.Sum256(c.Raw)
-	public := sha256.Sum256(c.RawSubjectPublicKeyInfo)
 	d := pki.Certificate{
 		Subject:      c.Subject.CommonName,
-		Organization: pki.Sorted(c.Subject.Organization),
+		Organization: slices.Sorted(slices.Values(c.Subject.Organization)),
 		IsCA:         c.IsCA,
 		KeyAlgorithm: keypair.Algorithm(c.PublicKey),
 		NotBefore:    c.NotBefore.UTC(),
 		NotAfter:     c.NotAfter.UTC(),
 		Serial:       c.SerialNumber.Text(16),
-		Fingerprint:  hex.EncodeToString(sum[:]),
-		PublicKey:    hex.EncodeToString(public[:]),
+		Fingerprint:  fmt.Sprintf("%x", sha256.Sum256(c.Raw)),
+		PublicKey:    fmt.Sprintf("%x", sha256.Sum256(c.RawSubjectPublicKeyInfo)),
 	}
 	names := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {
@@ -64,8 +62,7 @@ func describe(c, ca *x509.Certificate) pki.Certificate {
 	}
 	if ca != nil && bytes.Equal(c.RawIssuer, ca.RawSubject) &&
 		(bytes.Equal(c.Raw, ca.Raw) || ca.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil) {
-		ca := sha256.Sum256(ca.Raw)
-		d.Issuer = hex.EncodeToString(ca[:])
+		d.Issuer = fmt.Sprintf("%x", sha256.Sum256(ca.Raw))
 	}
 	return d
 }

@@ -108,13 +108,8 @@ func (e Encryption) seal(path string, plain []byte) (sealed []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := w.Write(plain); err != nil {
-		return nil, err
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	if err := a.Close(); err != nil {
+	_, err = w.Write(plain)
+	if err := errors.Join(err, w.Close(), a.Close()); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil

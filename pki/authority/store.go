@@ -17,6 +17,7 @@ import (
 	"github.com/cloudflare/cfssl/signer"
 	"github.com/cloudflare/cfssl/signer/local"
 
+	"quorate/internal/durable"
 	"quorate/pki"
 	"quorate/pki/keypair"
 )
@@ -271,15 +272,20 @@ func (s Store) Encrypt() (changed bool, err error) {
 	if _, err := decode(s.plain(), plain); err != nil {
 		return false, err
 	}
+	same := plain
 	sealed, err := os.ReadFile(s.sealed())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		err = s.sealPlain(plain)
-	case err == nil: // an earlier run came this far
-		var same []byte
-		if same, err = s.Encryption.open(s.sealed(), sealed); err == nil {
-			err = s.removePlain(same)
+		if sealed, err = s.Encryption.sealed(s.sealed(), plain); err != nil {
+			err = fmt.Errorf("%w; the plain key stays", err)
+		} else {
+			err = put(durable.Create, s.sealed(), sealed, 0o600)
 		}
+	case err == nil: // an earlier run came this far
+		same, err = s.Encryption.open(s.sealed(), sealed)
+	}
+	if err == nil {
+		err = s.removePlain(same)
 	}
 	if err != nil {
 		return false, fmt.Errorf("%s is to be encrypted: %w", s.plain(), err)
@@ -295,21 +301,8 @@ func decode(path string, text []byte) (crypto.Signer, error) {
 	return key, nil
 }
 
-// sealPlain puts ca-key.pem.age in the place of ca-key.pem.
-func (s Store) sealPlain(plain []byte) error {
-	sealed, err := s.Encryption.sealed(s.sealed(), plain)
-	if err != nil {
-		return fmt.Errorf("%w; the plain key stays", err)
-	}
-	if err := put(s.sealed(), sealed, 0o600, true); err != nil {
-		return err
-	}
-	return s.removePlain(plain)
-}
-
-// removePlain removes ca-key.pem beside its encrypted form: the end of
-// [Store.sealPlain], taken up again where it was interrupted. One that holds
-// something else stays, and is an error.
+// removePlain removes ca-key.pem beside its encrypted form, the end of
+// [Store.Encrypt]. One that holds something else stays, and is an error.
 func (s Store) removePlain(same []byte) error {
 	there, err := os.ReadFile(s.plain())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -324,7 +317,7 @@ func (s Store) removePlain(same []byte) error {
 	if err := os.Remove(s.plain()); err != nil {
 		return err
 	}
-	return syncDir(s.Dir)
+	return durable.SyncDir(s.Dir)
 }
 
 // create makes the CA: the key first, then the certificate, so that what an
@@ -360,19 +353,15 @@ func (s Store) create(now time.Time) (*Authority, error) {
 				return fail(err)
 			}
 		}
-		if err := put(path, text, 0o600, true); err != nil {
+		if err := put(durable.Create, path, text, 0o600); err != nil {
 			return fail(err)
 		}
 	}
-	text, err := selfSign(key, s.Name, now, s.Lifetime)
+	text, ca, err := selfSign(key, s.Name, now, s.Lifetime)
 	if err != nil {
 		return fail(err)
 	}
-	if err := put(s.certPath(), text, 0o644, true); err != nil {
-		return fail(err)
-	}
-	ca, err := first(text)
-	if err != nil {
+	if err := put(durable.Create, s.certPath(), text, 0o644); err != nil {
 		return fail(err)
 	}
 	a, err := newAuthority(ca, text, key)
@@ -383,36 +372,36 @@ func (s Store) create(now time.Time) (*Authority, error) {
 }
 
 // selfSign makes the CA's own certificate; it can sign leaves and no further CA.
-func selfSign(key crypto.Signer, name string, now time.Time, lifetime time.Duration) ([]byte, error) {
+func selfSign(key crypto.Signer, name string, now time.Time, lifetime time.Duration) (text []byte, ca *x509.Certificate, err error) {
 	if name == "" || lifetime <= 0 {
-		return nil, fmt.Errorf("a CA needs a name and a lifetime, not %q and %s", name, lifetime)
+		return nil, nil, fmt.Errorf("a CA needs a name and a lifetime, not %q and %s", name, lifetime)
 	}
 	policy := initca.CAPolicy()
 	policy.Default.CAConstraint.MaxPathLenZero = true
 	request, err := csr.Generate(key, &csr.CertificateRequest{CN: name, CA: &csr.CAConfig{PathLenZero: true}})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s, err := local.NewSigner(key, nil, signer.DefaultSigAlgo(key), policy)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	text, err := s.Sign(signer.SignRequest{
+	text, err = s.Sign(signer.SignRequest{
 		Request:   string(request),
 		NotBefore: now.Add(-pki.Backdate),
 		NotAfter:  now.Add(lifetime),
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	made, err := first(text)
+	ca, err = first(text)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if got := (pkix.Name{CommonName: name}).String(); made.Subject.String() != got {
-		return nil, fmt.Errorf("the signer made %s, not %s", made.Subject, got)
+	if got := (pkix.Name{CommonName: name}).String(); ca.Subject.String() != got {
+		return nil, nil, fmt.Errorf("the signer made %s, not %s", ca.Subject, got)
 	}
-	return text, usable(made, now)
+	return text, ca, usable(ca, now)
 }
 
 // encrypted tells by its first bytes whether a file is encrypted with age.

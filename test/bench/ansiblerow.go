@@ -14,17 +14,12 @@ import (
 
 // ansible brings a cluster up on fresh hosts by quorate and by a play with
 // kubeasz's task list in turn. The hosts have Python, which the play needs.
-func ansible(ctx context.Context, b *bench) ([]Result, error) {
+func ansible(ctx context.Context, s *stage) ([]Result, error) {
 	for program, pkg := range map[string]string{"ansible-playbook": "ansible", "openssl": "openssl"} {
-		if err := b.install(ctx, program, pkg); err != nil {
+		if err := s.install(ctx, program, pkg); err != nil {
 			return nil, err
 		}
 	}
-	s, err := b.open(ctx, "python3")
-	if err != nil {
-		return nil, err
-	}
-	defer s.close()
 	play := func(int) (float64, error) { return s.freshAnsible(ctx) }
 	plain := func(int) (float64, error) { return s.freshAnsible(ctx, "ANSIBLE_PIPELINING=False") }
 	ours := func(int) (float64, error) {
@@ -33,7 +28,7 @@ func ansible(ctx context.Context, b *bench) ([]Result, error) {
 		}
 		return s.freshQuorate(ctx)
 	}
-	p, err := alternate(b.turns(5), play, ours)
+	p, err := alternate(s.turns(5), play, ours)
 	if err != nil {
 		return nil, err
 	}

@@ -84,24 +84,11 @@ func (b *bench) install(ctx context.Context, program string, packages ...string)
 	if _, err := exec.LookPath(program); err == nil {
 		return nil
 	}
-	if _, err := exec.LookPath("apt-get"); err != nil {
-		return fmt.Errorf("cannot find %s, and there is no apt-get to install %s with", program, strings.Join(packages, " "))
+	installed := lab.Install(ctx, packages, &logLines{b})
+	if _, err := exec.LookPath(program); err != nil {
+		return errors.Join(installed, err)
 	}
-	b.logf("installing %s", strings.Join(packages, " "))
-	install := append([]string{"install", "--yes", "--no-install-recommends"}, packages...)
-	var last error
-	for _, args := range [][]string{install, {"update"}, install} {
-		cmd := exec.CommandContext(ctx, "apt-get", args...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		out, err := cmd.CombinedOutput()
-		if last = err; err != nil {
-			last = fmt.Errorf("cannot install %s: apt-get %s: %w\n%s", program, args[0], err, out)
-		}
-		if _, err := exec.LookPath(program); err == nil {
-			return nil
-		}
-	}
-	return errors.Join(last, fmt.Errorf("cannot find %s", program))
+	return nil
 }
 
 // stage is three hosts and an operator with a folder for specs.
@@ -111,30 +98,34 @@ type stage struct {
 	op  *lab.Operator
 }
 
-// open boots a lab. close is due.
-func (b *bench) open(ctx context.Context, packages ...string) (*stage, error) {
-	if err := b.build(); err != nil {
-		return nil, err
-	}
-	o := lab.Options{Packages: packages, Log: &logLines{b: b}}
-	if err := lab.Prepare(ctx, o); err != nil {
-		return nil, err
-	}
-	l, err := lab.Up(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	op, err := l.Operator("ann")
-	if err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	s := &stage{bench: b, lab: l, op: op}
-	return s, s.settle(ctx)
-}
-
-func (s *stage) close() {
-	if err := s.lab.Close(); err != nil {
-		s.logf("cannot take down the lab: %v", err)
+// onHosts is a row that is measured on a new lab, with more packages on its hosts.
+func onHosts(measure func(context.Context, *stage) ([]Result, error), packages ...string) func(context.Context, *bench) ([]Result, error) {
+	return func(ctx context.Context, b *bench) ([]Result, error) {
+		if err := b.build(); err != nil {
+			return nil, err
+		}
+		o := lab.Options{Packages: packages, Log: &logLines{b: b}}
+		if err := lab.Prepare(ctx, o); err != nil {
+			return nil, err
+		}
+		l, err := lab.Up(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		defer func() {
+			if err := l.Close(); err != nil {
+				b.logf("cannot take down the lab: %v", err)
+			}
+		}()
+		op, err := l.Operator("ann")
+		if err != nil {
+			return nil, err
+		}
+		s := &stage{bench: b, lab: l, op: op}
+		if err := s.settle(ctx); err != nil {
+			return nil, err
+		}
+		return measure(ctx, s)
 	}
 }
 
@@ -164,16 +155,11 @@ func (s *stage) spec(more string) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return dir, os.WriteFile(filepath.Join(dir, "main.hcl"), []byte(s.specText(more)), 0o600)
-}
-
-func (s *stage) specText(more string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "cluster \"lab\" {\n%s\n", more)
+	text := fmt.Appendf(nil, "cluster \"lab\" {\n%s\n", more)
 	for _, h := range s.lab.Hosts() {
-		fmt.Fprintf(&b, "  member %q { address = %q }\n", h.Name(), h.Addr())
+		text = fmt.Appendf(text, "  member %q { address = %q }\n", h.Name(), h.Addr())
 	}
-	return b.String() + "}\n"
+	return dir, os.WriteFile(filepath.Join(dir, "main.hcl"), append(text, "}\n"...), 0o600)
 }
 
 // quorate runs it as the operator in a spec's folder, and returns the seconds it took.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -29,7 +28,8 @@ func corruption(size int64) func(context.Context, *bench) ([]Result, error) {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, c.stop(), os.RemoveAll(c.dir)) }()
-		checked, unchecked, err := withAndWithoutCheck(c.configs[2])
+		checked := c.configs[2]
+		unchecked, err := withoutCheck(checked)
 		if err != nil {
 			return nil, err
 		}
@@ -74,18 +74,18 @@ func corruption(size int64) func(context.Context, *bench) ([]Result, error) {
 // largest that etcd advises, is to be back within the two minutes that a start may take.
 const corruptionBudget = 10
 
-// withAndWithoutCheck writes two configurations beside one: the same, and with the check off.
-func withAndWithoutCheck(config string) (checked, unchecked string, err error) {
+// withoutCheck writes a configuration beside one: the same with the check off.
+func withoutCheck(config string) (unchecked string, err error) {
 	text, err := os.ReadFile(config)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
 	const on, off = "InitialCorruptCheck=true", "InitialCorruptCheck=false"
 	if !strings.Contains(string(text), on) {
-		return "", "", fmt.Errorf("cannot compare: %s does not have the corruption check on", config)
+		return "", fmt.Errorf("cannot compare: %s does not have the corruption check on", config)
 	}
 	unchecked = filepath.Join(filepath.Dir(config), "unchecked.yaml")
-	return config, unchecked, os.WriteFile(unchecked, []byte(strings.Replace(string(text), on, off, 1)), 0o600)
+	return unchecked, os.WriteFile(unchecked, []byte(strings.Replace(string(text), on, off, 1)), 0o600)
 }
 
 // fill puts so many bytes into the database, in values of a megabyte.
@@ -109,15 +109,9 @@ func (c *members) restart(ctx context.Context, i int, config, binary string, arg
 		return 0, err
 	}
 	_ = c.running[i].Wait() // how it ended shows in what follows
-	log, err := os.OpenFile(c.logs[i], os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return 0, err
-	}
-	defer log.Close()
-	cmd := exec.Command(binary, append(args, "--config-file", config)...)
-	cmd.Stdout, cmd.Stderr = log, log
 	began := time.Now()
-	if err := cmd.Start(); err != nil {
+	cmd, err := launch(config, binary, args...)
+	if err != nil {
 		return 0, err
 	}
 	c.running[i] = cmd

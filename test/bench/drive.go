@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"quorate/kvserver"
 	"quorate/plan"
 	"quorate/plan/spec"
@@ -109,16 +111,15 @@ func (d *drive) run(ctx context.Context, s *stage, dir string) error {
 
 // work is what the verbs plan and apply do, once everybody is logged in.
 func (d *drive) work(ctx context.Context, c *spec.Cluster, session *provision.Session) error {
-	var wg sync.WaitGroup
-	errs := make([]error, len(c.Members))
-	for i, m := range c.Members {
-		wg.Go(func() { _, errs[i] = session.Host(ctx, m.Name) })
-	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
+	var all errgroup.Group
+	for _, m := range c.Members {
+		all.Go(func() error {
+			_, err := session.Host(ctx, m.Name)
 			return err
-		}
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return err
 	}
 	began := time.Now()
 	if d.apply {

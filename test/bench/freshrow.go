@@ -11,18 +11,13 @@ import (
 // and by the shell script in turn. Quorate's cache is emptied before each
 // round, so that its time includes compressing the binary; a second series
 // keeps the cache, as every cluster after the first finds it.
-func fresh(ctx context.Context, b *bench) ([]Result, error) {
-	if err := b.install(ctx, "openssl", "openssl"); err != nil {
+func fresh(ctx context.Context, s *stage) ([]Result, error) {
+	if err := s.install(ctx, "openssl", "openssl"); err != nil {
 		return nil, err
 	}
-	if err := b.install(ctx, "curl", "curl"); err != nil {
+	if err := s.install(ctx, "curl", "curl"); err != nil {
 		return nil, err
 	}
-	s, err := b.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer s.close()
 	cold := func(int) (float64, error) {
 		if err := s.forget(); err != nil {
 			return 0, err
@@ -35,11 +30,11 @@ func fresh(ctx context.Context, b *bench) ([]Result, error) {
 	}
 	// Many rounds: the first election takes between a third of a second and two,
 	// by chance, on either side.
-	p, err := alternate(b.turns(15), cold, script)
+	p, err := alternate(s.turns(15), cold, script)
 	if err != nil {
 		return nil, err
 	}
-	warm, err := alternate(b.turns(5), func(int) (float64, error) { return s.freshQuorate(ctx) }, script)
+	warm, err := alternate(s.turns(5), func(int) (float64, error) { return s.freshQuorate(ctx) }, script)
 	if err != nil {
 		return nil, err
 	}

@@ -136,14 +136,14 @@ type row struct {
 // rows in the order in which they are measured.
 func rows() []row {
 	return []row{
-		{"fresh", "a fresh cluster beside a shell script", fresh},
-		{"ansible", "a fresh cluster beside an Ansible play", ansible},
-		{"plan", "a plan with nothing to change beside three ssh HOST true", emptyPlan},
-		{"sudo", "a user whose sudo takes two seconds", slowSudo},
-		{"rounds", "round trips, counted and confirmed", rounds},
+		{"fresh", "a fresh cluster beside a shell script", onHosts(fresh)},
+		{"ansible", "a fresh cluster beside an Ansible play", onHosts(ansible, "python3")},
+		{"plan", "a plan with nothing to change beside three ssh HOST true", onHosts(emptyPlan)},
+		{"sudo", "a user whose sudo takes two seconds", onHosts(slowSudo)},
+		{"rounds", "round trips, counted and confirmed", onHosts(rounds)},
 		{"fleet", "planning 300 and 3,000 hosts", fleetPlan},
 		{"writes", "kvserver's writes beside upstream etcd's", writes},
-		{"memory", "quorate's memory", memory},
+		{"memory", "quorate's memory", onHosts(memory)},
 		{"corruption", "a start with the corruption check beside one without", corruption(1 << 30)},
 	}
 }

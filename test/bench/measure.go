@@ -15,20 +15,19 @@ type pair struct{ ours, theirs []float64 }
 func alternate(n int, ours, theirs func(round int) (float64, error)) (pair, error) {
 	var p pair
 	for i := range n {
-		first, second := &p.ours, &p.theirs
-		f, g := ours, theirs
+		sides := []struct {
+			into    *[]float64
+			measure func(int) (float64, error)
+		}{{&p.ours, ours}, {&p.theirs, theirs}}
 		if i%2 == 1 {
-			first, second, f, g = second, first, g, f
+			slices.Reverse(sides)
 		}
-		for _, m := range []struct {
-			into *[]float64
-			f    func(int) (float64, error)
-		}{{first, f}, {second, g}} {
-			v, err := m.f(i)
+		for _, s := range sides {
+			v, err := s.measure(i)
 			if err != nil {
 				return p, fmt.Errorf("round %d: %w", i+1, err)
 			}
-			*m.into = append(*m.into, v)
+			*s.into = append(*s.into, v)
 		}
 	}
 	return p, nil

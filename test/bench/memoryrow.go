@@ -9,8 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -19,13 +17,8 @@ const padding = 8
 
 // memory is the most that quorate had resident: in a fresh apply and in a plan,
 // with the binary as it is and with one that is eight times as big.
-func memory(ctx context.Context, b *bench) ([]Result, error) {
-	s, err := b.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer s.close()
-	big, err := b.padded("kvserver", padding)
+func memory(ctx context.Context, s *stage) ([]Result, error) {
+	big, err := s.padded("kvserver", padding)
 	if err != nil {
 		return nil, err
 	}
@@ -44,30 +37,20 @@ func memory(ctx context.Context, b *bench) ([]Result, error) {
 		if err != nil {
 			return results, err
 		}
-		apply, err := s.peak(ctx, dir, "apply", "-y")
-		if err != nil {
-			return results, err
-		}
-		plan, err := s.peak(ctx, dir, "plan", "--detailed-exitcode")
-		if err != nil {
-			return results, err
-		}
-		for _, r := range []struct {
-			verb string
-			mb   float64
-		}{{"apply", apply}, {"plan", plan}} {
-			results = append(results, Result{Work: "peak resident memory of quorate " + r.verb + ", 3 hosts" + w.what, Limit: 120, Unit: "MB", Measured: r.mb, Rounds: 1})
+		for _, args := range [][]string{{"apply", "-y"}, {"plan", "--detailed-exitcode"}} {
+			mb, err := s.peak(ctx, dir, args...)
+			if err != nil {
+				return results, err
+			}
+			results = append(results, Result{Work: "peak resident memory of quorate " + args[0] + ", 3 hosts" + w.what, Limit: 120, Unit: "MB", Measured: mb, Rounds: 1})
 		}
 	}
-	n, err := size(b.bin("kvserver"))
+	info, err := os.Stat(s.bin("kvserver"))
 	if err != nil {
 		return results, err
 	}
-	m, err := size(big)
-	if err != nil {
-		return results, err
-	}
-	results[0].Notes = []string{fmt.Sprintf("VmHWM of the process, read every millisecond; kvserver is %d MB, the big one %d MB; nothing was compressed before", n/1e6, m/1e6)}
+	n := info.Size()
+	results[0].Notes = []string{fmt.Sprintf("VmHWM of the process, read every millisecond; kvserver is %d MB, the big one %d MB; nothing was compressed before", n/1e6, padding*n/1e6)}
 	return results, nil
 }
 
@@ -113,7 +96,7 @@ func (b *bench) peakOf(cmd *exec.Cmd) (float64, error) {
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
 	proc := fmt.Sprintf("/proc/%d", cmd.Process.Pid)
-	var kib float64
+	var most int64
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -122,16 +105,11 @@ func (b *bench) peakOf(cmd *exec.Cmd) (float64, error) {
 			if err != nil {
 				return 0, failed(cmd, err, out.Bytes())
 			}
-			return kib * 1024 / 1e6, nil
+			return float64(most) / 1e6, nil
 		case <-tick.C:
 			// The same process is nsenter at first, then quorate.
 			if exe, err := os.Readlink(proc + "/exe"); err == nil && exe == b.bin("quorate") {
-				for line := range lines(proc + "/status") {
-					if f := strings.Fields(line); len(f) > 1 && f[0] == "VmHWM:" {
-						v, _ := strconv.ParseFloat(f[1], 64)
-						kib = max(kib, v)
-					}
-				}
+				most = max(most, bytesIn(proc+"/status", "VmHWM"))
 			}
 		}
 	}

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -16,12 +14,7 @@ import (
 // emptyPlan plans a cluster that is as its spec says, beside three `ssh HOST
 // true` at the same time. Before and after, the hosts are compared file by
 // file, and their sshd is asked how often somebody logged in.
-func emptyPlan(ctx context.Context, b *bench) ([]Result, error) {
-	s, err := b.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer s.close()
+func emptyPlan(ctx context.Context, s *stage) ([]Result, error) {
 	dir, err := s.spec("")
 	if err != nil {
 		return nil, err
@@ -38,7 +31,7 @@ func emptyPlan(ctx context.Context, b *bench) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := alternate(b.turns(15), plan, bare)
+	p, err := alternate(s.turns(15), plan, bare)
 	if err != nil {
 		return nil, err
 	}
@@ -142,13 +135,4 @@ func difference(was, now string) []string {
 		out = append(out, "+ "+l)
 	}
 	return out
-}
-
-// size of a file under the operator's folder.
-func size(path ...string) (int64, error) {
-	st, err := os.Stat(filepath.Join(path...))
-	if err != nil {
-		return 0, err
-	}
-	return st.Size(), nil
 }

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -120,50 +120,40 @@ type Machine struct {
 
 func machine() Machine {
 	m := Machine{OS: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.NumCPU(), Go: runtime.Version(), Load: load()}
-	for line := range lines("/etc/os-release") {
-		if v, ok := strings.CutPrefix(line, "PRETTY_NAME="); ok {
-			m.OS = strings.Trim(v, `"`) + " " + runtime.GOARCH
-		}
+	if name := valueIn("/etc/os-release", "=", "PRETTY_NAME"); name != "" {
+		m.OS = strings.Trim(name, `"`) + " " + runtime.GOARCH
 	}
-	for line := range lines("/proc/sys/kernel/osrelease") {
-		m.Kernel = line
-	}
-	for line := range lines("/proc/cpuinfo") {
-		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == "model name" {
-			m.CPU = strings.TrimSpace(v)
-		}
-	}
-	for line := range lines("/proc/meminfo") {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == "MemTotal:" {
-			kib, _ := strconv.ParseInt(f[1], 10, 64)
-			m.Memory = kib << 10
-		}
-	}
+	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	m.Kernel = strings.TrimSpace(string(kernel))
+	m.CPU = valueIn("/proc/cpuinfo", ":", "model name")
+	m.Memory = bytesIn("/proc/meminfo", "MemTotal")
 	return m
 }
 
 func load() string {
-	for line := range lines("/proc/loadavg") {
-		one, _, _ := strings.Cut(line, " ")
-		return one
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
 	}
-	return "unknown"
+	one, _, _ := strings.Cut(string(text), " ")
+	return one
 }
 
-// lines of a file; none where it cannot be read.
-func lines(path string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		f, err := os.Open(path)
-		if err != nil {
-			return
-		}
-		defer f.Close()
-		for s := bufio.NewScanner(f); s.Scan(); {
-			if !yield(s.Text()) {
-				return
-			}
+// valueIn is what a file with a key and its value on each line has for a key; "" where it has not, or cannot be read.
+func valueIn(path, separator, key string) string {
+	text, _ := os.ReadFile(path)
+	for line := range strings.Lines(string(text)) {
+		if k, v, _ := strings.Cut(line, separator); strings.TrimSpace(k) == key {
+			return strings.TrimSpace(v)
 		}
 	}
+	return ""
+}
+
+// bytesIn is a size that the kernel gives in such a file, as in "MemTotal: 16384 kB"; 0 where it does not.
+func bytesIn(path, key string) int64 {
+	kib, _ := strconv.ParseInt(strings.TrimSuffix(valueIn(path, ":", key), " kB"), 10, 64)
+	return kib << 10
 }
 
 func (m Machine) String() string {
@@ -185,12 +175,7 @@ type Report struct {
 
 // met: every budget that was asked about is kept.
 func (r Report) met() bool {
-	for _, x := range r.Results {
-		if !x.Met() {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(r.Results, func(x Result) bool { return !x.Met() })
 }
 
 func (r Report) writeJSON(w io.Writer) error {

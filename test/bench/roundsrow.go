@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"net"
@@ -23,17 +24,14 @@ const (
 // connection in a fresh apply and in an empty plan, after the login; and
 // confirms them by what the same work takes longer through a proxy that is a
 // known time away.
-func rounds(ctx context.Context, b *bench) ([]Result, error) {
-	s, err := b.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer s.close()
+func rounds(ctx context.Context, s *stage) ([]Result, error) {
 	rtt := map[time.Duration]time.Duration{}
 	for _, away := range []time.Duration{near, far} {
-		if rtt[away], err = s.calibrate(ctx, away); err != nil {
+		took, err := s.calibrate(ctx, away)
+		if err != nil {
 			return nil, err
 		}
+		rtt[away] = took
 	}
 	var results []Result
 	for _, w := range []struct {
@@ -41,7 +39,7 @@ func rounds(ctx context.Context, b *bench) ([]Result, error) {
 		limit float64
 		what  string
 		turns int
-	}{{true, 11, "fresh apply", b.turns(3)}, {false, 4, "plan with nothing to change", b.turns(3)}} {
+	}{{true, 11, "fresh apply", s.turns(3)}, {false, 4, "plan with nothing to change", s.turns(3)}} {
 		r, err := s.countTrips(ctx, w.apply, w.turns, rtt)
 		if err != nil {
 			return results, err
@@ -222,15 +220,7 @@ func (s *stage) calibrate(ctx context.Context, away time.Duration) (time.Duratio
 			return
 		}
 		defer c.Close()
-		buf := make([]byte, 1)
-		for {
-			if _, err := c.Read(buf); err != nil {
-				return
-			}
-			if _, err := c.Write(buf); err != nil {
-				return
-			}
-		}
+		_, _ = io.Copy(c, c)
 	}()
 	l, err := s.lab.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -15,15 +15,10 @@ const sudoTakes = 2.0
 // slowSudo applies a fresh cluster, and plans it again, as a user with sudo on hosts whose sudo takes two seconds,
 // beside the same on hosts whose sudo takes none. What it takes longer, in such waits, is how often the
 // slowest host's sudo was waited for.
-func slowSudo(ctx context.Context, b *bench) ([]Result, error) {
-	s, err := b.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer s.close()
+func slowSudo(ctx context.Context, s *stage) ([]Result, error) {
 	connection := fmt.Sprintf("connection { user = %q }", lab.UserSudo)
 	var apply, plan [2][]float64 // without and with the wait
-	for range b.turns(3) {
+	for range s.turns(3) {
 		for i, wait := range []string{"", fmt.Sprintf("echo 'session optional pam_exec.so /bin/sleep %g' >>/etc/pam.d/sudo", sudoTakes)} {
 			if err := s.reset(ctx); err != nil {
 				return nil, err

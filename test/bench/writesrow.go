@@ -18,10 +18,8 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"quorate/kvserver/node"
-	"quorate/pki"
+	"quorate/kvserver/servertest"
 	"quorate/pki/authority"
-	"quorate/pki/keypair"
 	"quorate/templates"
 )
 
@@ -122,7 +120,6 @@ type members struct {
 	endpoints []string
 	tls       *tls.Config
 	running   []*exec.Cmd
-	logs      []string
 }
 
 // newMembers makes the files of a cluster as quorate would, with the settings
@@ -151,10 +148,8 @@ func newMembers(dir string, snapshotCount int64) (*members, error) {
 		if err := os.MkdirAll(at("data"), 0o700); err != nil {
 			return nil, err
 		}
-		for _, p := range []pki.Profile{pki.Server, pki.Peer} {
-			if err := issue(ca, at(string(p)), p, peer.Name); err != nil {
-				return nil, err
-			}
+		if err := servertest.IssueMember(context.Background(), ca, at(""), peer.Name, peer.Address); err != nil {
+			return nil, err
 		}
 		running, err := templates.Config(templates.ConfigParams{
 			Cluster: "bench", Version: version.Version, Name: peer.Name, Address: "127.0.0.1", ClientPort: ports[2*i], PeerPort: peer.Port, DataDir: at("data"),
@@ -170,36 +165,13 @@ func newMembers(dir string, snapshotCount int64) (*members, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := errors.Join(os.WriteFile(at("etcd.yaml"), append(running, start...), 0o600), os.WriteFile(at("ca.pem"), ca.Bundle(), 0o600)); err != nil {
+		if err := os.WriteFile(at("etcd.yaml"), append(running, start...), 0o600); err != nil {
 			return nil, err
 		}
 		c.configs = append(c.configs, at("etcd.yaml"))
 		c.endpoints = append(c.endpoints, fmt.Sprintf("https://127.0.0.1:%d", ports[2*i]))
 	}
 	return c, nil
-}
-
-func issue(ca *authority.Authority, base string, p pki.Profile, name string) error {
-	key, err := keypair.Generate("ecdsa-p256")
-	if err != nil {
-		return err
-	}
-	request, err := keypair.Request(key, name)
-	if err != nil {
-		return err
-	}
-	if p == pki.Peer {
-		name = node.PeerName
-	}
-	cert, _, err := ca.Sign(context.Background(), request, "ecdsa-p256", pki.Request{Profile: p, CommonName: name, SANs: []string{"127.0.0.1", "localhost"}, Lifetime: time.Hour}, time.Now())
-	if err != nil {
-		return err
-	}
-	text, err := keypair.Encode(key)
-	if err != nil {
-		return err
-	}
-	return errors.Join(os.WriteFile(base+"-key.pem", text, 0o600), os.WriteFile(base+".pem", cert, 0o600))
 }
 
 // freePorts of the loopback, which nobody has at the moment.
@@ -218,20 +190,28 @@ func freePorts(n int) ([]int, error) {
 
 func (c *members) start(binary string, args ...string) error {
 	for _, config := range c.configs {
-		log, err := os.Create(filepath.Join(filepath.Dir(config), "log"))
+		cmd, err := launch(config, binary, args...)
 		if err != nil {
 			return err
 		}
-		defer log.Close()
-		cmd := exec.Command(binary, append(args, "--config-file", config)...)
-		cmd.Stdout, cmd.Stderr = log, log
-		if err := cmd.Start(); err != nil {
-			return err
-		}
-		c.running, c.logs = append(c.running, cmd), append(c.logs, log.Name())
+		c.running = append(c.running, cmd)
 	}
 	return nil
 }
+
+// launch starts a member. Its log is beside its configuration.
+func launch(config, binary string, args ...string) (*exec.Cmd, error) {
+	log, err := os.OpenFile(logOf(config), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd := exec.Command(binary, append(args, "--config-file", config)...)
+	cmd.Stdout, cmd.Stderr = log, log
+	return cmd, cmd.Start()
+}
+
+func logOf(config string) string { return filepath.Join(filepath.Dir(config), "log") }
 
 // serving waits until a write is answered.
 func (c *members) serving(ctx context.Context, client *clientv3.Client) error {
@@ -245,7 +225,7 @@ func (c *members) serving(ctx context.Context, client *clientv3.Client) error {
 			return nil
 		}
 		if ctx.Err() != nil {
-			text, _ := os.ReadFile(c.logs[0])
+			text, _ := os.ReadFile(logOf(c.configs[0]))
 			return fmt.Errorf("the members do not serve: %w\n%s", err, text)
 		}
 		time.Sleep(20 * time.Millisecond)

@@ -28,15 +28,14 @@ const bootLimit = time.Minute
 // create gives the host its disk, an overlay on the lab's root, and its identity. It is off then.
 func (h *Host) create(ctx context.Context) error {
 	upper, work := filepath.Join(h.dir(), "upper"), filepath.Join(h.dir(), "work")
-	for _, dir := range []string{upper, work, h.root()} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("cannot create host %q: %w", h.name, err)
-		}
+	err := errors.Join(os.MkdirAll(upper, 0o755), os.MkdirAll(work, 0o755), os.MkdirAll(h.root(), 0o755))
+	if err == nil {
+		err = mountOverlay(h.lab.state.Image, upper, work, h.root())
 	}
-	if err := mountOverlay(h.lab.state.Image, upper, work, h.root()); err != nil {
-		return fmt.Errorf("cannot create host %q: %w", h.name, err)
+	if err == nil {
+		err = h.writeIdentity(ctx)
 	}
-	if err := h.writeIdentity(ctx); err != nil {
+	if err != nil {
 		return fmt.Errorf("cannot create host %q: %w", h.name, err)
 	}
 	return nil
@@ -66,11 +65,7 @@ func (h *Host) boot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h.lab.mu.Lock()
-	h.supervisor, h.leader = supervisor, process{}
-	err = h.lab.save()
-	h.lab.mu.Unlock()
-	if err != nil {
+	if err := h.remember(supervisor, process{}); err != nil {
 		return err
 	}
 	alive := func() error {
@@ -93,14 +88,18 @@ func (h *Host) boot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h.lab.mu.Lock()
-	h.leader = leader
-	err = h.lab.save()
-	h.lab.mu.Unlock()
-	if err != nil {
+	if err := h.remember(supervisor, leader); err != nil {
 		return err
 	}
 	return h.awaitLogin(ctx, alive)
+}
+
+// remember notes the host's processes, also in the state file.
+func (h *Host) remember(supervisor, leader process) error {
+	h.lab.mu.Lock()
+	defer h.lab.mu.Unlock()
+	h.supervisor, h.leader = supervisor, leader
+	return h.lab.save()
 }
 
 // startSupervisor starts systemd-nspawn; gone becomes true when it has ended.
@@ -203,22 +202,23 @@ func (h *Host) PowerCut(ctx context.Context) error {
 			leader = p
 		}
 	}
-	for _, p := range []process{supervisor, leader} {
-		if err := p.kill(ctx); err != nil {
-			return fmt.Errorf("cannot cut the power of host %q: %w", h.name, err)
-		}
+	err := supervisor.kill(ctx)
+	if err == nil {
+		err = leader.kill(ctx)
 	}
-	err := poll(ctx, 10*time.Second, "the host's last process to end", func() (bool, error) {
-		pids, err := cgroupPIDs(h.cgroup())
-		for _, pid := range pids {
-			syscall.Kill(pid, syscall.SIGKILL)
-		}
-		return len(pids) == 0, err
-	})
+	if err == nil {
+		err = poll(ctx, 10*time.Second, "the host's last process to end", func() (bool, error) {
+			pids, err := cgroupPIDs(h.cgroup())
+			for _, pid := range pids {
+				syscall.Kill(pid, syscall.SIGKILL)
+			}
+			return len(pids) == 0, err
+		})
+	}
+	if err == nil {
+		err = h.dropLock()
+	}
 	if err != nil {
-		return fmt.Errorf("cannot cut the power of host %q: %w", h.name, err)
-	}
-	if err := h.dropLock(); err != nil {
 		return fmt.Errorf("cannot cut the power of host %q: %w", h.name, err)
 	}
 	return h.dropLinks(ctx)
@@ -234,14 +234,11 @@ func (h *Host) dropLock() error {
 	if err != nil {
 		return err
 	}
-	return removeFile(filepath.Join("/run/systemd/nspawn/locks", inodeName(info)))
-}
-
-func removeFile(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	err = os.Remove(filepath.Join("/run/systemd/nspawn/locks", inodeName(info)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // dropLinks removes the host's links, which the kernel does by itself but not at once.

@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -35,44 +34,35 @@ func (l *Lab) startWatchdog() error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("cannot start the watchdog of lab %q: %w", l.ID(), err)
 	}
-	l.watchdog = closerFunc(func() error {
-		return errors.Join(in.Close(), cmd.Wait())
-	})
+	l.endWatchdog = func() error { return errors.Join(in.Close(), cmd.Wait()) }
 	return nil
 }
 
-type closerFunc func() error
-
-func (f closerFunc) Close() error { return f() }
-
-var _ io.Closer = closerFunc(nil)
-
 const cgroupRoot = "/sys/fs/cgroup"
 
-// hierarchies are the folders that each hold all processes of this machine in
-// their groups: one with cgroup v2, several with v1.
-func hierarchies() ([]string, error) {
+// groupDirs are a group's folders, one in each hierarchy that holds all
+// processes of this machine: one with cgroup v2, several with v1.
+func groupDirs(group string) ([]string, error) {
 	if _, err := os.Stat(filepath.Join(cgroupRoot, "cgroup.controllers")); err == nil {
-		return []string{cgroupRoot}, nil
+		return []string{filepath.Join(cgroupRoot, group)}, nil
 	}
-	files, err := filepath.Glob(filepath.Join(cgroupRoot, "*/cgroup.procs"))
-	for i, f := range files {
-		files[i] = filepath.Dir(f)
+	dirs, err := filepath.Glob(filepath.Join(cgroupRoot, "*/cgroup.procs"))
+	for i, f := range dirs {
+		dirs[i] = filepath.Join(filepath.Dir(f), group)
 	}
-	return files, err
+	return dirs, err
 }
 
 // tryCgroups makes a group in every hierarchy and removes it again.
 func tryCgroups() error {
-	tops, err := hierarchies()
-	if err == nil && len(tops) == 0 {
+	dirs, err := groupDirs("quorate-lab-try-" + newID())
+	if err == nil && len(dirs) == 0 {
 		err = fmt.Errorf("there is none at %s", cgroupRoot)
 	}
-	for _, top := range tops {
+	for _, dir := range dirs {
 		if err != nil {
 			return err
 		}
-		dir := filepath.Join(top, "quorate-lab-try-"+newID())
 		if err = os.Mkdir(dir, 0o755); err == nil {
 			err = os.Remove(dir)
 		}
@@ -83,24 +73,23 @@ func tryCgroups() error {
 // removeCgroups removes a group with all below it from every hierarchy. The
 // kernel lets go of the members of a killed host a little after their end.
 func removeCgroups(ctx context.Context, group string) error {
-	tops, err := hierarchies()
+	dirs, err := groupDirs(group)
 	if err != nil {
 		return err
 	}
-	for _, top := range tops {
-		dir := filepath.Join(top, group)
+	for _, dir := range dirs {
 		err := poll(ctx, 10*time.Second, "control group "+dir+" to be empty", func() (bool, error) {
-			var dirs []string
+			var below []string
 			err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 				if err == nil && d.IsDir() {
-					dirs = append(dirs, path)
+					below = append(below, path)
 				}
 				return nil // what vanishes meanwhile is well gone
 			})
 			if err != nil {
 				return false, err
 			}
-			for _, d := range slices.Backward(dirs) {
+			for _, d := range slices.Backward(below) {
 				if err := os.Remove(d); err != nil && !errors.Is(err, fs.ErrNotExist) {
 					return false, nil
 				}
@@ -117,12 +106,11 @@ func removeCgroups(ctx context.Context, group string) error {
 // cgroupPIDs lists the processes in a group and below it.
 func cgroupPIDs(group string) ([]int, error) {
 	var pids []int
-	tops, err := hierarchies()
+	dirs, err := groupDirs(group)
 	if err != nil {
 		return nil, err
 	}
-	for _, top := range tops {
-		dir := filepath.Join(top, group)
+	for _, dir := range dirs {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || d.Name() != "cgroup.procs" {
 				return nil

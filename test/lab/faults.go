@@ -33,27 +33,22 @@ func (h *Host) NormalDisk(ctx context.Context, dir string) error {
 	return err
 }
 
-const fakeDate = "/usr/local/bin/date"
-
 // FakeClock makes date(1) on the host answer with a clock that is off by the
 // offset; 0 ends it. Containers share the kernel's clock, so other programs
 // still see the right time.
 func (h *Host) FakeClock(ctx context.Context, offset time.Duration) error {
-	if offset == 0 {
-		_, err := h.Exec(ctx, "rm", "-f", fakeDate)
-		return err
+	script := ""
+	if offset != 0 {
+		script = fmt.Sprintf("#!/bin/sh\nexec /bin/date -d '%+d seconds' \"$@\"\n", int64(offset/time.Second))
 	}
-	script := fmt.Sprintf("#!/bin/sh\nexec /bin/date -d '%+d seconds' \"$@\"\n", int64(offset/time.Second))
-	return h.fakeProgram(ctx, fakeDate, script)
+	return h.fakeProgram(ctx, "date", script)
 }
 
 // FakeUname makes uname(1) on the host answer with another system ("FreeBSD")
 // or machine ("riscv64") in place of its own; both empty end it.
 func (h *Host) FakeUname(ctx context.Context, system, machine string) error {
-	const path = "/usr/local/bin/uname"
 	if system == "" && machine == "" {
-		_, err := h.Exec(ctx, "rm", "-f", path)
-		return err
+		return h.fakeProgram(ctx, "uname", "")
 	}
 	script := "#!/bin/sh\n/bin/uname \"$@\" | sed"
 	for option, word := range map[string]string{"-s": system, "-m": machine} {
@@ -61,10 +56,16 @@ func (h *Host) FakeUname(ctx context.Context, system, machine string) error {
 			script += fmt.Sprintf(` -e "s/\b$(/bin/uname %s)\b/%s/"`, option, word)
 		}
 	}
-	return h.fakeProgram(ctx, path, script+"\n")
+	return h.fakeProgram(ctx, "uname", script+"\n")
 }
 
-func (h *Host) fakeProgram(ctx context.Context, path, script string) error {
+// fakeProgram puts a script before a program of the host; an empty one takes it away again.
+func (h *Host) fakeProgram(ctx context.Context, name, script string) error {
+	path := "/usr/local/bin/" + name
+	if script == "" {
+		_, err := h.Exec(ctx, "rm", "-f", path)
+		return err
+	}
 	if err := h.WriteFile(ctx, path, []byte(script)); err != nil {
 		return err
 	}

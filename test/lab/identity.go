@@ -59,10 +59,8 @@ func (h *Host) writeIdentity(ctx context.Context) error {
 }
 
 func (l *Lab) hostsFile(self *Host) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	text := "127.0.0.1 localhost\n127.0.1.1 " + self.name + "\n::1 localhost ip6-localhost ip6-loopback\n"
-	for _, h := range l.hosts {
+	for _, h := range l.all() {
 		if h != self {
 			text += h.addr + " " + h.name + "\n"
 		}

@@ -74,17 +74,11 @@ func image(ctx context.Context, o Options) (string, error) {
 	if err := os.Chtimes(root, now, now); err == nil { // it is there, and in use
 		return root, nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("cannot make lab cache: %w", err)
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := lockCache(dir, ".lock")
 	if err != nil {
-		return "", fmt.Errorf("cannot lock lab cache: %w", err)
+		return "", err
 	}
 	defer lock.Close()
-	if err := lockFile(lock, true); err != nil {
-		return "", fmt.Errorf("cannot lock lab cache: %w", err)
-	}
 	if _, err := os.Stat(root); err == nil {
 		return root, nil // another one built it meanwhile
 	}

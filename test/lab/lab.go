@@ -10,9 +10,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/gofrs/flock"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -20,10 +22,10 @@ import (
 // from many goroutines; those of one host, other than Exec and what is built
 // upon it, from one at a time.
 type Lab struct {
-	dir      string
-	log      io.Writer
-	lock     *os.File
-	watchdog io.Closer
+	dir         string
+	log         io.Writer
+	lock        *flock.Flock
+	endWatchdog func() error // nil: there is none
 
 	mu    sync.Mutex // guards state, hosts and the hosts' processes
 	state state
@@ -132,15 +134,14 @@ func (l *Lab) hostsDir() string  { return filepath.Join(l.dir, "hosts") }
 
 // Hosts are the lab's hosts in the order of their birth, without the bastion.
 func (l *Lab) Hosts() []*Host {
+	return slices.DeleteFunc(l.all(), func(h *Host) bool { return h.name == bastionName })
+}
+
+// all are the hosts as they are now, with the bastion.
+func (l *Lab) all() []*Host {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var list []*Host
-	for _, h := range l.hosts {
-		if h.name != bastionName {
-			list = append(list, h)
-		}
-	}
-	return list
+	return slices.Clone(l.hosts)
 }
 
 // Host is the i-th of [Lab.Hosts], from 0. It panics if there is none.
@@ -148,9 +149,7 @@ func (l *Lab) Host(i int) *Host { return l.Hosts()[i] }
 
 // Named is the host of that name, or nil.
 func (l *Lab) Named(name string) *Host {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, h := range l.hosts {
+	for _, h := range l.all() {
 		if h.name == name {
 			return h
 		}
@@ -201,8 +200,8 @@ func (l *Lab) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	err := l.tearDown(ctx)
-	if l.watchdog != nil {
-		err = errors.Join(err, l.watchdog.Close())
+	if l.endWatchdog != nil {
+		err = errors.Join(err, l.endWatchdog())
 	}
 	if l.lock != nil {
 		err = errors.Join(err, l.lock.Close())
@@ -240,11 +239,8 @@ func (l *Lab) tearDown(ctx context.Context) error {
 
 // each does f for all hosts at once and returns the first error.
 func (l *Lab) each(f func(*Host) error) error {
-	l.mu.Lock()
-	hosts := append([]*Host(nil), l.hosts...)
-	l.mu.Unlock()
 	var g errgroup.Group
-	for _, h := range hosts {
+	for _, h := range l.all() {
 		g.Go(func() error { return f(h) })
 	}
 	return g.Wait()

@@ -69,27 +69,21 @@ func ip(ctx context.Context, namespace string, commands ...string) error {
 
 // DialContext dials from the operator's place in the lab.
 func (l *Lab) DialContext(ctx context.Context, network, address string) (c net.Conn, err error) {
-	errNS := inNamespace(l.NamespacePath(), func() error {
+	err = inNamespace(l.NamespacePath(), func() (err error) {
 		// An address with one IP is dialled on this very thread.
 		var d net.Dialer
 		c, err = d.DialContext(ctx, network, address)
-		return nil
+		return err
 	})
-	if errNS != nil {
-		return nil, errNS
-	}
 	return c, err
 }
 
 // Listen listens at the operator's place in the lab: on 127.0.0.1 or [Lab.Addr].
 func (l *Lab) Listen(network, address string) (ln net.Listener, err error) {
-	errNS := inNamespace(l.NamespacePath(), func() error {
+	err = inNamespace(l.NamespacePath(), func() (err error) {
 		ln, err = net.Listen(network, address)
-		return nil
+		return err
 	})
-	if errNS != nil {
-		return nil, errNS
-	}
 	return ln, err
 }
 

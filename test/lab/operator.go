@@ -56,11 +56,8 @@ func (o *Operator) SSHConfig() string { return filepath.Join(o.Home(), ".ssh", "
 
 // Refresh writes known_hosts and ssh_config anew for the hosts as they are now.
 func (o *Operator) Refresh() error {
-	o.lab.mu.Lock()
-	hosts := append([]*Host(nil), o.lab.hosts...)
-	o.lab.mu.Unlock()
 	var known, config strings.Builder
-	for _, h := range hosts {
+	for _, h := range o.lab.all() {
 		keys, err := h.HostKeys()
 		if err != nil {
 			return err

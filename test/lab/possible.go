@@ -81,7 +81,7 @@ func Prepare(ctx context.Context, o Options) error {
 		return err
 	}
 	if pkgs := missingPackages(); len(pkgs) > 0 {
-		if err := install(ctx, pkgs, o.Log); err != nil {
+		if err := Install(ctx, pkgs, o.Log); err != nil {
 			return err
 		}
 	}
@@ -92,8 +92,8 @@ func Prepare(ctx context.Context, o Options) error {
 	return err
 }
 
-// install runs apt-get, without touching the machine's package lists first if they suffice.
-func install(ctx context.Context, pkgs []string, log io.Writer) error {
+// Install runs apt-get for Debian packages, without touching the machine's package lists first if they suffice.
+func Install(ctx context.Context, pkgs []string, log io.Writer) error {
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return fmt.Errorf("cannot install %s: no apt-get here; install them by hand", strings.Join(pkgs, " "))
 	}

@@ -3,6 +3,7 @@ package lab
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -81,12 +82,9 @@ func readStat(pid int) (stat, error) {
 	if len(f) < 20 || len(f[0]) != 1 {
 		return stat{}, fmt.Errorf("cannot read process %d: unexpected stat line %q", pid, b)
 	}
-	parent, err := strconv.Atoi(f[1])
-	if err != nil {
-		return stat{}, fmt.Errorf("cannot read process %d: %w", pid, err)
-	}
-	start, err := strconv.ParseUint(f[19], 10, 64)
-	if err != nil {
+	parent, parentErr := strconv.Atoi(f[1])
+	start, startErr := strconv.ParseUint(f[19], 10, 64)
+	if err := errors.Join(parentErr, startErr); err != nil {
 		return stat{}, fmt.Errorf("cannot read process %d: %w", pid, err)
 	}
 	return stat{state: f[0][0], parent: parent, start: start}, nil

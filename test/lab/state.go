@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/gofrs/flock"
 )
 
 // state is what another process needs to find a lab, use it and take it down.
@@ -126,7 +128,7 @@ func loadAll(cache string) ([]*Lab, error) {
 }
 
 // claim makes the folder of a new lab and takes the flock that says its owner lives.
-func claim(o Options) (dir string, lock *os.File, err error) {
+func claim(o Options) (dir string, lock *flock.Flock, err error) {
 	gate, err := openGate(o.Cache)
 	if err != nil {
 		return "", nil, err
@@ -136,39 +138,42 @@ func claim(o Options) (dir string, lock *os.File, err error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return "", nil, fmt.Errorf("cannot make lab: %w", err)
 	}
-	lock, err = lockLab(dir, false)
+	lock, err = lockLab(dir)
 	return dir, lock, err
 }
 
-// lockLab takes the lab's own flock, held by its owner for life.
-func lockLab(dir string, wait bool) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
+// lockLab takes the lab's own flock, held by its owner for life; it is an error if somebody else has it.
+func lockLab(dir string) (*flock.Flock, error) {
+	lock := lockFile(filepath.Join(dir, ".lock"))
+	free, err := lock.TryLock()
+	if err == nil && !free {
+		err = errors.New("its owner lives")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock lab %q: %w", filepath.Base(dir), err)
 	}
-	if err := lockFile(f, wait); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("cannot lock lab %q: %w", filepath.Base(dir), err)
-	}
-	return f, nil
+	return lock, nil
 }
 
 // openGate takes the flock under which labs are born and swept: a sweep must
 // not meet a lab between its folder and its lock.
-func openGate(cache string) (*os.File, error) {
-	dir := labsDir(cache)
+func openGate(cache string) (*flock.Flock, error) { return lockCache(labsDir(cache), ".gate") }
+
+// lockCache makes a folder of the cache and waits for a flock in it.
+func lockCache(dir, name string) (*flock.Flock, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("cannot make lab cache: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, ".gate"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+	lock := lockFile(filepath.Join(dir, name))
+	if err := lock.Lock(); err != nil {
 		return nil, fmt.Errorf("cannot lock lab cache: %w", err)
 	}
-	if err := lockFile(f, true); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("cannot lock lab cache: %w", err)
-	}
-	return f, nil
+	return lock, nil
+}
+
+// lockFile is a file for a flock, which is gone when it is closed or this process dies.
+func lockFile(path string) *flock.Flock {
+	return flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o600))
 }
 
 // Sweep takes down what former runs left behind: labs whose owner is dead, and
@@ -192,7 +197,7 @@ func Sweep(ctx context.Context, cache string) error {
 		if l.state.Detached && l.state.Boot == bootID() {
 			continue
 		}
-		lock, err := lockLab(l.dir, false)
+		lock, err := lockLab(l.dir)
 		if err != nil {
 			continue // its owner lives
 		}

@@ -79,20 +79,6 @@ func onOverlay(dir string) (bool, error) {
 	return int64(st.Type) == unix.OVERLAYFS_SUPER_MAGIC, nil
 }
 
-// lockFile takes an flock on f. It is gone when f is closed or this process dies.
-func lockFile(f *os.File, wait bool) error {
-	how := unix.LOCK_EX
-	if !wait {
-		how |= unix.LOCK_NB
-	}
-	for {
-		err := unix.Flock(int(f.Fd()), how)
-		if err != unix.EINTR {
-			return os.NewSyscallError("flock", err)
-		}
-	}
-}
-
 // detach makes cmd the leader of a session of its own: a terminal's Ctrl-C does not reach it.
 func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
 

@@ -15,7 +15,6 @@ func mountOverlay(lower, upper, work, target string) error { return errLinuxOnly
 func mountTmpfs(string) error                              { return errLinuxOnly }
 func unmount(string) error                                 { return errLinuxOnly }
 func onOverlay(string) (bool, error)                       { return false, errLinuxOnly }
-func lockFile(*os.File, bool) error                        { return errLinuxOnly }
 func tryNamespaces() error                                 { return errLinuxOnly }
 func inodeName(os.FileInfo) string                         { return "" }
 func detach(*exec.Cmd)                                     {}

@@ -30,7 +30,7 @@ const (
 
 // Judge looks at the name of an option for etcd 3.minor.
 func Judge(name string, minor int) (Verdict, string) {
-	if word, ok := managed[name]; ok {
+	if word, ok := managedAs(name); ok {
 		return Managed, word
 	}
 	switch name {
@@ -38,9 +38,6 @@ func Judge(name string, minor int) (Verdict, string) {
 		return Harmful, "it loses acknowledged writes when a host stops"
 	case "force-new-cluster":
 		return Harmful, "it makes a new cluster out of one member at every start"
-	}
-	if managedByPrefix(name) {
-		return Managed, ""
 	}
 	if e, ok := find(name, minor); ok {
 		switch {
@@ -62,20 +59,10 @@ func Judge(name string, minor int) (Verdict, string) {
 		return Harmful, "it makes etcd a proxy, and is gone since etcd 3.6"
 	}
 	dashed := strings.ToLower(strings.Trim(strings.ReplaceAll(name, "_", "-"), "-"))
-	if _, ok := managed[dashed]; dashed != name && (ok || minorsOf(dashed) != "" || managedByPrefix(dashed)) {
+	if _, ok := managedAs(dashed); dashed != name && (ok || minorsOf(dashed) != "") {
 		return Misspelled, dashed
 	}
 	return Unknown, ""
-}
-
-// managedByPrefix catches the names that come in groups.
-func managedByPrefix(name string) bool {
-	for _, p := range []string{"initial-", "discovery", "listen-", "advertise-"} {
-		if strings.HasPrefix(name, p) && name != "initial-election-tick-advance" {
-			return true
-		}
-	}
-	return false
 }
 
 // Names lists the options that may be set for etcd 3.minor, sorted.
@@ -137,32 +124,48 @@ func replacement(name string, minor int) string {
 	return "Remove it."
 }
 
-// managed are the options that quorate sets, with the spec's words for them.
+// managedAs gives the spec's words for an option that quorate sets, or "" where it has none.
+func managedAs(name string) (word string, ok bool) {
+	switch {
+	case slices.Contains(serverOptions, name):
+		return strings.ReplaceAll(name, "-", "_") + " in the server block", true
+	case slices.Contains(tlsOptions, name):
+		return "the tls block", true
+	}
+	if word, ok := managed[name]; ok {
+		return word, true
+	}
+	for _, p := range []string{"initial-", "discovery", "listen-", "advertise-"} {
+		if strings.HasPrefix(name, p) && name != "initial-election-tick-advance" {
+			return "", true
+		}
+	}
+	return "", false
+}
+
+// serverOptions are what the server block has under the same name, with underscores.
+var serverOptions = []string{
+	"data-dir", "wal-dir", "snapshot-count", "heartbeat-interval", "election-timeout", "quota-backend-bytes",
+	"max-request-bytes", "auto-compaction-mode", "auto-compaction-retention", "log-level",
+}
+
+// tlsOptions are what follows from the tls block, by the names of the file and those of the command line.
+var tlsOptions = []string{
+	"client-transport-security", "peer-transport-security", "self-signed-cert-validity",
+	"cert-file", "key-file", "trusted-ca-file", "client-cert-auth", "auto-tls", "client-crl-file", "client-cert-allowed-hostname",
+	"peer-cert-file", "peer-key-file", "peer-trusted-ca-file", "peer-client-cert-auth", "peer-auto-tls", "peer-crl-file",
+	"peer-cert-allowed-cn", "peer-cert-allowed-hostname",
+}
+
+// managed are the other options that quorate sets, with the spec's words for them.
 var managed = map[string]string{
 	"name":                           "the name of the member block",
-	"data-dir":                       "data_dir in the server block",
-	"wal-dir":                        "wal_dir in the server block",
-	"snapshot-count":                 "snapshot_count in the server block",
-	"heartbeat-interval":             "heartbeat_interval in the server block",
-	"election-timeout":               "election_timeout in the server block",
-	"quota-backend-bytes":            "quota_backend_bytes in the server block",
-	"max-request-bytes":              "max_request_bytes in the server block",
-	"auto-compaction-mode":           "auto_compaction_mode in the server block",
-	"auto-compaction-retention":      "auto_compaction_retention in the server block",
-	"log-level":                      "log_level in the server block",
 	"listen-client-urls":             "address and client_port of the member",
 	"advertise-client-urls":          "address and client_port of the member",
 	"listen-peer-urls":               "address and peer_port of the member",
 	"initial-advertise-peer-urls":    "address and peer_port of the member",
 	"listen-metrics-urls":            "metrics_port of the member",
-	"listen-client-http-urls":        "",
 	"grpc-additional-server-options": "", // Go values, not for files
-	"initial-cluster":                "",
-	"initial-cluster-state":          "",
-	"initial-cluster-token":          "",
-	"client-transport-security":      "the tls block",
-	"peer-transport-security":        "the tls block",
-	"self-signed-cert-validity":      "the tls block",
 	"strict-reconfig-check":          "",
 	"log-outputs":                    "",
 	"log-output":                     "",
@@ -170,19 +173,4 @@ var managed = map[string]string{
 	"log-rotation-config-json":       "",
 	"logger":                         "",
 	"config-file":                    "",
-	"cert-file":                      "the tls block",
-	"key-file":                       "the tls block",
-	"trusted-ca-file":                "the tls block",
-	"client-cert-auth":               "the tls block",
-	"auto-tls":                       "the tls block",
-	"peer-cert-file":                 "the tls block",
-	"peer-key-file":                  "the tls block",
-	"peer-trusted-ca-file":           "the tls block",
-	"peer-client-cert-auth":          "the tls block",
-	"peer-auto-tls":                  "the tls block",
-	"client-crl-file":                "the tls block",
-	"peer-crl-file":                  "the tls block",
-	"peer-cert-allowed-cn":           "the tls block",
-	"peer-cert-allowed-hostname":     "the tls block",
-	"client-cert-allowed-hostname":   "the tls block",
 }

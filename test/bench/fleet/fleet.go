@@ -16,7 +16,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -317,8 +316,7 @@ func install(m *hosttest.Machine, request []byte) ([]byte, error) {
 		if err := errors.Join(put(p.Key, p.Certificate.Owner, 0o600, key), file(p.Certificate)); err != nil {
 			return nil, err
 		}
-		sum := sha256.Sum256(key)
-		out.Keys[p.Key] = hex.EncodeToString(sum[:])
+		out.Keys[p.Key] = fmt.Sprintf("%x", sha256.Sum256(key))
 	}
 	return json.Marshal(out)
 }

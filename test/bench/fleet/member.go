@@ -25,7 +25,6 @@ type member struct {
 	pb.UnimplementedClusterServer
 	pb.UnimplementedMaintenanceServer
 	id      uint64
-	cluster uint64
 	list    []*pb.Member
 	machine *hosttest.Machine
 	layout  plan.Layout
@@ -40,7 +39,7 @@ const clusterID = 42
 
 // newMember is the API of the i-th member of c, on that machine.
 func newMember(c *spec.Cluster, i int, m *hosttest.Machine, l plan.Layout) *member {
-	out := &member{id: uint64(i + 1), cluster: clusterID, machine: m, layout: l}
+	out := &member{id: uint64(i + 1), machine: m, layout: l}
 	for j, o := range c.Members {
 		out.list = append(out.list, &pb.Member{
 			ID: uint64(j + 1), Name: o.Name,
@@ -69,16 +68,10 @@ func (m *member) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 
 // credentials are the files that the apply has put on the machine.
 func (m *member) credentials() (credentials.TransportCredentials, error) {
-	cert, err := m.machine.ReadFile(m.layout.Cert("server"))
-	if err != nil {
-		return nil, err
-	}
-	key, err := m.machine.ReadFile(m.layout.Key("server"))
-	if err != nil {
-		return nil, err
-	}
-	ca, err := m.machine.ReadFile(m.layout.CA)
-	if err != nil {
+	cert, certErr := m.machine.ReadFile(m.layout.Cert("server"))
+	key, keyErr := m.machine.ReadFile(m.layout.Key("server"))
+	ca, caErr := m.machine.ReadFile(m.layout.CA)
+	if err := errors.Join(certErr, keyErr, caErr); err != nil {
 		return nil, err
 	}
 	pair, err := tls.X509KeyPair(cert, key)
@@ -113,5 +106,5 @@ func (m *member) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse,
 }
 
 func (m *member) header() *pb.ResponseHeader {
-	return &pb.ResponseHeader{ClusterId: m.cluster, MemberId: m.id, Revision: 1, RaftTerm: 2}
+	return &pb.ResponseHeader{ClusterId: clusterID, MemberId: m.id, Revision: 1, RaftTerm: 2}
 }

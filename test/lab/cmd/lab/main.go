@@ -142,18 +142,15 @@ func newSSH(cache *string) *cobra.Command {
 		Short: "Log in to a host of the only lab, or of lab ID as ID/HOST; USER@HOST works",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, rest := splitID(args[0])
-			l, err := one(*cache, id)
+			id, host, named := strings.Cut(args[0], "/")
+			if !named {
+				id, host = "", args[0]
+			}
+			op, err := operator(*cache, id)
 			if err != nil {
 				return err
 			}
-			op, err := l.Operator("you")
-			if err != nil {
-				return err
-			}
-			c := op.Command(cmd.Context(), "ssh", append([]string{"-F", op.SSHConfig(), rest}, args[1:]...)...)
-			c.Env = append(c.Env, "TERM="+os.Getenv("TERM"))
-			return attach(cmd, c)
+			return attach(cmd, op.Command(cmd.Context(), "ssh", append([]string{"-F", op.SSHConfig(), host}, args[1:]...)...))
 		},
 	}
 	cmd.Flags().SetInterspersed(false) // what follows the host is the command's
@@ -174,16 +171,11 @@ func newRun(cache *string) *cobra.Command {
 			if len(args) == 0 {
 				return errors.New("cannot run nothing: name a program after --")
 			}
-			l, err := one(*cache, id)
-			if err != nil {
-				return err
-			}
-			op, err := l.Operator("you")
+			op, err := operator(*cache, id)
 			if err != nil {
 				return err
 			}
 			c := op.Command(cmd.Context(), args[0], args[1:]...)
-			c.Env = append(c.Env, "TERM="+os.Getenv("TERM"))
 			c.Dir = "" // where the person is
 			return attach(cmd, c)
 		},
@@ -214,33 +206,29 @@ func newPossible() *cobra.Command {
 	}
 }
 
-// one opens the lab of that id, or the only one there is.
-func one(cache, id string) (*lab.Lab, error) {
-	if id != "" {
-		return lab.Open(cache, id)
+// operator is who sits at the lab of that id, or at the only one there is.
+func operator(cache, id string) (*lab.Operator, error) {
+	if id == "" {
+		labs, err := lab.List(cache)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(labs) == 0:
+			return nil, errors.New("cannot find a lab: none is up; `lab up` makes one")
+		case len(labs) > 1:
+			return nil, fmt.Errorf("cannot choose among %d labs: name one by the id that `lab status` shows", len(labs))
+		}
+		id = labs[0].ID()
 	}
-	labs, err := lab.List(cache)
+	l, err := lab.Open(cache, id)
 	if err != nil {
 		return nil, err
 	}
-	switch len(labs) {
-	case 0:
-		return nil, errors.New("cannot find a lab: none is up; `lab up` makes one")
-	case 1:
-		return lab.Open(cache, labs[0].ID())
-	}
-	return nil, fmt.Errorf("cannot choose among %d labs: name one by the id that `lab status` shows", len(labs))
+	return l.Operator("you")
 }
 
 func attach(cmd *cobra.Command, c *exec.Cmd) error {
+	c.Env = append(c.Env, "TERM="+os.Getenv("TERM"))
 	c.Stdin, c.Stdout, c.Stderr = cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr()
 	return c.Run()
-}
-
-// splitID splits ID/HOST.
-func splitID(s string) (id, host string) {
-	if a, b, ok := strings.Cut(s, "/"); ok {
-		return a, b
-	}
-	return "", s
 }

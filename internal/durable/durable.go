@@ -22,31 +22,39 @@ type File struct {
 
 // Write puts the file in place, whole, and returns once that is durable. The
 // folder must be there. Another file at the path is replaced; a folder is not.
-func Write(f File) error {
-	name, err := Stage(f)
+func Write(f File) error { return place(f, os.Rename) }
+
+// Create is [Write] where nothing may be at the path yet: the error is fs.ErrExist
+// otherwise, and what is there stays.
+func Create(f File) error {
+	return place(f, func(from, to string) error {
+		if err := os.Link(from, to); err != nil { // never replaces; a rename would
+			return err
+		}
+		return os.Remove(from)
+	})
+}
+
+// place writes the file beside its path under a hidden name of its own, and puts it in place from there.
+func place(f File, put func(from, to string) error) error {
+	dir := filepath.Dir(f.Path)
+	tmp, err := os.CreateTemp(dir, "."+filepath.Base(f.Path)+".*") // O_EXCL, 0600
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(name, f.Path); err != nil {
-		os.Remove(name)
+	if err := fill(tmp, f); err != nil {
 		return err
 	}
-	return SyncDir(filepath.Dir(f.Path))
-}
-
-// Stage writes the file beside its path under a hidden name of its own, with
-// its owner and mode before its first byte, and fsyncs it. The caller renames
-// or removes it.
-func Stage(f File) (name string, err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(f.Path), "."+filepath.Base(f.Path)+".*") // O_EXCL, 0600
-	if err != nil {
-		return "", err
+	if err := put(tmp.Name(), f.Path); err != nil {
+		os.Remove(tmp.Name())
+		return err
 	}
-	return tmp.Name(), fill(tmp, f)
+	return SyncDir(dir)
 }
 
-// StageAt writes a file as [Stage] does, under the name given, in place of
-// what an earlier run may have left there. It follows no link.
+// StageAt writes a file under the name given, with its owner and mode before its
+// first byte, and fsyncs it. It takes the place of what an earlier run may have
+// left there, and follows no link. The caller renames it.
 func StageAt(name string, f File) error {
 	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
