@@ -15,18 +15,14 @@ type names struct {
 	vars     map[string]bool // variable "x" { default = "…" } and x = "…" in variable files
 }
 
-// secretNames finds them in the schema, and in files: the variables declared
+// secretNames finds them in the schema, and in parsed files: the variables declared
 // sensitive, and the locals and variables that secrets are made of.
-func secretNames(files []File) names {
+func secretNames(bodies []hcl.Body) names {
 	s := names{anywhere: secretAttributes(), locals: map[string]bool{}, vars: map[string]bool{}}
 	localExprs := map[string][]hcl.Expression{}
 	var found []hcl.Expression
-	for _, f := range files {
-		parsed, _ := parse(f)
-		if parsed == nil {
-			continue
-		}
-		b := parsed.Body.(*hclsyntax.Body)
+	for _, body := range bodies {
+		b := body.(*hclsyntax.Body)
 		for _, blk := range b.Blocks {
 			switch {
 			case blk.Type == "variable" && len(blk.Labels) == 1:

@@ -97,7 +97,7 @@ func (l *loader) load(files []File) *Spec {
 		// What hcl makes of the rest of a file with a syntax error would only mislead.
 		return nil
 	}
-	l.secretNames = secretNames(files)
+	l.secretNames = secretNames(bodies)
 	root := rootBlock()
 	var content []*hcl.BodyContent
 	for _, b := range bodies {

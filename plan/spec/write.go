@@ -11,19 +11,27 @@ import (
 // included; secrets written in them are blotted out. width wraps the text
 // (0: not at all); color adds terminal colours.
 func WriteDiagnostics(w io.Writer, diags hcl.Diagnostics, files []File, width int, color bool) error {
-	secret := secretNames(files)
 	sources := map[string]*hcl.File{}
+	var bodies []hcl.Body
 	for _, f := range files {
 		if _, ok := sources[f.Name]; ok || len(f.Bytes) > maxFileSize {
 			continue
 		}
-		source := &hcl.File{Bytes: blot(f, secret)}
 		// Parsing again gives the writer the block around a line; not for what
 		// checkSource refused, which the parser could not bear.
-		if parsed, _ := parse(f); parsed != nil {
-			source.Nav = parsed.Nav
+		source, _ := parse(f)
+		if source == nil {
+			source = &hcl.File{}
+		} else {
+			bodies = append(bodies, source.Body)
 		}
 		sources[f.Name] = source
+	}
+	secret := secretNames(bodies)
+	for _, f := range files {
+		if source := sources[f.Name]; source != nil {
+			source.Bytes = blot(f, secret)
+		}
 	}
 	return hcl.NewDiagnosticTextWriter(w, sources, uint(max(width, 0)), color).WriteDiagnostics(diags)
 }
