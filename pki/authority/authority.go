@@ -16,6 +16,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/cloudflare/cfssl/config"
@@ -133,10 +134,11 @@ func (a *Authority) Sign(ctx context.Context, request []byte, algorithm string, 
 	if err != nil {
 		return fail(err)
 	}
-	made, err := Parse(text, a.bundle)
+	leaf, err := first(text)
 	if err != nil {
 		return fail(err)
 	}
+	made := describe(leaf, a.ca)
 	if why := pki.Mismatch(made, pki.Want{Request: r, CA: ca, KeyAlgorithm: algorithm, PublicKey: public, Now: now}); why != nil {
 		return fail(fmt.Errorf("the signer made something else: %v", why))
 	}
@@ -162,18 +164,25 @@ func parseRequest(request []byte) (*x509.CertificateRequest, error) {
 // operatorKey is the algorithm of a run's own key.
 const operatorKey = "ecdsa-p256"
 
+// ofThisRun is a run's own key, in memory only, and what its certificates are asked for with.
+var ofThisRun = sync.OnceValues(func() (own struct {
+	key     crypto.Signer
+	request []byte
+}, err error) {
+	if own.key, err = keypair.Generate(operatorKey); err == nil {
+		own.request, err = keypair.Request(own.key, node.OperatorName)
+	}
+	return own, err
+})
+
 // Operator makes a client certificate for one run: its key is in memory only
 // and it ends after lifetime. Roots trusts the CA's bundle and nothing else.
 func (a *Authority) Operator(ctx context.Context, now time.Time, lifetime time.Duration) (tls.Certificate, *x509.CertPool, error) {
-	key, err := keypair.Generate(operatorKey)
+	own, err := ofThisRun()
 	if err != nil {
 		return tls.Certificate{}, nil, err
 	}
-	request, err := keypair.Request(key, node.OperatorName)
-	if err != nil {
-		return tls.Certificate{}, nil, err
-	}
-	text, _, err := a.Sign(ctx, request, operatorKey, pki.Request{Profile: pki.Client, CommonName: node.OperatorName, Lifetime: lifetime}, now)
+	text, _, err := a.Sign(ctx, own.request, operatorKey, pki.Request{Profile: pki.Client, CommonName: node.OperatorName, Lifetime: lifetime}, now)
 	if err != nil {
 		return tls.Certificate{}, nil, err
 	}
@@ -183,5 +192,5 @@ func (a *Authority) Operator(ctx context.Context, now time.Time, lifetime time.D
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(a.bundle)
-	return tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}, roots, nil
+	return tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: own.key, Leaf: leaf}, roots, nil
 }

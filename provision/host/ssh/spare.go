@@ -62,17 +62,22 @@ var inOneLine = strings.NewReplacer(`\`, `\\`, "\n", `\n`)
 
 // atOnce is a script that does what shell text says, and that every login shell reads alike, as waiting.
 func atOnce(text string) string {
-	var b strings.Builder
-	b.Grow(len(text) * 5 / 4)
-	b.WriteString(`eval "$(printf %b "`)
-	for _, c := range []byte(text) {
-		b.WriteString(forEveryShell[c])
+	b := append(make([]byte, 0, 2*len(text)), `eval "$(printf %b "`...)
+	for ; text != ""; text = text[1:] {
+		same := 0
+		for same < len(text) && forEveryShell[text[same]] == "" {
+			same++
+		}
+		b = append(b, text[:same]...)
+		if text = text[same:]; text == "" {
+			break
+		}
+		b = append(b, forEveryShell[text[0]]...)
 	}
-	b.WriteString(`")"`)
-	return b.String()
+	return string(append(b, `")"`...))
 }
 
-// forEveryShell is each byte as printf %b takes it, unless all shells read it alike in double quotes.
+// forEveryShell has, for printf %b, the bytes that not all shells read alike in double quotes.
 var forEveryShell = func() (written [256]string) {
 	for c := range written {
 		switch {
@@ -80,8 +85,6 @@ var forEveryShell = func() (written [256]string) {
 			written[c] = `\n`
 		case c < ' ' || c >= 0x7f || strings.IndexByte("\\'\"!$`", byte(c)) >= 0:
 			written[c] = fmt.Sprintf(`\0%03o`, c)
-		default:
-			written[c] = string(rune(c))
 		}
 	}
 	return written
