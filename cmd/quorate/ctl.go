@@ -158,13 +158,12 @@ func (p *process) spawn(h handover, args []string) error {
 		return err
 	}
 	defer read.Close()
+	defer write.Close()                 // not before: the child ends when nobody holds it
 	child.ExtraFiles = []*os.File{read} // handoverFD
 	if err := child.Start(); err != nil {
-		write.Close()
 		return fmt.Errorf("cannot start etcdctl: %w", err)
 	}
 	go func() {
-		defer write.Close()
 		_ = json.NewEncoder(write).Encode(h) // a child that is gone already says why itself
 	}()
 	done := make(chan error, 1)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -53,7 +54,13 @@ func runEtcdctl(args []string) {
 		fmt.Fprintln(os.Stderr, "Error: for use by quorate ctl only")
 		os.Exit(exitUsage)
 	}
-	from.Close()
+	go func() { // this process ends with the other one, however that ends
+		_, _ = io.Copy(io.Discard, from)
+		if h.Dir != "" {
+			_ = os.RemoveAll(h.Dir)
+		}
+		os.Exit(exitInterrupted)
+	}()
 	paths := map[string]string{}
 	for name, content := range map[string][]byte{"cert": h.Cert, "key": h.Key, "cacert": h.CA} {
 		if err == nil {

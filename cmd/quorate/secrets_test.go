@@ -9,9 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -154,11 +152,18 @@ func (o *operator) watch(end os.Signal) (args, environ string) {
 	if _, err := r.Read(make([]byte, 1)); err != nil { // the first change has come: all of it runs
 		o.t.Errorf("the watch saw nothing: %v", err)
 	}
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", c.Process.Pid, c.Process.Pid))
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", c.Process.Pid)) // any thread may have started it
 	if err != nil {
-		o.t.Logf("no children known here: %v", err)
+		o.t.Fatal(err)
 	}
-	pids := strings.Fields(string(children))
+	var pids []string
+	for _, t := range tasks {
+		children, _ := os.ReadFile(t) // the thread may be gone
+		pids = append(pids, strings.Fields(string(children))...)
+	}
+	if runtime.GOOS == "linux" && len(pids) == 0 {
+		o.t.Error("ctl has no child")
+	}
 	for _, pid := range append(pids, fmt.Sprint(c.Process.Pid)) {
 		a, _ := os.ReadFile("/proc/" + pid + "/cmdline")
 		e, _ := os.ReadFile("/proc/" + pid + "/environ")
@@ -168,14 +173,20 @@ func (o *operator) watch(end os.Signal) (args, environ string) {
 	stuck := time.AfterFunc(time.Minute, func() { _ = c.Process.Kill() })
 	_ = c.Wait()
 	stuck.Stop()
-	if end == os.Kill {
-		for _, pid := range pids {
-			if n, err := strconv.Atoi(pid); err == nil {
-				_ = syscall.Kill(n, syscall.SIGKILL) // it may be gone already
+	if got := c.ProcessState.ExitCode(); end != os.Kill && got != exitInterrupted {
+		o.t.Errorf("interrupted ctl ended with %d", got)
+	}
+	for _, pid := range pids { // it is gone, or nobody's who would wait for it
+		for until := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+			line, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+			if len(line) == 0 {
+				break
+			}
+			if time.Now().After(until) {
+				o.t.Errorf("a child of ctl outlives it: %q", line)
+				break
 			}
 		}
-	} else if got := c.ProcessState.ExitCode(); got != exitInterrupted {
-		o.t.Errorf("interrupted ctl ended with %d", got)
 	}
 	return args, environ
 }
