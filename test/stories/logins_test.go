@@ -20,6 +20,10 @@ func (s *stage) users(users ...string) {
 	s.write("main.hcl", b.String()+"}\n")
 }
 
+// restartSSH has sshd read its configuration. A reload would return before sshd listens again; more than five
+// restarts in ten seconds are what systemd takes for a failure.
+const restartSSH = "systemctl reset-failed ssh; systemctl restart ssh"
+
 // A login that OpenSSH accepts works: a shell that prints before it runs a command, on both outputs; a sudo that
 // takes seconds, which costs that once and is named; no forwarding; two sessions at a time; a umask of
 // 077, a /tmp where nothing may be executed and one that is full.
@@ -30,10 +34,10 @@ func TestLoginsThatOpenSSHAccepts(t *testing.T) {
 	s.shell(noisy, `echo 'echo hello from an rc file; echo and on the other output >&2' >/tmp/rc
 		cat /tmp/rc /root/.bashrc >/tmp/new 2>/dev/null || cp /tmp/rc /tmp/new
 		cp /tmp/new /root/.bashrc; rm /tmp/rc /tmp/new
-		echo 'AllowTcpForwarding no' >/etc/ssh/sshd_config.d/00-narrow.conf; systemctl reload ssh`)
+		echo 'AllowTcpForwarding no' >/etc/ssh/sshd_config.d/00-narrow.conf; `+restartSSH)
 	s.shell(slow, `echo 'session optional pam_exec.so /bin/sleep 4' >>/etc/pam.d/sudo`)
 	s.shell(narrow, `echo 'MaxSessions 2' >/etc/ssh/sshd_config.d/00-narrow.conf
-		systemctl reload ssh
+		`+restartSSH+`
 		echo 'umask 077' >>/etc/profile; sed -i 's/^UMASK.*/UMASK 077/' /etc/login.defs
 		mount -t tmpfs -o noexec,size=4k none /tmp`)
 	s.users("root", lab.UserSudo, lab.UserSudoPW)
@@ -62,11 +66,11 @@ func TestLoginsThatCannotWork(t *testing.T) {
 		what, do, undo, user, reason string
 		words                        []string
 	}{
-		{"one session at a time", "printf 'MaxSessions 1\n' >/etc/ssh/sshd_config.d/00-x.conf; systemctl reload ssh", "rm /etc/ssh/sshd_config.d/00-x.conf; systemctl reload ssh", "root",
+		{"one session at a time", "printf 'MaxSessions 1\n' >/etc/ssh/sshd_config.d/00-x.conf; " + restartSSH, "rm /etc/ssh/sshd_config.d/00-x.conf; " + restartSSH, "root",
 			"one-session etcd1", []string{"MaxSessions"}},
-		{"one session, with sudo", "printf 'MaxSessions 1\n' >/etc/ssh/sshd_config.d/00-x.conf; systemctl reload ssh", "rm /etc/ssh/sshd_config.d/00-x.conf; systemctl reload ssh", lab.UserSudo,
+		{"one session, with sudo", "printf 'MaxSessions 1\n' >/etc/ssh/sshd_config.d/00-x.conf; " + restartSSH, "rm /etc/ssh/sshd_config.d/00-x.conf; " + restartSSH, lab.UserSudo,
 			"one-session etcd1", []string{"MaxSessions"}},
-		{"a forced command", "printf 'Match User ops\n  ForceCommand echo only backups here\n' >/etc/ssh/sshd_config.d/00-x.conf; systemctl reload ssh", "rm /etc/ssh/sshd_config.d/00-x.conf; systemctl reload ssh", lab.UserSudo,
+		{"a forced command", "printf 'Match User ops\n  ForceCommand echo only backups here\n' >/etc/ssh/sshd_config.d/00-x.conf; " + restartSSH, "rm /etc/ssh/sshd_config.d/00-x.conf; " + restartSSH, lab.UserSudo,
 			"host-unreachable etcd1", []string{"login shell", "only backups here", "ForceCommand"}},
 		{"no login shell", "usermod -s /usr/sbin/nologin ops", "usermod -s /bin/bash ops", lab.UserSudo,
 			"host-unreachable etcd1", []string{"login shell", "not available"}},

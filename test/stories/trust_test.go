@@ -17,7 +17,7 @@ func TestHardenedHosts(t *testing.T) {
 	const unit = "quorate-lab.service"
 	for _, h := range s.Hosts() {
 		s.shell(h, `echo 'AllowTcpForwarding no' >/etc/ssh/sshd_config.d/00-hard.conf
-			systemctl reload ssh
+			`+restartSSH+`
 			for f in common-session common-session-noninteractive; do echo 'session required pam_umask.so umask=0077' >>/etc/pam.d/$f; done
 			[ "$(su -c umask - `+lab.UserSudo+`)" = 0077 ]
 			mount -t tmpfs -o noexec,nosuid,nodev,mode=1777,size=48m none /tmp
