@@ -18,9 +18,11 @@ import (
 	"quorate/provision/host/posix"
 )
 
-// maxCommands run at once on one connection: sshd allows 10 sessions
-// (MaxSessions), of which one is sudo's and three are kept in reserve.
-const maxCommands = 10 - 1 - reserved
+// maxCommands run at once on one connection, beside sudo and those kept in reserve.
+const maxCommands = maxSessions - 1 - reserved
+
+// maxSessions is what sshd allows (MaxSessions).
+const maxSessions = 10
 
 // Conn is one login. It is a posix.Transport.
 type Conn struct {

@@ -30,7 +30,7 @@ func (k *Conn) ahead() int {
 	case k.c.Reads:
 		return 1
 	case k.roundTrip() >= farAway:
-		return reservedFar
+		return min(reservedFar, maxSessions-1-len(k.slots))
 	}
 	return reserved
 }
