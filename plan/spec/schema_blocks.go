@@ -80,7 +80,7 @@ func connectionBlock(doc string) *block {
 			{name: "agent", kind: kindBool, def: "true", doc: "ask the agent at SSH_AUTH_SOCK"},
 			{name: "ssh_config", kind: kindString, unset: "~/.ssh/config, then /etc/ssh/ssh_config", example: `"none"`, doc: `the only ssh_config file to read; "none" reads none`},
 			{name: "proxy_jump", kind: kindStrings, unset: "ssh_config's, else none", example: `["admin@bastion.example.com:22"]`, doc: "bastions on the way, outermost first"},
-			{name: "known_hosts_file", kind: kindString, unset: "ssh_config's, else ~/.ssh/known_hosts", example: `"known_hosts"`, doc: "where host keys are looked up and recorded; the system's files are read as well"},
+			{name: "known_hosts_file", kind: kindString, unset: "ssh_config's, else ~/.ssh/known_hosts", example: `"known_hosts"`, doc: "where host keys are looked up and recorded; the system's files are read as well; a line that cannot be read is passed over, as ssh does"},
 			{name: "host_keys", kind: kindStrings, def: "[]", example: `["SHA256:uNiVztksCsDhcc0u9e8BrrQXVUpKZIDTMczCvj3tD2s"]`, doc: "pinned host keys, or their SHA256 fingerprints; known_hosts is then not read"},
 			{name: "strict_host_key_checking", kind: kindString, unset: "ssh_config's, else yes", example: `"accept-new"`, oneOf: []string{"yes", "accept-new"}, doc: "yes: only known keys; accept-new: an unknown host's key is recorded at first use, a changed one is refused"},
 			{name: "sudo", kind: kindString, def: `"auto"`, oneOf: []string{"auto", "always", "never"}, doc: "auto: when the login user is not root"},

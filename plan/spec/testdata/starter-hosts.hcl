@@ -28,7 +28,7 @@ cluster "lab" {
   #   agent = true                             # ask the agent at SSH_AUTH_SOCK
   #   # ssh_config = "none"                    # the only ssh_config file to read; "none" reads none; default: ~/.ssh/config, then /etc/ssh/ssh_config
   #   # proxy_jump = ["admin@bastion.example.com:22"] # bastions on the way, outermost first; default: ssh_config's, else none
-  #   # known_hosts_file = "known_hosts"       # where host keys are looked up and recorded; the system's files are read as well; default: ssh_config's, else ~/.ssh/known_hosts
+  #   # known_hosts_file = "known_hosts"       # where host keys are looked up and recorded; the system's files are read as well; a line that cannot be read is passed over, as ssh does; default: ssh_config's, else ~/.ssh/known_hosts
   #   host_keys = []                           # pinned host keys, or their SHA256 fingerprints; known_hosts is then not read
   #   # strict_host_key_checking = "accept-new" # yes: only known keys; accept-new: an unknown host's key is recorded at first use, a changed one is refused; default: ssh_config's, else yes
   #   sudo = "auto"                            # auto: when the login user is not root
