@@ -303,30 +303,28 @@ func (a *credentials) unlock(ctx context.Context, file string, text []byte) (ssh
 	return fail(err)
 }
 
-// opened are the keys that a passphrase has opened: that takes a tenth of a second by design, and a fleet's
-// hosts share their key.
+// opened are the keys that a passphrase has opened, or has not: that takes a tenth of a second by design, and
+// a fleet's hosts share their key.
 var opened openedKeys
 
 type openedKeys struct {
 	mu   sync.Mutex
-	keys map[[sha256.Size]byte]ssh.Signer // by file and passphrase
+	keys map[[sha256.Size]byte]func() (ssh.Signer, error) // by file and passphrase
 }
 
 func (o *openedKeys) key(text []byte, phrase string) (ssh.Signer, error) {
 	name := sha256.Sum256(fmt.Appendf(nil, "%q %q", text, phrase))
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	if known, ok := o.keys[name]; ok {
-		return known, nil
-	}
-	signer, err := ssh.ParsePrivateKeyWithPassphrase(text, []byte(phrase))
-	if err == nil {
+	open := o.keys[name]
+	if open == nil {
+		open = sync.OnceValues(func() (ssh.Signer, error) { return ssh.ParsePrivateKeyWithPassphrase(text, []byte(phrase)) })
 		if o.keys == nil {
-			o.keys = map[[sha256.Size]byte]ssh.Signer{}
+			o.keys = map[[sha256.Size]byte]func() (ssh.Signer, error){}
 		}
-		o.keys[name] = signer
+		o.keys[name] = open
 	}
-	return signer, err
+	o.mu.Unlock()
+	return open()
 }
 
 // lockedSigner knows its public key and opens the private one when it must sign.
