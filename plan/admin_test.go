@@ -83,3 +83,26 @@ func (c *client) MoveLeader(ctx context.Context, leader string, to uint64) error
 	})
 	return err
 }
+
+// The judge's members are the ones of the spec yet: none comes or goes.
+var errFixed = errors.New("the members of this model are fixed")
+
+func (c *client) MembersLocal(ctx context.Context, name string) ([]kvserver.Member, error) {
+	return c.Members(ctx, name)
+}
+
+func (c *client) AddLearner(context.Context, string, []string) (kvserver.Member, []kvserver.Member, error) {
+	return kvserver.Member{}, nil, errFixed
+}
+
+func (c *client) Promote(context.Context, string, uint64) ([]kvserver.Member, error) {
+	return nil, errFixed
+}
+
+func (c *client) Remove(context.Context, string, uint64) ([]kvserver.Member, error) {
+	return nil, errFixed
+}
+
+func (c *client) Update(context.Context, string, uint64, []string) ([]kvserver.Member, error) {
+	return nil, errFixed
+}

@@ -275,4 +275,27 @@ func (a *admin) MoveLeader(ctx context.Context, leader string, to uint64) error 
 	return errors.New("etcdserver: bad leader transferee")
 }
 
+// The members of this model are the ones of the spec yet: none comes or goes.
+var errFixed = errors.New("the members of this model are fixed")
+
+func (a *admin) MembersLocal(ctx context.Context, name string) ([]kvserver.Member, error) {
+	return a.Members(ctx, name)
+}
+
+func (a *admin) AddLearner(context.Context, string, []string) (kvserver.Member, []kvserver.Member, error) {
+	return kvserver.Member{}, nil, errFixed
+}
+
+func (a *admin) Promote(context.Context, string, uint64) ([]kvserver.Member, error) {
+	return nil, errFixed
+}
+
+func (a *admin) Remove(context.Context, string, uint64) ([]kvserver.Member, error) {
+	return nil, errFixed
+}
+
+func (a *admin) Update(context.Context, string, uint64, []string) ([]kvserver.Member, error) {
+	return nil, errFixed
+}
+
 func (a *admin) Close() error { return nil }
