@@ -24,7 +24,7 @@ var (
 // them nothing has changed.
 var (
 	// ErrTooFewStarted: etcd's own check (strict-reconfig-check) refuses an addition, a removal or a promotion, since not
-	// enough voters have been connected for long enough.
+	// enough voters have been connected for long enough. See [VotersToAdd], [VotersToRemove] and [HealthInterval].
 	ErrTooFewStarted = errors.New("not enough voters started and connected")
 	// ErrLearnerNotReady: the learner to promote has not caught up with the leader yet, or was never started.
 	ErrLearnerNotReady = errors.New("learner not caught up")
@@ -34,6 +34,6 @@ var (
 	ErrPeerURLExists = errors.New("peer URL already listed")
 	// ErrMemberNotFound: no member has that id; it may have been removed.
 	ErrMemberNotFound = errors.New("no such member")
-	// ErrTooManyLearners: as many learners as there may be are listed already.
+	// ErrTooManyLearners: as many learners as there may be are listed already, by default [MaxLearners].
 	ErrTooManyLearners = errors.New("too many learners")
 )
