@@ -93,7 +93,7 @@ func (b *builder) desire(m *member) (*desired, error) {
 	)
 	d.manifest = &Manifest{
 		Format: ManifestFormat, Cluster: b.spec.Name, Member: m.Name, Token: b.plan.Token, Formed: b.formed,
-		DataDir: l.Data, WALDir: l.WAL, SpecDigest: b.plan.SpecDigest,
+		DataDir: l.Data, WALDir: l.WAL, Protect: m.Protect, SpecDigest: b.plan.SpecDigest,
 		Files: map[string]string{l.EtcdYAML: digest(string(config)), l.UnitFile: digest(string(unit)), l.CA: "", l.Bootstrap: "", l.Mark: ""},
 	}
 	if !local(m.Member) {
@@ -135,13 +135,16 @@ func (b *builder) made(m *member, files []WriteFile) []string {
 	return slices.Compact(out)
 }
 
-// bootstrap is the file that tells a member with an empty disk how to find its cluster.
+// bootstrap is the file that tells a member with an empty disk how to find its cluster: the spec's members
+// start a new one together; who comes later joins with the list as it is at that moment.
 func (b *builder) bootstrap(m *member) (string, error) {
-	peers := make([]templates.InitialPeer, len(b.spec.Members))
-	for i, p := range b.spec.Members {
-		peers[i] = templates.InitialPeer{Name: p.Name, Address: p.Address, Port: p.PeerPort}
+	p := templates.BootstrapParams{Cluster: b.spec.Name, Name: m.Name, Token: b.plan.Token, Peers: m.list, Existing: m.list != nil}
+	if m.list == nil {
+		for _, o := range b.spec.Members {
+			p.Peers = append(p.Peers, templates.InitialPeer{Name: o.Name, URLs: []string{peerURL(o)}})
+		}
 	}
-	text, err := templates.Bootstrap(templates.BootstrapParams{Cluster: b.spec.Name, Name: m.Name, Peers: peers, Token: b.plan.Token})
+	text, err := templates.Bootstrap(p)
 	return string(text), err
 }
 
