@@ -47,6 +47,9 @@ type Cluster struct {
 	TLS     TLS       `json:"tls"`
 	Members []*Member `json:"members"` // in source order; at least one
 	Clients []*Client `json:"clients"` // in source order
+	// Protect: none of the members may be expelled. It guards what is done to the cluster and changes nothing of it,
+	// so it is no part of [Digest]: who takes it away to remove a member has not gone back to an earlier spec.
+	Protect bool `json:"protect,omitempty"`
 	// Range is the header of the cluster block.
 	Range hcl.Range `json:"-"`
 
@@ -176,6 +179,8 @@ type Member struct {
 	MetricsPort int        `json:"metrics_port,omitempty"`
 	ExtraSANs   []string   `json:"extra_sans,omitempty"`
 	Connection  Connection `json:"connection"`
+	// Protect: the member may not be expelled. Like the cluster's it is no part of [Digest].
+	Protect bool `json:"protect,omitempty"`
 	// Range is the header of the member block; AddressRange its address.
 	Range        hcl.Range `json:"-"`
 	AddressRange hcl.Range `json:"-"`
