@@ -27,6 +27,8 @@ type Options struct {
 	Forget bool
 	// KeepData moves data aside on destroy; otherwise it is removed with the rest.
 	KeepData bool
+	// Purge deletes the data of members that are expelled; otherwise it is moved aside on their hosts.
+	Purge bool
 
 	leader  *string // who led when the plan was made that is made again, "" for nobody known; nil: who leads now
 	without guard   // switched off, by tests only
@@ -84,6 +86,7 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 		b.start()
 		b.changeMembers()
 		b.restarts()
+		b.retire()
 		b.canary()
 		for _, m := range b.members {
 			b.record(m)
@@ -107,8 +110,10 @@ type builder struct {
 	formed bool
 	// byName: members refuse peers whose certificate is not a peer's.
 	byName bool
-	// changes of who the members are, in their order.
-	changes []change
+	// coming are the changes of who the members are, in their order, that were decided.
+	coming []change
+	// left are members that were expelled, and whose hosts are still to be cleaned.
+	left []RecordedMember
 	// now is the membership as it will be after the exclusive steps added so far.
 	now Membership
 	err error // of a rule that planned what may not be: a defect

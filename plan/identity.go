@@ -230,8 +230,9 @@ func (b *builder) dataOf(m *member) {
 	switch {
 	case m.old != "" && m.answer.Asked == Answered:
 		stop(RemovedMember, "its host serves as a member that the cluster does not list: "+m.old, "find out which cluster it serves: quorate ctl -- member list")
-	case m.old != "" && b.ofThisCluster(m):
-		return // it goes aside
+	case m.old != "" && !b.ofThisCluster(m):
+		stop(DataExists, fmt.Sprintf("%s holds the data of a member that cluster %q does not list, and whose it is could not be found out", l.dataPaths(), b.spec.Name),
+			"check whose data it is, and move it aside")
 	case h.hasData() && h.Manifest == nil && !m.healthy() && !b.proven(m) && !b.known(m):
 		whose, out := "", "check whose data it is; move it aside, or give this cluster another data_dir"
 		if d := h.disk(); d != nil {
@@ -260,13 +261,17 @@ func (b *builder) dataOf(m *member) {
 	case b.formed && lacking && !b.census.Known && h.Manifest == nil && !h.hasData():
 		stop(ClusterUnknown, "nothing of the cluster is on this host, and no member could be asked whether it has this one",
 			"bring the other members up first, then run again")
-	case m.joins && !m.in, m.joins && !m.hasData() && !m.listed.Started:
+	case m.joins && !m.in, m.joins && !m.hasData() && !m.listed.Started, m.old != "" && m.in && !m.listed.Started:
 		b.leftovers(m)
-	case b.formed && lacking && m.in && m.listed.Started && m.listed.Health == Down && h.Unit.Active != "active" && b.stands(guardLost):
+	case b.formed && (lacking || m.old != "") && m.in && m.listed.Started && m.listed.Health == Down && h.Unit.Active != "active" && b.stands(guardLost):
 		lost := m.listed
 		m.lost, m.joins = &lost, true
+		what := "what is there is of another id"
+		if m.old == "" {
+			what = m.holding()
+		}
 		b.leftovers(m)
-		b.note("%s: %s: its id %x is expelled, and it joins again with an empty disk. If its data was only moved, or its file system is not mounted, put that right instead", m.Name, m.holding(), lost.ID)
+		b.note("%s: %s: its id %x is expelled, and it joins again with an empty disk. If its data was only moved, or its file system is not mounted, put that right instead", m.Name, what, lost.ID)
 	case b.formed && lacking && !b.neverServed(m) && b.stands(guardLost):
 		stop(DataLost, fmt.Sprintf("the cluster has formed with this member, and %s: started as new it would have forgotten what it acknowledged", m.holding()),
 			"put its data back if it was moved, or mount its file system; else bring the other members up first: once a quorum of them serves, the next apply replaces it")
@@ -300,7 +305,7 @@ func (b *builder) known(m *member) bool {
 // leftovers has what is left of a member's data moved aside where it has no log any more: etcd would take a
 // database without one for its own.
 func (b *builder) leftovers(m *member) {
-	if !m.hasData() && slices.Contains(m.host.Data.Entries, memberEntries[0]) {
+	if m.old == "" && !m.hasData() && slices.Contains(m.host.Data.Entries, memberEntries[0]) {
 		m.old = "it has no log any more"
 	}
 }

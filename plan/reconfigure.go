@@ -114,7 +114,7 @@ func (b *builder) expulsion(then Membership, l Listed) Membership {
 		if l.Spec != "" {
 			why = "its data is lost"
 		}
-		b.changes = append(b.changes, change{expel: l, why: why})
+		b.coming = append(b.coming, change{expel: l, why: why})
 		return next
 	}
 	if m := b.called(l.Spec); m != nil && m.lost != nil {
@@ -170,7 +170,7 @@ func (b *builder) admission(then Membership, m *member) (_ Membership, ok bool) 
 	if err != nil {
 		return refuse(AddNeedsVoters, "it is to join: "+err.Error(), "resolve what else is held, then apply again")
 	}
-	b.changes = append(b.changes, change{join: m})
+	b.coming = append(b.coming, change{join: m})
 	return next, true
 }
 
@@ -218,7 +218,7 @@ func (b *builder) tooMany(last []Listed) bool {
 
 // changeMembers adds the steps of the changes that were decided.
 func (b *builder) changeMembers() {
-	for _, c := range b.changes {
+	for _, c := range b.coming {
 		if c.join != nil {
 			b.join(c.join)
 			continue

@@ -1,6 +1,5 @@
 package plan
 
-import 
 // KindAside moves a member's data out of the way.
 const KindAside Kind = "aside"
 
