@@ -27,7 +27,7 @@ type Listed struct {
 	PeerURLs []string
 	// ClientURLs are where it has said that it serves; none if it has never started.
 	ClientURLs []string
-	Learner  bool
+	Learner    bool
 	// Started: it has published its client URLs at least once.
 	Started bool
 	Health  Health

@@ -93,7 +93,7 @@ var meant = map[error][]error{
 	kvserver.ErrTooFewStarted:   {rpctypes.ErrUnhealthy, rpctypes.ErrMemberNotEnoughStarted},
 	kvserver.ErrLearnerNotReady: {rpctypes.ErrMemberLearnerNotReady},
 	kvserver.ErrNotLearner:      {rpctypes.ErrMemberNotLearner},
-	kvserver.ErrPeerURLExists:   {rpctypes.ErrPeerURLExist},
+	kvserver.ErrPeerURLExists:   {rpctypes.ErrPeerURLExist, rpctypes.ErrMemberExist},
 	kvserver.ErrMemberNotFound:  {rpctypes.ErrMemberNotFound},
 	kvserver.ErrTooManyLearners: {rpctypes.ErrTooManyLearners},
 	kvserver.ErrIsLearner:       {rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)},
