@@ -43,6 +43,16 @@ cluster "lab" {
   client "apiserver" {}
 }`
 
+const fiveMembers = `
+cluster "lab" {
+  member "etcd1" { address = "192.168.7.101" }
+  member "etcd2" { address = "192.168.7.102" }
+  member "etcd3" { address = "192.168.7.103" }
+  member "etcd4" { address = "192.168.7.104" }
+  member "etcd5" { address = "192.168.7.105" }
+  client "apiserver" {}
+}`
+
 func newRig(t testing.TB, hcl string) *rig {
 	t.Helper()
 	s, diags := spec.Load([]spec.File{{Name: "spec.hcl", Bytes: []byte(hcl)}}, spec.Options{Dir: "/work-dir"})
