@@ -157,9 +157,7 @@ func (b *builder) admission(then Membership, m *member) (_ Membership, ok bool) 
 			return refuse(AddNeedsVoters, "it is to join: "+err.Error(), "resolve what else is held, then apply again")
 		}
 	}
-	for _, l := range next.Members() {
-		m.list = append(m.list, templates.InitialPeer{Name: l.bootstrapName(), URLs: canonicalURLs(l.PeerURLs)})
-	}
+	m.list = initialPeers(next)
 	if v.Total == 1 {
 		b.note("while %s joins, the cluster grows from one voter: from its promotion on both must be up for writes", m.Name)
 	}
@@ -172,6 +170,15 @@ func (b *builder) admission(then Membership, m *member) (_ Membership, ok bool) 
 	}
 	b.coming = append(b.coming, change{join: m})
 	return next, true
+}
+
+// initialPeers are the members as a newcomer is told of them.
+func initialPeers(m Membership) []templates.InitialPeer {
+	var out []templates.InitialPeer
+	for _, l := range m.Members() {
+		out = append(out, templates.InitialPeer{Name: l.bootstrapName(), URLs: canonicalURLs(l.PeerURLs)})
+	}
+	return out
 }
 
 // bootstrapName is what a bootstrap file calls a member: etcd finds it there by its peer URLs, and wants a name without
