@@ -39,13 +39,10 @@ func (b *builder) reconfigure() {
 	for _, l := range first {
 		then = b.expulsion(then, l)
 	}
-	late := false
 	for _, m := range b.joining() {
-		next, ok := b.admission(then, m)
-		late = late || !ok
-		then = next
+		then = b.admission(then, m)
 	}
-	if late && len(last) > 0 {
+	if len(last) > 0 && b.late() {
 		b.hold(Held{Reason: ExpelWaits, Subject: strings.Join(texts(last, Listed.Label), ", "),
 			Detail: "the spec does not have it any more, and what is to join first is held",
 			WayOut: "resolve what else is held, then apply again"})
@@ -126,12 +123,21 @@ func (b *builder) expulsion(then Membership, l Listed) Membership {
 // majorityLostWayOut is the way on where too few disks are left.
 const majorityLostWayOut = "put the lost data back if there is any; otherwise one member must be restored from what is left: this version does not do that, see etcd's disaster recovery"
 
+// late reports whether one of the spec's members is to join and does not: it was held, its host is unfit, or
+// could not be looked at.
+func (b *builder) late() bool {
+	return slices.ContainsFunc(b.members, func(m *member) bool {
+		coming := slices.ContainsFunc(b.coming, func(c change) bool { return c.join == m })
+		return (m.joins || !m.in) && !coming
+	})
+}
+
 // admission notes that a member joins, or holds it.
-func (b *builder) admission(then Membership, m *member) (_ Membership, ok bool) {
-	refuse := func(r Reason, detail, out string) (Membership, bool) {
+func (b *builder) admission(then Membership, m *member) Membership {
+	refuse := func(r Reason, detail, out string) Membership {
 		b.hold(Held{Reason: r, Subject: m.Name, Detail: detail, WayOut: out})
 		m.leave()
-		return then, false
+		return then
 	}
 	for _, alarm := range []struct {
 		kind string
@@ -169,7 +175,7 @@ func (b *builder) admission(then Membership, m *member) (_ Membership, ok bool) 
 		return refuse(AddNeedsVoters, "it is to join: "+err.Error(), "resolve what else is held, then apply again")
 	}
 	b.coming = append(b.coming, change{join: m})
-	return next, true
+	return next
 }
 
 // initialPeers are the members as a newcomer is told of them.
