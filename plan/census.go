@@ -151,12 +151,17 @@ func (s *Census) join(c *spec.Cluster, o *Observed, list []kvserver.Member) {
 	find(func(in kvserver.Member, m *spec.Member) bool {
 		return slices.Contains(canonicalURLs(in.PeerURLs), peerURL(m))
 	})
+	byOther := slices.Clone(names)
 	// A name alone says little: a host that was seen, and holds nothing of that member, is another one, and
 	// the member of that name is to move there.
 	find(func(in kvserver.Member, m *spec.Member) bool {
 		return in.Name == m.Name && o.Hosts[m.Name] != nil && o.Hosts[m.Name].Problem != ""
 	})
 	outside := outsideNames(c, list, names)
+	certain := map[string]bool{} // found by more than the name
+	for _, n := range byOther {
+		certain[n] = n != ""
+	}
 
 	var members []Listed
 	byName := map[string][]string{}
@@ -180,7 +185,7 @@ func (s *Census) join(c *spec.Cluster, o *Observed, list []kvserver.Member) {
 		s.impostor(c, o, l)
 	}
 	for _, n := range sortedKeys(byName) {
-		if ids := byName[n]; len(ids) > 1 {
+		if ids := byName[n]; len(ids) > 1 && taken[n] && !certain[n] {
 			slices.Sort(ids)
 			s.conflict(SameName, n, "the cluster lists %d members of this name, with the ids %s", len(ids), strings.Join(ids, ", "))
 		}
