@@ -84,8 +84,9 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 		b.reach()
 		b.peers()
 		b.start()
-		b.changeMembers()
+		b.changeMembers(false)
 		b.restarts()
+		b.changeMembers(true)
 		b.retire()
 		b.canary()
 		for _, m := range b.members {

@@ -15,6 +15,7 @@ type change struct {
 	join  *member // one of the spec's that joins; nil: somebody is expelled
 	expel Listed
 	why   string
+	last  bool // it may serve, and goes once everything else is done
 }
 
 // reconfigure decides who joins and who goes, in this order: who is dead or stands in the way (a learner that
@@ -111,7 +112,7 @@ func (b *builder) expulsion(then Membership, l Listed) Membership {
 		if l.Spec != "" {
 			why = "its data is lost"
 		}
-		b.coming = append(b.coming, change{expel: l, why: why})
+		b.coming = append(b.coming, change{expel: l, why: why, last: answers})
 		return next
 	}
 	if m := b.called(l.Spec); m != nil && m.lost != nil {
@@ -229,19 +230,22 @@ func (b *builder) tooMany(last []Listed) bool {
 	return true
 }
 
-// changeMembers adds the steps of the changes that were decided.
-func (b *builder) changeMembers() {
+// changeMembers adds the steps of the changes that were decided: before the restarts those that repair or join; after
+// them (last) those that take away who serves, since a restart is survived the better the more there are.
+func (b *builder) changeMembers(last bool) {
 	for _, c := range b.coming {
-		if c.join != nil {
+		switch {
+		case c.last != last:
+		case c.join != nil:
 			b.join(c.join)
-			continue
+		default:
+			ref := c.expel.Ref()
+			b.add(draft{subject: ref.Name, Step: Step{
+				Title:   "expel " + ref.String(),
+				Reasons: []string{c.why},
+				Action:  &Expel{Target: ref, Expect: b.now.Refs(), Answers: c.expel.Health != Down && !c.expel.Learner, Wait: changeWait},
+			}})
 		}
-		ref := c.expel.Ref()
-		b.add(draft{subject: ref.Name, Step: Step{
-			Title:   "expel " + ref.String(),
-			Reasons: []string{c.why},
-			Action:  &Expel{Target: ref, Expect: b.now.Refs(), Answers: c.expel.Health != Down && !c.expel.Learner, Wait: changeWait},
-		}})
 	}
 }
 
