@@ -117,7 +117,9 @@ type builder struct {
 	left []RecordedMember
 	// now is the membership as it will be after the exclusive steps added so far.
 	now Membership
-	err error // of a rule that planned what may not be: a defect
+	// then is the membership as it is foreseen for the restarts, see [builder.reconfigure].
+	then Membership
+	err  error // of a rule that planned what may not be: a defect
 }
 
 // member is one member of the spec, and everything that is known of it.

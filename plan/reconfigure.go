@@ -23,18 +23,20 @@ type change struct {
 // each as a learner that is promoted once it has caught up; then those go that serve and that the spec does not have. What
 // the membership refuses is held, with the numbers, and nothing is staged for it.
 //
-// It looks at what the members will be once those that are down have been started.
+// It looks at what the members will be once those that are down have been started, and leaves behind (b.then) what they
+// will be when the restarts come.
 func (b *builder) reconfigure() {
-	if !b.formed || !b.census.Known || b.census.has(ListsDiffer) {
-		return
-	}
 	then := b.now
+	defer func() { b.then = then }()
 	for _, m := range b.members {
 		if m.ails != nil && m.may.start && !m.joins {
 			if up, err := then.Up(m.Name); err == nil {
 				then = up
 			}
 		}
+	}
+	if !b.formed || !b.census.Known || b.census.has(ListsDiffer) {
+		return
 	}
 	first, last := b.leaving()
 	for _, l := range first {
@@ -52,8 +54,9 @@ func (b *builder) reconfigure() {
 	if b.tooMany(last) {
 		return
 	}
+	after := then
 	for _, l := range last {
-		then = b.expulsion(then, l)
+		after = b.expulsion(after, l)
 	}
 }
 

@@ -48,14 +48,8 @@ func (*Restart) Describe() Description { return Description{Sign: Changed} }
 // configuration and binary are not put on their hosts either: the next reboot
 // would roll them, ungated.
 func (b *builder) rollable() {
-	then := b.now
 	var stale []*member
 	for _, m := range b.members {
-		if m.ails != nil && m.may.start && len(then.Members()) > 0 {
-			if up, err := then.Up(m.Name); err == nil {
-				then = up
-			}
-		}
 		if len(m.stale) > 0 && m.may.roll && (m.healthy() || m.ails != nil && m.ails.waits) {
 			stale = append(stale, m)
 		}
@@ -74,7 +68,7 @@ func (b *builder) rollable() {
 		refuse(h)
 		return
 	}
-	if v := then.Voters(); v.Healthy < v.Total && b.stands(guardQuorum) {
+	if v := b.then.Voters(); v.Healthy < v.Total && b.stands(guardQuorum) {
 		refuse(Held{
 			Reason: Quorum,
 			Detail: fmt.Sprintf("a restart is due, but only %d of %d voters will be known to be healthy; restarting one more would leave %d, and a quorum is %d",
