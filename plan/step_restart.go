@@ -154,7 +154,8 @@ func last(members []*member, so func(*member) bool) []*member {
 
 // canary lets a new configuration or binary reach the second host only after
 // the first member serves with it, as long as a quorum runs without it: a
-// setting that does not start takes one voter then, and not whoever reboots next.
+// setting that does not start takes one voter then, and not whoever reboots next. Who joins is no voter yet: its
+// host may get everything at once.
 func (b *builder) canary() {
 	if !b.plan.Before.Writable() || !b.stands(guardCanary) {
 		return // nobody serves who could be harmed, and nobody would be ready before the others are
@@ -167,7 +168,7 @@ func (b *builder) canary() {
 	}
 	bird := b.those(func(m *member) bool { return slices.Contains(b.steps[first].hosts(), m.Name) })[0]
 	for i, s := range b.steps {
-		if m := b.called(s.Member); s.Action.Phase() == PhaseStage && m != nil && m != bird && b.renews(m) {
+		if m := b.called(s.Member); s.Action.Phase() == PhaseStage && m != nil && m != bird && !m.joins && b.renews(m) {
 			b.steps[i].after = append(b.steps[i].after, b.steps[first].ID)
 		}
 	}
