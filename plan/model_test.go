@@ -546,15 +546,14 @@ func (w *world) elect() {
 	for _, m := range w.spec.Members {
 		w.obs.Cluster.Answers[m.Name] = w.ask(w.seat(m.Name), voters, quorum, false)
 	}
-	for _, l := range plan.TakeCensus(w.spec, w.obs).Membership.Members() {
+	census := plan.TakeCensus(w.spec, w.obs)
+	for _, l := range census.Membership.Members() {
 		if l.Spec == "" && l.ID != 0 {
 			w.stranger(l, voters, quorum)
 		}
 	}
-	if r := w.obs.Recorded; r != nil {
-		for _, left := range r.Left {
-			w.leftOver(left)
-		}
+	for _, r := range plan.Leavings(w.obs, census) {
+		w.leftOver(r)
 	}
 }
 

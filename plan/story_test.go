@@ -509,7 +509,9 @@ func recast(t *testing.T, c *spec.Cluster, verb string, args []string) {
 		m := *c.Members[0]
 		m.Name, m.Address = args[0], args[1]
 		m.Connection.Host = args[1]
-		m.Connection.Root = strings.TrimSuffix(m.Connection.Root, c.Members[0].Name) + m.Name
+		if m.Connection.Type == "local" {
+			m.Connection.Root = strings.TrimSuffix(m.Connection.Root, c.Members[0].Name) + m.Name
+		}
 		c.Members = append(c.Members, &m)
 	case "drop": // names
 		c.Members = slices.DeleteFunc(c.Members, func(m *spec.Member) bool { return slices.Contains(args, m.Name) })
