@@ -151,6 +151,10 @@ func (b *builder) admission(then Membership, m *member) Membership {
 			return refuse(alarm.r, "it is to join, and the alarm "+alarm.kind+" stands", "resolve the alarm first, then apply again")
 		}
 	}
+	if u := m.host.Unit; m.in && m.lost == nil && u.Looping() && !b.changes(m) {
+		return refuse(NotServing, fmt.Sprintf("it is to join, and its process keeps ending; its log says: %s. Its unit is %s", or(u.Cause, "nothing that names a cause"), u),
+			"remove that cause on its host, then apply again; or take it out of the spec: it is a learner, and costs no voter")
+	}
 	next, v := then, then.Voters()
 	ref := Ref{Name: m.Name, PeerURLs: []string{peerURL(m.Member)}, Learner: true}
 	if m.in && m.lost == nil {

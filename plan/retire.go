@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"strings"
 
 	"quorate/kvserver"
 	"quorate/kvserver/node"
@@ -80,6 +81,7 @@ func (b *builder) retire() {
 			// a member of the spec is there now
 		case !looked || s.Host == nil || s.Host.Problem != "":
 			b.left = append(b.left, r)
+			b.note("%s was expelled, and its host could not be reached since: what is on it is still to be cleaned (id %s, %s)", or(r.Name, r.ID), r.ID, strings.Join(r.PeerURLs, ", "))
 		default:
 			b.clean(s, r, "")
 		}
