@@ -161,8 +161,8 @@ func (b *builder) gone() {
 		return
 	}
 	b.hold(Held{Reason: ClusterGone, Subject: b.spec.Name, Blocks: true,
-		Detail: fmt.Sprintf("cluster %q was formed as %s with %s, and none of the spec's hosts knows it", b.spec.Name, r.ClusterID, r.Names()),
-		WayOut: "if the hosts were exchanged by mistake, put the former addresses back; if that cluster is gone for good, `quorate destroy --forget` and apply make a new one"})
+		Detail: fmt.Sprintf("cluster %q was formed as %s with %s, and none of the spec's hosts that could be looked at knows it", b.spec.Name, r.ClusterID, r.Names()),
+		WayOut: "if the hosts were exchanged by mistake, put the former addresses back; to move all members, keep one of the former ones in the spec until the others have joined; if that cluster is gone for good, `quorate destroy --forget` and apply make a new one"})
 }
 
 // behind holds everything when the spec is one that was applied before and has

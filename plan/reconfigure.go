@@ -103,7 +103,7 @@ func (b *builder) expulsion(then Membership, l Listed) Membership {
 	case len(b.raised(alarmCorrupt)) > 0 && answers && !slices.Contains(b.raised(alarmCorrupt), l.Label()):
 		b.hold(Held{Reason: Corrupt, Subject: l.Label(),
 			Detail: "it is to be expelled, and the alarm CORRUPT stands: what is left may be the bad copy",
-			WayOut: "resolve the alarm first, then apply again"})
+			WayOut: "if `quorate status --hash` says that it is the one whose data differs, stop it on its host and apply again; else resolve the alarm first"})
 	case err != nil:
 		reason, out := Quorum, "bring the other members back first (see what else is held, and `quorate status`), then apply again"
 		if v := then.Voters(); l.Health == Down && v.Known() && !v.Writable() {
