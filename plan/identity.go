@@ -211,7 +211,7 @@ func (b *builder) membership() {
 			m.joins = true
 		}
 		// An id that the cluster does not list any more was removed: it never comes back, whatever its data.
-		if id != 0 && !slices.ContainsFunc(b.census.Membership.Members(), func(l Listed) bool { return l.ID == id }) {
+		if id != 0 && b.stands(guardRemoved) && !slices.ContainsFunc(b.census.Membership.Members(), func(l Listed) bool { return l.ID == id }) {
 			m.old = fmt.Sprintf("it is of member %x, which was removed from the cluster and cannot come back", id)
 		}
 	}

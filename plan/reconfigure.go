@@ -45,7 +45,7 @@ func (b *builder) reconfigure() {
 	for _, m := range b.joining() {
 		then = b.admission(then, m)
 	}
-	if len(last) > 0 && b.late() {
+	if len(last) > 0 && b.late() && b.stands(guardWaits) {
 		b.hold(Held{Reason: ExpelWaits, Subject: strings.Join(texts(last, Listed.Label), ", "),
 			Detail: "the spec does not have it any more, and what is to join first is held",
 			WayOut: "resolve what else is held, then apply again"})
@@ -66,13 +66,22 @@ func (b *builder) leaving() (first, last []Listed) {
 	for _, l := range b.census.Membership.Members() {
 		lost := slices.ContainsFunc(b.members, func(m *member) bool { return m.lost != nil && m.lost.ID == l.ID && m.may.start })
 		switch {
-		case lost, l.Spec == "" && (l.Health == Down || l.Learner):
-			first = append(first, l)
-		case l.Spec == "":
-			last = append(last, l)
+		case !lost && l.Spec != "":
+		case l.Health == Down || l.Learner:
+			first, last = b.side(guardDead, l, first, last)
+		default:
+			last, first = b.side(guardLiving, l, last, first)
 		}
 	}
 	return first, last
+}
+
+// side puts a member to those where it belongs.
+func (b *builder) side(g guard, l Listed, right, wrong []Listed) (_, _ []Listed) {
+	if b.stands(g) {
+		return append(right, l), wrong
+	}
+	return right, append(wrong, l)
 }
 
 // joining are the spec's members that are to join: those that are learners already before the others, since
@@ -104,7 +113,7 @@ func (b *builder) expulsion(then Membership, l Listed) Membership {
 		b.hold(Held{Reason: Corrupt, Subject: l.Label(),
 			Detail: "it is to be expelled, and the alarm CORRUPT stands: what is left may be the bad copy",
 			WayOut: "if `quorate status --hash` says that it is the one whose data differs, stop it on its host and apply again; else resolve the alarm first"})
-	case err != nil:
+	case err != nil && b.stands(guardExpel):
 		reason, out := Quorum, "bring the other members back first (see what else is held, and `quorate status`), then apply again"
 		if v := then.Voters(); l.Health == Down && v.Known() && !v.Writable() {
 			reason, out = MajorityLost, majorityLostWayOut
@@ -115,7 +124,7 @@ func (b *builder) expulsion(then Membership, l Listed) Membership {
 		if l.Spec != "" {
 			why = "its data is lost"
 		}
-		b.coming = append(b.coming, change{expel: l, why: why, last: answers})
+		b.coming = append(b.coming, change{expel: l, why: why, last: answers && b.stands(guardLiving)})
 		return next
 	}
 	if m := b.called(l.Spec); m != nil && m.lost != nil {
@@ -207,6 +216,9 @@ func (l Listed) bootstrapName() string {
 // votersToAdd is how many of n voters etcd wants connected for an addition, whoever of them is asked.
 func (b *builder) votersToAdd(n int) int {
 	needs := 0
+	if !b.stands(guardAdd) {
+		return needs
+	}
 	for _, m := range b.seen() {
 		if v, _ := m.version(); v != "" {
 			needs = max(needs, kvserver.VotersToAdd(n, v))

@@ -494,7 +494,7 @@ func respec(t *testing.T, w *world, args []string) {
 }
 
 // recast changes who the members of a spec are.
-func recast(t *testing.T, c *spec.Cluster, verb string, args []string) {
+func recast(t fataler, c *spec.Cluster, verb string, args []string) {
 	member := func(name string) *spec.Member {
 		i := slices.IndexFunc(c.Members, func(m *spec.Member) bool { return m.Name == name })
 		if i < 0 {
