@@ -84,8 +84,9 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 		b.reach()
 		b.peers()
 		b.start()
-		b.changeMembers()
+		b.changeMembers(false)
 		b.restarts()
+		b.changeMembers(true)
 		b.retire()
 		b.canary()
 		for _, m := range b.members {
@@ -116,7 +117,9 @@ type builder struct {
 	left []RecordedMember
 	// now is the membership as it will be after the exclusive steps added so far.
 	now Membership
-	err error // of a rule that planned what may not be: a defect
+	// then is the membership as it is foreseen for the restarts, see [builder.reconfigure].
+	then Membership
+	err  error // of a rule that planned what may not be: a defect
 }
 
 // member is one member of the spec, and everything that is known of it.
