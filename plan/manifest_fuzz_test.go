@@ -16,7 +16,7 @@ func FuzzManifest(f *testing.F) {
 	at := time.Date(2026, 8, 1, 7, 0, 0, 0, time.UTC)
 	m := plan.Manifest{
 		Format: plan.ManifestFormat, Cluster: "c", Member: "m", Token: "t", Formed: true, ClusterID: "2a", DataDir: "/var/lib/etcd",
-		Files: map[string]string{"/a": "b"}, Made: []string{"/opt"}, Specs: []plan.AppliedSpec{{Digest: "d", At: at, By: "me@here"}}, 
+		Files: map[string]string{"/a": "b"}, Made: []string{"/opt"}, Specs: []plan.AppliedSpec{{Digest: "d", At: at, By: "me@here"}},
 		Runs: []plan.Run{{ID: "r", Verb: plan.Apply, At: at, By: "me@here", Changed: []plan.Kind{plan.KindFiles}, SpecDigest: "d", On: []string{"m"}}},
 	}
 	f.Add(m.Encode())

@@ -77,16 +77,12 @@ type HostNote struct {
 	SpecDigest string      `json:"spec_digest,omitempty"`
 }
 
-// History joins the journals of a folder, "" for none, with what the hosts note, by the runs' ids: the newest limit
-// runs, the newest first, and how many older ones there are. 0 is all. Only the journals of those it gives are read.
-func History(dir string, n Notes, limit int) (runs []*KnownRun, older int, err error) {
-	var here []string
-	if dir != "" {
-		if here, err = Journals(dir); err != nil {
-			return nil, 0, err
-		}
+// KnownRuns are the ids of the runs that the journals in a folder and the hosts know, each once, the newest first.
+func KnownRuns(dir string, n Notes) ([]string, error) {
+	ids, err := Journals(dir)
+	if err != nil {
+		return nil, err
 	}
-	ids := slices.Clone(here)
 	for _, m := range n.Manifests {
 		if m != nil {
 			for _, r := range m.Runs {
@@ -95,20 +91,30 @@ func History(dir string, n Notes, limit int) (runs []*KnownRun, older int, err e
 		}
 	}
 	slices.SortFunc(ids, func(a, b string) int { return strings.Compare(b, a) })
-	ids = slices.Compact(ids)
+	return slices.Compact(ids), nil
+}
+
+// KnownAs joins what the journal in a folder and the hosts know of one run.
+func KnownAs(dir string, n Notes, id string) *KnownRun {
+	k := n.run(id)
+	if r := ReadRun(dir, id); r != nil {
+		k.journal(r)
+	}
+	return k
+}
+
+// History is what is known of the newest limit runs, the newest first, and how many older ones there are. A limit of 0
+// is all. Only the journals of the runs that it gives are read.
+func History(dir string, n Notes, limit int) (runs []*KnownRun, older int, err error) {
+	ids, err := KnownRuns(dir, n)
+	if err != nil {
+		return nil, 0, err
+	}
 	if limit > 0 && len(ids) > limit {
 		ids, older = ids[:limit], len(ids)-limit
 	}
-	kept := map[string]bool{}
-	for _, id := range here {
-		kept[id] = true
-	}
 	for _, id := range ids {
-		k := n.run(id)
-		if kept[id] {
-			k.journal(ReadRun(dir, id))
-		}
-		runs = append(runs, k)
+		runs = append(runs, KnownAs(dir, n, id))
 	}
 	return runs, older, nil
 }

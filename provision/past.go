@@ -29,7 +29,7 @@ type PastRun struct {
 	// Seconds from its beginning to its end, or to the last thing that was written.
 	Seconds float64 `json:"seconds"`
 	// Steps of its plan, and how many of them came to what; those that a journal without an end does not name count as not reached.
-	Steps  int            `json:"steps"`
+	Steps  int            `json:"planned"`
 	Counts map[Result]int `json:"counts"`
 	// StoppedAt is the title of the step that failed or was under way when the run ended, the first to begin of several;
 	// StoppedBefore, where there is none, that of the first step that was not reached.
@@ -39,7 +39,7 @@ type PastRun struct {
 	Error string `json:"error,omitempty"`
 	// Unread counts lines that could not be read, without one that was cut at the end.
 	Unread  int    `json:"unread,omitempty"`
-	Journal string `json:"journal"`
+	Journal string `json:"file"`
 }
 
 // Done is how many steps came to what they are for.
@@ -70,6 +70,9 @@ const CallsKept = 20
 
 // Journals are the ids of the runs whose journals lie in a folder, the newest first; none where there is no folder.
 func Journals(dir string) ([]string, error) {
+	if dir == "" {
+		return nil, nil // none are kept
+	}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -88,7 +91,7 @@ func Journals(dir string) ([]string, error) {
 }
 
 // ReadRun reads the journal of a run without its steps. It reads one line at a time, so that memory does not grow with the
-// journal. What cannot be read is said in the answer.
+// journal. What cannot be read is said in the answer; nil: there is no journal.
 func ReadRun(dir, id string) *PastRun {
 	run, _ := readJournal(filepath.Join(dir, id+journalExt), id, false)
 	return run
@@ -102,6 +105,9 @@ func ReadSteps(dir, id string) (*PastRun, []*PastStep) {
 func readJournal(path, id string, keep bool) (*PastRun, []*PastStep) {
 	r := &reading{run: &PastRun{ID: id, Began: beganAt(id), Counts: map[Result]int{}, Journal: path}, keep: keep}
 	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err == nil {
 		defer f.Close()
 		err = r.lines(f)
