@@ -29,11 +29,13 @@ type carrying struct {
 
 // line is one line of --json output.
 type line struct {
-	Type    string            `json:"type"`
-	Cluster string            `json:"cluster"`
-	Plan    *plan.Plan        `json:"plan,omitempty"`
-	Event   *provision.Event  `json:"event,omitempty"`
-	Report  *provision.Report `json:"report,omitempty"`
+	Type    string     `json:"type"`
+	Cluster string     `json:"cluster"`
+	Plan    *plan.Plan `json:"plan,omitempty"`
+	// Earlier is the latest run of the cluster, if it did not end well: in the line of the plan.
+	Earlier *provision.KnownRun `json:"earlier_run,omitempty"`
+	Event   *provision.Event    `json:"event,omitempty"`
+	Report  *provision.Report   `json:"report,omitempty"`
 }
 
 func (c *carrying) emit(l line) {
@@ -51,7 +53,7 @@ func (c *carrying) all(ctx context.Context, jobs []*job) error {
 			worst = said(exitHeld)
 		}
 		if c.json {
-			c.emit(line{Type: "plan", Cluster: j.cluster.Name, Plan: j.plan})
+			c.emit(line{Type: "plan", Cluster: j.cluster.Name, Plan: j.plan, Earlier: j.left()})
 		} else if err := showPlan(c.p, j, i > 0, false, c.v); err != nil {
 			return err
 		}

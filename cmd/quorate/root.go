@@ -55,6 +55,7 @@ func newRootCommand(p *process) *cobra.Command {
 		newPlanCommand(p),
 		newApplyCommand(p),
 		newStatusCommand(p),
+		newAuditCommand(p),
 		newCtlCommand(p),
 		newEnvCommand(p),
 		newDestroyCommand(p),
