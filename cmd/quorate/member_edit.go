@@ -101,6 +101,9 @@ func runEdit(ctx context.Context, p *process, o editOptions, v view.Options, edi
 		return err
 	}
 	how := look{hostOptions: o.hostOptions, build: plan.Build}
+	if e != nil {
+		how.from = spec.Digest(was)
+	}
 	if !o.DryRun {
 		how.lock, how.wait = plan.Apply, o.LockTimeout
 	}

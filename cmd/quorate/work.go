@@ -45,6 +45,7 @@ type look struct {
 	hashes   bool // compare what the members hold
 	keepData bool
 	forget   bool
+	from     string // spec.Digest of what the spec was edited from; "" if it was not
 }
 
 // prepare opens, locks, observes and plans every cluster, several at a time.
@@ -143,7 +144,7 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 	}
 	j.plan, err = how.build(j.cluster, j.observed, plan.Options{
 		Now: p.now(), Token: random(16), SpecDigest: spec.Digest(j.cluster),
-		SkipUnreachable: how.SkipUnreachable, Accept: how.Accept, KeepData: how.keepData, Forget: how.forget,
+		SkipUnreachable: how.SkipUnreachable, Accept: how.Accept, KeepData: how.keepData, Forget: how.forget, EditedFrom: how.from,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot plan cluster %q: %w", j.cluster.Name, err)
