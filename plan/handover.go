@@ -31,7 +31,7 @@ func (s Census) Find(c *spec.Cluster, word string) (Listed, error) {
 			return slices.ContainsFunc(l.PeerURLs, func(u string) bool { return dials(u, word) })
 		},
 	} {
-		found := slices.DeleteFunc(slices.Clone(listed), func(l Listed) bool { return !fits(l) })
+		found := slices.DeleteFunc(slices.Clone(listed), func(l Listed) bool { return word == "" || !fits(l) })
 		switch {
 		case len(found) == 1:
 			return found[0], nil
