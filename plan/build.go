@@ -23,6 +23,9 @@ type Options struct {
 	SkipUnreachable bool
 	// Accept are reasons of which the operator has said that they may be passed over, see [Acceptable].
 	Accept []Reason
+	// EditedFrom is spec.Digest of the spec that this one was just edited from, "" if nobody did: whoever takes a
+	// member away from the spec that was applied last means to, also where an earlier one lacked it. It is no [SpecBehind].
+	EditedFrom string
 	// Forget lets a destroy put away what the operator's side holds of a cluster that no host knows.
 	Forget bool
 	// KeepData moves data aside on destroy; otherwise it is removed with the rest.

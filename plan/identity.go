@@ -178,7 +178,7 @@ func (b *builder) behind() {
 		}
 		last := man.Specs[len(man.Specs)-1]
 		i := slices.IndexFunc(man.Specs, func(s AppliedSpec) bool { return s.Digest == b.opt.SpecDigest })
-		if i < 0 || last.Digest == b.opt.SpecDigest {
+		if i < 0 || last.Digest == b.opt.SpecDigest || last.Digest == b.opt.EditedFrom {
 			continue
 		}
 		then := man.Specs[i]

@@ -72,6 +72,8 @@ func tell(t *testing.T, hcl, observed string) string {
 			opt.Purge = true
 		case words[0] == "accept":
 			opt.Accept = append(opt.Accept, plan.Reason(words[1]))
+		case words[0] == "edited-from":
+			opt.EditedFrom = words[1]
 		case words[0] == "destroy":
 			destroy = true
 			opt.Forget = len(words) > 1 && words[1] == "forget"

@@ -11,6 +11,7 @@ import (
 
 	"quorate/cmd/quorate/internal/view"
 	"quorate/plan"
+	"quorate/plan/spec"
 	"quorate/provision"
 	"quorate/provision/world"
 )
@@ -25,13 +26,16 @@ type carrying struct {
 	hint     string
 	// confirm is what must be typed; "" asks for yes.
 	confirm string
+	// edit is the change of the spec that the plans are made for, written down before they are carried out; nil: none.
+	edit *spec.Edit
 }
 
 // line is one line of --json output.
 type line struct {
-	Type    string     `json:"type"`
-	Cluster string     `json:"cluster"`
-	Plan    *plan.Plan `json:"plan,omitempty"`
+	Type    string         `json:"type"`
+	Cluster string         `json:"cluster"`
+	Edit    *view.SpecEdit `json:"edit,omitempty"`
+	Plan    *plan.Plan     `json:"plan,omitempty"`
 	// Earlier is the latest run of the cluster, if it did not end well: in the line of the plan.
 	Earlier *provision.KnownRun `json:"earlier_run,omitempty"`
 	Event   *provision.Event    `json:"event,omitempty"`
@@ -45,20 +49,42 @@ func (c *carrying) emit(l line) {
 	}
 }
 
-func (c *carrying) all(ctx context.Context, jobs []*job) error {
-	var worst error
-	todo := slices.DeleteFunc(slices.Clone(jobs), func(j *job) bool { return j.plan.Empty() })
-	for i, j := range jobs {
-		if len(j.plan.Held) > 0 {
-			worst = said(exitHeld)
-		}
+// show prints the edit of the spec and the plans.
+func (c *carrying) show(jobs []*job) error {
+	if c.edit != nil {
+		e := view.EditOf(c.edit)
 		if c.json {
-			c.emit(line{Type: "plan", Cluster: j.cluster.Name, Plan: j.plan, Earlier: j.left()})
-		} else if err := showPlan(c.p, j, i > 0, false, c.v); err != nil {
+			c.emit(line{Type: "edit", Cluster: jobs[0].cluster.Name, Edit: &e})
+		} else if err := view.EditText(c.p.out, e, c.v); err != nil {
 			return err
 		}
 	}
-	if len(todo) == 0 {
+	for i, j := range jobs {
+		if c.json {
+			c.emit(line{Type: "plan", Cluster: j.cluster.Name, Plan: j.plan, Earlier: j.left()})
+		} else if err := showPlan(c.p, j, i > 0 || c.edit != nil, false, c.v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *carrying) all(ctx context.Context, jobs []*job) (err error) {
+	var worst error
+	todo := slices.DeleteFunc(slices.Clone(jobs), func(j *job) bool { return j.plan.Empty() })
+	if err := c.show(jobs); err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		if len(j.plan.Held) > 0 {
+			worst = said(exitHeld)
+		}
+	}
+	if c.edit != nil && worst != nil && !slices.ContainsFunc(todo, acts) {
+		fmt.Fprintf(c.p.err, "nothing of it can be done now, so %s is left as it is\n", c.edit.File)
+		return worst
+	}
+	if len(todo) == 0 && c.edit == nil {
 		return worst
 	}
 	asked := c.p.now()
@@ -70,6 +96,19 @@ func (c *carrying) all(ctx context.Context, jobs []*job) error {
 			return err
 		}
 	}
+	if c.edit != nil {
+		if err := writeEdit(c.edit); err != nil {
+			return err
+		}
+		if !c.json {
+			fmt.Fprintf(c.p.out, "\n%s is changed\n", c.edit.File)
+		}
+	}
+	defer func() {
+		if c.edit != nil && err != nil {
+			fmt.Fprintf(c.p.err, "%s is changed already: quorate apply%s goes on\n", c.edit.File, c.hint)
+		}
+	}()
 	for i, j := range todo {
 		err := c.one(ctx, j)
 		if worst = worse(worst, err); err == nil {
@@ -85,6 +124,13 @@ func (c *carrying) all(ctx context.Context, jobs []*job) error {
 		break
 	}
 	return worst
+}
+
+// acts reports whether a plan does more than note things down.
+func acts(j *job) bool {
+	return slices.ContainsFunc(j.plan.Steps, func(s plan.Step) bool {
+		return s.Action.Phase() != plan.PhaseRecord && s.Action.Phase() != plan.PhaseForget
+	})
 }
 
 // longAsked is how long a question may be open before what was seen is seen to be old.

@@ -47,6 +47,7 @@ type look struct {
 	notes    bool // read the hosts' manifests and look at nothing else
 	keepData bool
 	forget   bool
+	from     string // spec.Digest of what the spec was edited from; "" if it was not
 }
 
 // prepare opens, locks, observes and plans every cluster, several at a time.
@@ -151,7 +152,7 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 	j.earlier = j.session.Earlier(j.observed)
 	j.plan, err = how.build(j.cluster, j.observed, plan.Options{
 		Now: p.now(), Token: random(16), SpecDigest: spec.Digest(j.cluster),
-		SkipUnreachable: how.SkipUnreachable, Accept: how.Accept, KeepData: how.keepData, Forget: how.forget,
+		SkipUnreachable: how.SkipUnreachable, Accept: how.Accept, KeepData: how.keepData, Forget: how.forget, EditedFrom: how.from,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot plan cluster %q: %w", j.cluster.Name, err)
