@@ -51,10 +51,14 @@ func TestReadRunThatFailed(t *testing.T) {
 	if run.Verb != plan.Apply || run.By != "ana@desk" || !run.Began.Equal(now) || run.Ending != provision.RunFailed || run.Error == "" || run.Unread != 0 {
 		t.Errorf("%+v", run)
 	}
-	if run.Steps != len(rep.Steps) || fmt.Sprint(run.Counts) != fmt.Sprint(rep.Counts) || run.StoppedAt != "issue certificates for etcd2" || run.StoppedBefore != "" {
+	if run.Steps != len(rep.Steps) || fmt.Sprint(run.Counts) != fmt.Sprint(rep.Counts) || run.StoppedBefore != "" {
 		t.Errorf("%+v, reported %+v", run, rep.Counts)
 	}
-	// Each step as it was reported; calls only with the one that failed, and only on its host.
+	// Without its kvserver the keys on etcd2 fail, and seeing who reaches whom may have begun beside them.
+	if !slices.ContainsFunc(rep.Steps, func(s provision.StepReport) bool { return s.Title == run.StoppedAt && s.Result == provision.Failed }) {
+		t.Errorf("stopped at %q, reported %+v", run.StoppedAt, rep.Steps)
+	}
+	// Each step as it was reported; calls only with those that failed, and only on the host of their member.
 	if len(steps) != len(rep.Steps) {
 		t.Fatalf("%d steps, reported %d", len(steps), len(rep.Steps))
 	}
@@ -67,7 +71,7 @@ func TestReadRunThatFailed(t *testing.T) {
 			t.Errorf("%s has %d calls", s.Title, len(s.Calls))
 		}
 		for _, c := range s.Calls {
-			if c.Member != "etcd2" {
+			if s.Member != "" && c.Member != s.Member {
 				t.Errorf("%s has a call on %s", s.Title, c.Member)
 			}
 		}
