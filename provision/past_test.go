@@ -88,14 +88,18 @@ func TestReadRunCutAnywhere(t *testing.T) {
 	r.dir = t.TempDir()
 	must(t, r.apply())
 	_, whole := journalOf(t, r.dir)
-	last := strings.LastIndex(strings.TrimSuffix(whole, "\n"), "\n") + 1 // where the end of the run begins
 	full := provision.ReadRun(r.dir, "run-1")
 	if full.Ending != provision.RunDone || full.Done() != full.Steps || full.Steps == 0 {
 		t.Fatalf("%+v", full)
 	}
-	for cut := 0; cut < len(whole); cut += 7 {
-		run, steps := provision.ReadSteps(written(t, whole[:cut]), "run-1")
-		if cut < last && run.Ending != provision.RunCutOff || run.Unread != 0 {
+	dir := t.TempDir()
+	for cut := 0; cut < len(whole); cut++ {
+		if before := whole[:cut]; cut%97 != 0 && !strings.HasSuffix(before, "\n") && whole[cut] != '\n' {
+			continue // at the ends of lines, with and without the line feed, and here and there within them
+		}
+		must(t, os.WriteFile(filepath.Join(dir, "run-1.jsonl"), []byte(whole[:cut]), 0o600))
+		run, steps := provision.ReadSteps(dir, "run-1")
+		if cut < len(whole)-1 && run.Ending != provision.RunCutOff || run.Unread != 0 {
 			t.Fatalf("cut at %d: %+v", cut, run)
 		}
 		counted := 0
