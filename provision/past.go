@@ -31,8 +31,8 @@ type PastRun struct {
 	// Steps of its plan, and how many of them came to what; those that a journal without an end does not name count as not reached.
 	Steps  int            `json:"planned"`
 	Counts map[Result]int `json:"counts"`
-	// StoppedAt is the title of the step that failed or was under way when the run ended, the first to begin of several;
-	// StoppedBefore, where there is none, that of the first step that was not reached.
+	// StoppedAt is the title of the first step that failed or was abandoned, or else of the first to begin of those that were
+	// under way when the journal ends; StoppedBefore, where there is none, that of the first step that was not reached.
 	StoppedAt     string `json:"stopped_at,omitempty"`
 	StoppedBefore string `json:"stopped_before,omitempty"`
 	// Error of the run, or of reading its journal.

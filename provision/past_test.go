@@ -51,10 +51,14 @@ func TestReadRunThatFailed(t *testing.T) {
 	if run.Verb != plan.Apply || run.By != "ana@desk" || !run.Began.Equal(now) || run.Ending != provision.RunFailed || run.Error == "" || run.Unread != 0 {
 		t.Errorf("%+v", run)
 	}
-	if run.Steps != len(rep.Steps) || fmt.Sprint(run.Counts) != fmt.Sprint(rep.Counts) || run.StoppedAt != "issue certificates for etcd2" || run.StoppedBefore != "" {
+	if run.Steps != len(rep.Steps) || fmt.Sprint(run.Counts) != fmt.Sprint(rep.Counts) || run.StoppedBefore != "" {
 		t.Errorf("%+v, reported %+v", run, rep.Counts)
 	}
-	// Each step as it was reported; calls only with the one that failed, and only on its host.
+	// Without its kvserver the keys on etcd2 fail, and seeing who reaches whom may have begun beside them.
+	if !slices.ContainsFunc(rep.Steps, func(s provision.StepReport) bool { return s.Title == run.StoppedAt && s.Result == provision.Failed }) {
+		t.Errorf("stopped at %q, reported %+v", run.StoppedAt, rep.Steps)
+	}
+	// Each step as it was reported; calls only with those that failed, and only on the host of their member.
 	if len(steps) != len(rep.Steps) {
 		t.Fatalf("%d steps, reported %d", len(steps), len(rep.Steps))
 	}
@@ -67,7 +71,7 @@ func TestReadRunThatFailed(t *testing.T) {
 			t.Errorf("%s has %d calls", s.Title, len(s.Calls))
 		}
 		for _, c := range s.Calls {
-			if c.Member != "etcd2" {
+			if s.Member != "" && c.Member != s.Member {
 				t.Errorf("%s has a call on %s", s.Title, c.Member)
 			}
 		}
@@ -84,14 +88,18 @@ func TestReadRunCutAnywhere(t *testing.T) {
 	r.dir = t.TempDir()
 	must(t, r.apply())
 	_, whole := journalOf(t, r.dir)
-	last := strings.LastIndex(strings.TrimSuffix(whole, "\n"), "\n") + 1 // where the end of the run begins
 	full := provision.ReadRun(r.dir, "run-1")
 	if full.Ending != provision.RunDone || full.Done() != full.Steps || full.Steps == 0 {
 		t.Fatalf("%+v", full)
 	}
-	for cut := 0; cut < len(whole); cut += 7 {
-		run, steps := provision.ReadSteps(written(t, whole[:cut]), "run-1")
-		if cut < last && run.Ending != provision.RunCutOff || run.Unread != 0 {
+	dir := t.TempDir()
+	for cut := 0; cut < len(whole); cut++ {
+		if before := whole[:cut]; cut%97 != 0 && !strings.HasSuffix(before, "\n") && whole[cut] != '\n' {
+			continue // at the ends of lines, with and without the line feed, and here and there within them
+		}
+		must(t, os.WriteFile(filepath.Join(dir, "run-1.jsonl"), []byte(whole[:cut]), 0o600))
+		run, steps := provision.ReadSteps(dir, "run-1")
+		if cut < len(whole)-1 && run.Ending != provision.RunCutOff || run.Unread != 0 {
 			t.Fatalf("cut at %d: %+v", cut, run)
 		}
 		counted := 0
