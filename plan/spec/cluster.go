@@ -23,6 +23,7 @@ func (l *loader) cluster(n *node) *Cluster {
 	l.server(n.one("server"), c)
 	conn := n.one("connection")
 	l.checkConnection(conn, conn.text("type"))
+	c.Connection = l.outside(conn, c)
 	for i, m := range n.nodes["member"] {
 		c.Members = append(c.Members, l.member(m, conn, c, i))
 	}
