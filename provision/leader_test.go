@@ -1,9 +1,11 @@
 package provision_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"quorate/kvserver"
 	"quorate/plan"
 )
 
@@ -19,11 +21,13 @@ func TestMoveLeader(t *testing.T) {
 	if was == to {
 		to = "etcd2"
 	}
-	must(t, s.MoveLeader(t.Context(), plan.Handover{From: was, To: r.etcd.members[to].id}))
+	i := slices.IndexFunc(r.etcd.members, func(m kvserver.Member) bool { return m.Name == to })
+	h := plan.Handover{From: was, To: r.etcd.members[i].ID}
+	must(t, s.MoveLeader(t.Context(), h))
 	if r.etcd.leader != to || len(r.etcd.moves) != 1 {
 		t.Errorf("%s leads, after %v", r.etcd.leader, r.etcd.moves)
 	}
-	if err := s.MoveLeader(t.Context(), plan.Handover{From: was, To: r.etcd.members[to].id}); err == nil || !strings.Contains(err.Error(), "not leader") {
+	if err := s.MoveLeader(t.Context(), h); err == nil || !strings.Contains(err.Error(), "not leader") {
 		t.Errorf("asked of one that does not lead: %v", err)
 	}
 }
