@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -88,7 +89,7 @@ func (c *carrying) all(ctx context.Context, jobs []*job) (err error) {
 		return worst
 	}
 	asked := c.p.now()
-	if err := c.approve(ctx); err != nil {
+	if err := c.approve(ctx, c.unnamed(todo)); err != nil {
 		return err
 	}
 	if c.p.now().Sub(asked) > longAsked {
@@ -156,26 +157,58 @@ func (c *carrying) again(ctx context.Context, jobs []*job) error {
 	return nil
 }
 
-// approve asks before anything is touched.
-func (c *carrying) approve(ctx context.Context) error {
-	if c.run.AutoApprove {
+// unnamed are the members that the plans expel although they answer, and that nobody has named yet.
+func (c *carrying) unnamed(jobs []*job) []string {
+	var out []string
+	for _, j := range jobs {
+		for _, s := range j.plan.Steps {
+			a, ok := s.Action.(*plan.Expel)
+			if ok && a.Answers && !slices.Contains(c.run.Remove, a.Target.Name) && !slices.Contains(c.run.Remove, a.Target.ID) {
+				out = append(out, cmp.Or(a.Target.Name, a.Target.ID))
+			}
+		}
+	}
+	return out
+}
+
+// approve asks before anything is touched: for the name of each member that is expelled although it
+// answers, which a yes does not cover, and otherwise for a yes.
+func (c *carrying) approve(ctx context.Context, unnamed []string) error {
+	flags := ""
+	for _, name := range unnamed {
+		flags += " --remove " + shellQuote(name)
+	}
+	switch {
+	case c.run.AutoApprove && len(unnamed) > 0:
+		return badUsage("%s would be expelled and may well be serving, and -y is not enough for that; nothing was touched\n  review the plan, and if that is meant, run again with%s", view.List(unnamed), flags)
+	case c.run.AutoApprove:
 		return nil
+	case !c.p.inTerminal || c.json:
+		return badUsage("this needs a yes, and nobody is there to ask; nothing was touched\n  review the plan and run again with -y%s", flags)
 	}
-	if !c.p.inTerminal || c.json {
-		return badUsage("this needs a yes, and nobody is there to ask; nothing was touched\n  review the plan and run again with -y")
+	for _, name := range unnamed {
+		if err := c.question(ctx, fmt.Sprintf("\n%s will be expelled, and its data is of no use afterwards. Type its name (%s) to go on: ", name, name), name); err != nil {
+			return err
+		}
 	}
-	question, want := "\nApply? Only yes goes on: ", "yes"
-	if c.confirm != "" {
-		question, want = fmt.Sprintf("\nThis cannot be undone. Type the cluster's name (%s) to go on: ", c.confirm), c.confirm
+	switch {
+	case c.confirm != "":
+		return c.question(ctx, fmt.Sprintf("\nThis cannot be undone. Type the cluster's name (%s) to go on: ", c.confirm), c.confirm)
+	case len(unnamed) > 0:
+		return nil // who has typed the names means the plan
 	}
+	return c.question(ctx, "\nApply? Only yes goes on: ", "yes")
+}
+
+// question asks one thing, and is nil only for the answer that is wanted.
+func (c *carrying) question(ctx context.Context, question, want string) error {
 	got, err := c.p.ask(ctx, question)
 	switch {
 	case interrupted(err):
 		return &exitError{code: exitInterrupted, message: "interrupted; nothing was touched"}
 	case err != nil:
 		return fmt.Errorf("cannot read the answer: %w", err)
-	}
-	if got != want {
+	case got != want:
 		return &exitError{code: exitFailed, message: "not approved; nothing was touched"}
 	}
 	return nil

@@ -346,7 +346,7 @@ func TestStream(t *testing.T) {
 		}
 	}
 	p := &process{in: strings.NewReader("yes\n"), out: s, inTerminal: true}
-	if err := (&carrying{p: p}).approve(t.Context()); err == nil || !strings.Contains(err.Error(), "nobody sees the question") {
+	if err := (&carrying{p: p}).approve(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "nobody sees the question") {
 		t.Errorf("asking nobody: %v", err)
 	}
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
