@@ -284,7 +284,7 @@ func (r *reality) vote() {
 		if n, data := r.lag[s.url]; data && !s.host.Unit.Running() && s.seen.Problem == "" {
 			s.host.Disk = &kvserver.Inspection{Member: true, ClusterID: kvserver.ID(7), MemberID: kvserver.ID(r.ids[s.url]), BootstrapOnly: n == 2, Log: &kvserver.InspectedLog{Term: 2, LastIndex: 5}}
 			for _, o := range r.list {
-				s.host.Disk.Members = append(s.host.Disk.Members, kvserver.InspectedMember{Name: o.Name, PeerURLs: o.PeerURLs})
+				s.host.Disk.Members = append(s.host.Disk.Members, kvserver.InspectedMember{ID: kvserver.ID(o.ID), Name: o.Name, PeerURLs: o.PeerURLs, Learner: o.Learner})
 			}
 		}
 	}
@@ -468,6 +468,9 @@ func (r *reality) changes(s plan.Step) []func(*reality) bool {
 			on, known := r.at(a.Target.PeerURLs)
 			m, _ := r.listed(on)
 			serves = known && r.serves(on) && !m.Learner
+			if serves && !a.Answers {
+				return false // it came back, and nobody has said that it may go
+			}
 			if serves && (up < kvserver.VotersToRemove(total) || up < total && !r.noGate) {
 				return false
 			}
