@@ -312,8 +312,8 @@ func presumed(c *spec.Cluster, o *Observed) Membership {
 	found := map[int]bool{}
 	for _, m := range c.Members {
 		i, a, host := of(m), o.Cluster.Answers[m.Name], o.Hosts[m.Name]
-		runs := host.hasData() && host.Unit.Running() && (a.Status == nil || !a.Status.Learner) // it may have become one since
-		if noted != nil && i < 0 && !runs {
+		runs := host.hasData() && host.Unit.Running() // it may have become one since
+		if noted != nil && i < 0 && !runs || a.Status != nil && a.Status.Learner {
 			continue // it is to join, once somebody serves
 		}
 		found[i] = true

@@ -238,7 +238,8 @@ func (c *court) end(r *reality, p *plan.Plan) {
 	}
 }
 
-// able is how many voters have their data, on hosts that can be reached, and how many there are.
+// able is how many voters have their data, on hosts that can be reached and are the spec's, if they do not run
+// anyway; and how many there are.
 func (r *reality) able() (able, total int) {
 	for _, m := range r.list {
 		if m.Learner {
@@ -246,7 +247,7 @@ func (r *reality) able() (able, total int) {
 		}
 		total++
 		if on, known := r.at(m.PeerURLs); known {
-			if _, data := r.lag[on.url]; data && on.seen.Problem == "" {
+			if _, data := r.lag[on.url]; data && on.seen.Problem == "" && (r.up(on) || r.spec.Member(on.member.Name) != nil && urlOf(r.spec.Member(on.member.Name)) == on.url) {
 				able++
 			}
 		}
