@@ -311,17 +311,17 @@ func presumed(c *spec.Cluster, o *Observed) Membership {
 	var members []Listed
 	found := map[int]bool{}
 	for _, m := range c.Members {
-		i := of(m)
-		if noted != nil && i < 0 {
+		i, a, host := of(m), o.Cluster.Answers[m.Name], o.Hosts[m.Name]
+		runs := host.hasData() && host.Unit.Running() // it may have become one since
+		if noted != nil && i < 0 && !runs || a.Status != nil && a.Status.Learner {
 			continue // it is to join, once somebody serves
 		}
 		found[i] = true
-		a := o.Cluster.Answers[m.Name]
 		h := a.health()
 		if h == Healthy {
 			h = HealthUnknown
 		}
-		if host := o.Hosts[m.Name]; a.Asked == NotAsked && host != nil && host.Problem == "" && !host.Unit.Running() {
+		if a.Asked == NotAsked && host != nil && host.Problem == "" && !host.Unit.Running() {
 			h = Down // no process: that much is known without asking
 		}
 		members = append(members, Listed{Name: m.Name, PeerURLs: []string{peerURL(m)}, Health: h, Spec: m.Name})

@@ -258,8 +258,11 @@ func (b *builder) dataOf(m *member) {
 		stop(DataLost, fmt.Sprintf("the member serves, and %s does not hold its data: what the process has open may be the last copy", l.dataPaths()),
 			"do not restart it; find out where its data went (was it deleted, or is another file system mounted over it?) and take a backup: quorate ctl -- snapshot save FILE")
 		m.may.sign = true
-	case b.formed && lacking && !b.census.Known && (h.Manifest == nil || !b.presumed(m)) && !h.hasData():
+	case b.formed && lacking && !b.census.Known && h.Manifest == nil && !h.hasData():
 		stop(ClusterUnknown, "nothing of the cluster is on this host, and no member could be asked whether it has this one",
+			"bring the other members up first, then run again")
+	case b.formed && !b.census.Known && !b.presumed(m):
+		stop(ClusterUnknown, "it was no voter when the members were noted down last, and none of them could be asked whether it is one now",
 			"bring the other members up first, then run again")
 	case m.joins && !m.in, m.joins && !m.hasData() && !m.listed.Started, m.old != "" && m.in && !m.listed.Started:
 		b.leftovers(m)

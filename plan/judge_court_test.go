@@ -200,7 +200,8 @@ func (c *court) plan(r *reality) {
 		panic(broken{"I6", fmt.Sprintf("a run without a fault left %s to do", p.Steps[0].ID)})
 	}
 	if !p.Blocked() && !p.Empty() {
-		if r.round++; r.round > rounds && !r.bad() {
+		able, total := r.able()
+		if r.round++; r.round > rounds && !r.bad() && able > total/2 {
 			panic(broken{"I6", fmt.Sprintf("planned %d times, and there is still %s to do", r.round, p.Steps[0].ID)})
 		}
 		_, r.had0 = r.count()
@@ -231,21 +232,27 @@ func (c *court) end(r *reality, p *plan.Plan) {
 		}
 		return
 	}
-	able, total := 0, 0 // voters that have their data, and how many there are
+	able, total := r.able()
+	if able > total/2 && r.acked && !r.bad() && !r.stuck {
+		panic(broken{"I6", fmt.Sprintf("%d of %d voters have their data, and the way is held: %s", able, total, strings.Join(reasonsOf(p), ", "))})
+	}
+}
+
+// able is how many voters have their data, on hosts that can be reached and are the spec's, if they do not run
+// anyway; and how many there are.
+func (r *reality) able() (able, total int) {
 	for _, m := range r.list {
 		if m.Learner {
 			continue
 		}
 		total++
 		if on, known := r.at(m.PeerURLs); known {
-			if _, data := r.lag[on.url]; data && on.seen.Problem == "" {
+			if _, data := r.lag[on.url]; data && on.seen.Problem == "" && (r.up(on) || r.spec.Member(on.member.Name) != nil && urlOf(r.spec.Member(on.member.Name)) == on.url) {
 				able++
 			}
 		}
 	}
-	if able > total/2 && r.acked && !r.bad() && !r.stuck {
-		panic(broken{"I6", fmt.Sprintf("%d of %d voters have their data, and the way is held: %s", able, total, strings.Join(reasonsOf(p), ", "))})
-	}
+	return able, total
 }
 
 func reasonsOf(p *plan.Plan) []string {
@@ -260,7 +267,8 @@ func reasonsOf(p *plan.Plan) []string {
 // said is broken where a plan said something else of the voters than is so.
 func (r *reality) said(when string, v plan.Voters) {
 	up, total := r.count()
-	if r.calm && !r.noNeeds && r.without == "" && !r.noLook && !r.noAsk && (v.Total != total || v.Healthy != up) {
+	lies := v.Total != total || up < v.Healthy || up > v.Healthy+v.Unknown
+	if r.calm && total > 0 && !r.noNeeds && r.without == "" && !r.noLook && !r.noAsk && lies {
 		panic(broken{"I13", fmt.Sprintf("when %s, %d of %d voters serve, and the plan said %s", when, up, total, v)})
 	}
 }
@@ -294,7 +302,8 @@ func (c *court) steps(r *reality) []move {
 				r.said(s.ID+" begins", s.Quorum.Before)
 			}
 			if !actions[at](r) && !r.noLook {
-				if r.clean && !r.bad() {
+				v := s.Quorum.After
+				if r.clean && !r.bad() && (v.Unknown == 0 || v.Writable()) {
 					panic(broken{"I6", "a run without a fault fails at " + s.ID})
 				}
 				r.over(false)

@@ -284,7 +284,7 @@ func (r *reality) vote() {
 		if n, data := r.lag[s.url]; data && !s.host.Unit.Running() && s.seen.Problem == "" {
 			s.host.Disk = &kvserver.Inspection{Member: true, ClusterID: kvserver.ID(7), MemberID: kvserver.ID(r.ids[s.url]), BootstrapOnly: n == 2, Log: &kvserver.InspectedLog{Term: 2, LastIndex: 5}}
 			for _, o := range r.list {
-				s.host.Disk.Members = append(s.host.Disk.Members, kvserver.InspectedMember{Name: o.Name, PeerURLs: o.PeerURLs})
+				s.host.Disk.Members = append(s.host.Disk.Members, kvserver.InspectedMember{ID: kvserver.ID(o.ID), Name: o.Name, PeerURLs: o.PeerURLs, Learner: o.Learner})
 			}
 		}
 	}
@@ -468,6 +468,9 @@ func (r *reality) changes(s plan.Step) []func(*reality) bool {
 			on, known := r.at(a.Target.PeerURLs)
 			m, _ := r.listed(on)
 			serves = known && r.serves(on) && !m.Learner
+			if serves && !a.Answers {
+				return false // it came back, and nobody has said that it may go
+			}
 			if serves && (up < kvserver.VotersToRemove(total) || up < total && !r.noGate) {
 				return false
 			}
@@ -511,7 +514,7 @@ func (r *reality) changed(s plan.Step, served bool, up, total int) {
 	voters, left := r.voting(r.running())
 	current := slices.DeleteFunc(voters, func(s seat) bool { return r.lag[s.url] > 0 })
 	switch tolerance := len(current) - left/2 - 1; {
-	case len(current) <= left/2:
+	case r.calm && len(current) <= left/2:
 		panic(broken{"I2", fmt.Sprintf("%s leaves %d voters that have everything, of %d", s.ID, len(current), left)})
 	case served && up < total:
 		panic(broken{"I1", fmt.Sprintf("%s takes a voter away while %d of %d serve", s.ID, up, total)})
