@@ -43,7 +43,7 @@ func TestModelOfMembership(t *testing.T) {
 		Join: func(name string, members ...string) {
 			p := templates.BootstrapParams{Cluster: "lab", Name: name, Token: "another", Existing: true}
 			for _, n := range members {
-				p.Peers = append(p.Peers, templates.InitialPeer{Name: n, Address: by(n).Address, Port: 2380})
+				p.Peers = append(p.Peers, templates.InitialPeer{Name: n, URLs: []string{url(n)}})
 			}
 			text, err := templates.Bootstrap(p)
 			must(t, err)
