@@ -24,7 +24,7 @@ var (
 // them nothing has changed.
 var (
 	// ErrTooFewStarted: etcd's own check (strict-reconfig-check) refuses an addition, a removal or a promotion, since not
-	// enough voters have been connected for long enough. See [VotersToAdd] and [HealthInterval].
+	// enough voters have been connected for long enough. See [VotersToAdd], [VotersToRemove] and [HealthInterval].
 	ErrTooFewStarted = errors.New("not enough voters started and connected")
 	// ErrLearnerNotReady: the learner to promote has not caught up with the leader yet, or was never started.
 	ErrLearnerNotReady = errors.New("learner not caught up")

@@ -16,8 +16,7 @@ import (
 //	         voter that is down does not matter, so whether the quorum of one more holds is the caller's to see to
 //	remove   of a learner: nothing. Of a voter: of the others, a quorum of them has a name (IsReadyToRemoveVotingMember,
 //	         which never lets the last one go). One to which the member asked has no connection goes then; for any other,
-//	         and for the member asked itself, it and a quorum of the others have to be connected for HealthInterval: 2 of 2,
-//	         3 of 3, 3 of 4, 4 of 5 (mayRemoveMember: active-1 >= 1+(voters-1)/2)
+//	         and for the member asked itself, VotersToRemove voters connected for HealthInterval (mayRemoveMember)
 //	update   nothing (UpdateMember): only that nobody else is listed with the URL
 //
 // A name is had once a member was started, also if it has not run since. That a URL is listed once and that there are no more
@@ -74,3 +73,8 @@ func needsAll(version string) bool {
 	}
 	return minor < 5
 }
+
+// VotersToRemove is how many of the voters have to be connected with the one that is asked, itself and the one to remove
+// counted, for etcd to remove a voter that it sees as up: that one, and a quorum of the others (2 of 2, 3 of 3, 3 of 4,
+// 4 of 5). More than there are for the last voter, which never goes. mayRemoveMember: active-1 >= 1+(voters-1)/2.
+func VotersToRemove(voters int) int { return (voters-1)/2 + 2 }

@@ -20,3 +20,12 @@ func TestVotersToAdd(t *testing.T) {
 		}
 	}
 }
+
+func TestVotersToRemove(t *testing.T) {
+	t.Parallel()
+	for voters, want := range map[int]int{1: 2, 2: 2, 3: 3, 4: 3, 5: 4, 6: 4, 7: 5} {
+		if got := VotersToRemove(voters); got != want {
+			t.Errorf("%d of %d voters, want %d", got, voters, want)
+		}
+	}
+}

@@ -267,7 +267,7 @@ func (a *admin) Remove(ctx context.Context, via string, id uint64) ([]kvserver.M
 			if named(others) < len(others)/2+1 {
 				return fmt.Errorf("etcdserver: re-configuration failed due to not enough started members: %w", kvserver.ErrTooFewStarted)
 			}
-			if e.running(id) != nil && e.connected(p) < (len(e.voters())-1)/2+2 {
+			if e.running(id) != nil && e.connected(p) < kvserver.VotersToRemove(len(e.voters())) {
 				return errUnhealthy
 			}
 		}
