@@ -86,7 +86,7 @@ fmt: ## format the Go sources
 	gofmt -w $$(git ls-files -co --exclude-standard '*.go')
 
 # What no main needs may be there for tests only in packages for tests, and in the names of the last row, whose users are tests elsewhere.
-FORTESTS := ^provision/host/hosttest/|^kvserver/servertest/|^test/lab/testing\.go
+FORTESTS := ^provision/host/hosttest/|^kvserver/servertest/|^test/lab/testing\.go|^test/history/
 FORTESTS := $(FORTESTS)|unreachable func: (Kinds|BytesBlob|bytesBlob\.[A-Za-z]+)$$
 
 .PHONY: lint
