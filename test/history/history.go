@@ -75,20 +75,21 @@ func (o Operation) String() string {
 
 // Recorder collects the operations of clients that run at the same time.
 type Recorder struct {
-	began time.Time
+	// Began is what the times of its operations count from.
+	Began time.Time
 	mu    sync.Mutex
 	ops   []Operation
 }
 
 // NewRecorder begins a history.
-func NewRecorder() *Recorder { return &Recorder{began: time.Now()} }
+func NewRecorder() *Recorder { return &Recorder{Began: time.Now()} }
 
 // Do makes one operation and records it. The operation comes without times and
 // outcome; do gives the outcome and what was seen, and must send the request at most once.
 func (r *Recorder) Do(op Operation, do func() (Outcome, string)) {
-	op.Call = time.Since(r.began)
+	op.Call = time.Since(r.Began)
 	op.Outcome, op.Seen = do()
-	op.Return = time.Since(r.began)
+	op.Return = time.Since(r.Began)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ops = append(r.ops, op)

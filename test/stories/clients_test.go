@@ -184,17 +184,36 @@ func ask(ctx context.Context, etcd *clientv3.Client, op history.Operation) (hist
 // acknowledged is how many operations were.
 func (c *clients) acknowledged() int { return c.history.Count(history.Done, history.Failed) }
 
-// await waits until so many operations have been acknowledged.
+// await waits until so many operations have been acknowledged, for as long as that goes on.
 func (s *stage) await(c *clients, operations int) {
 	s.Helper()
-	for end := time.Now().Add(2 * time.Minute); c.acknowledged() < operations; time.Sleep(50 * time.Millisecond) {
+	const patience = time.Minute
+	before, end := 0, time.Now().Add(patience)
+	for ; ; time.Sleep(50 * time.Millisecond) {
+		n := c.acknowledged()
 		if err := c.failed.Load(); err != nil {
 			s.Fatal(*err)
 		}
-		if time.Now().After(end) {
-			s.Fatalf("%d operations were acknowledged, %d are needed", c.acknowledged(), operations)
+		switch {
+		case n >= operations:
+			return
+		case n > before:
+			before, end = n, time.Now().Add(patience)
+		case time.Now().After(end):
+			s.Fatalf("after %d operations none was acknowledged for %s", n, patience)
 		}
 	}
+}
+
+// writes are the times at which writes were acknowledged, sorted.
+func (c *clients) writes() []time.Time {
+	var at []time.Time
+	for _, op := range c.history.Operations() { // in the order of their end
+		if op.Kind != history.Get && op.Outcome == history.Done {
+			at = append(at, c.history.Began.Add(op.Return))
+		}
+	}
+	return at
 }
 
 // judgeLimit is for each key.
@@ -227,8 +246,14 @@ func (s *stage) judge(c *clients, etcd *clientv3.Client) {
 	if err := history.Check(lost, judgeLimit); err == nil {
 		s.Fatalf("%s was taken out, and the history was still judged linearizable", write)
 	}
-	s.Logf("linearizable: %d operations acknowledged, %d unknown; judged in %.1fs, and found wrong without %s",
-		c.acknowledged(), c.history.Count(history.Unknown), took.Seconds(), write)
+	waited := 0
+	for _, op := range ops {
+		if op.Outcome == history.Unknown && op.Return-op.Call >= operationTimeout {
+			waited++
+		}
+	}
+	s.Logf("linearizable: %d operations acknowledged, %d unknown, %d of these without any answer; judged in %.1fs, and found wrong without %s",
+		c.acknowledged(), c.history.Count(history.Unknown), waited, took.Seconds(), write)
 }
 
 // wellMixed checks that the history could have shown something.

@@ -66,7 +66,6 @@ type load struct {
 	stop     chan struct{}
 	done     chan struct{}
 	// What came of it; to be read after the end.
-	began        time.Time
 	acknowledged []time.Time // when each write was
 	err          error
 }
@@ -75,7 +74,7 @@ func key(i int) string { return fmt.Sprintf("/load/%08d", i) }
 
 // startLoad writes until it is ended. A write that is not acknowledged within patience, repeated, ends it with an error.
 func (s *stage) startLoad(c *clientv3.Client, patience time.Duration) *load {
-	l := &load{stop: make(chan struct{}), done: make(chan struct{}), patience: patience, began: time.Now()}
+	l := &load{stop: make(chan struct{}), done: make(chan struct{}), patience: patience}
 	go func() {
 		defer close(l.done)
 		for {
@@ -93,10 +92,11 @@ func (s *stage) startLoad(c *clientv3.Client, patience time.Duration) *load {
 	return l
 }
 
-// gap is the longest time without an acknowledgement of which any part lies between from and to.
-func (l *load) gap(from, to time.Time) time.Duration {
-	longest, last := time.Duration(0), l.began
-	for _, at := range l.acknowledged {
+// gap is the longest time without an acknowledgement of which any part lies between from and to. The
+// acknowledgements are sorted, and some lie before and after.
+func gap(acknowledged []time.Time, from, to time.Time) time.Duration {
+	longest, last := time.Duration(0), from
+	for _, at := range acknowledged {
 		if at.After(from) {
 			longest = max(longest, at.Sub(last))
 		}
@@ -140,7 +140,7 @@ func (s *stage) end(l *load, c *clientv3.Client) {
 			s.Fatalf("the acknowledged write %s is not there", key(i))
 		}
 	}
-	s.Logf("%d writes acknowledged, the longest wait for one was %s", len(l.acknowledged), l.gap(l.began, time.Now()).Round(time.Millisecond))
+	s.Logf("%d writes acknowledged, the longest wait for one was %s", len(l.acknowledged), gap(l.acknowledged, l.acknowledged[0], time.Now()).Round(time.Millisecond))
 }
 
 // A setting changes for all: members are restarted one at a time, the quorum
