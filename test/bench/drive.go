@@ -209,4 +209,9 @@ func (a *timedAdmin) Status(ctx context.Context, name string) (kvserver.Status, 
 	return a.Admin.Status(ctx, name)
 }
 
+func (a *timedAdmin) MoveLeader(ctx context.Context, leader string, to uint64) error {
+	defer a.d.note(leader, "API move leader", time.Now())
+	return a.Admin.MoveLeader(ctx, leader, to)
+}
+
 const uploading = "upload"
