@@ -51,11 +51,11 @@ func members(numbers ...int) string {
 
 // Kinds of steps by name: an entry that needs one which the plan does not have yet is skipped.
 const (
-	add     plan.Kind = "add"
-	promote plan.Kind = "promote"
-	expel   plan.Kind = "expel"
-	update  plan.Kind = "update"
-	move    plan.Kind = "move"
+	add      plan.Kind = "add"
+	promote  plan.Kind = "promote"
+	expel    plan.Kind = "expel"
+	update   plan.Kind = "update"
+	relocate plan.Kind = "relocate"
 )
 
 // second is an address more for the third host.
@@ -94,7 +94,7 @@ func changes() []change {
 				does:  []plan.Kind{update, plan.KindRestart}},
 		}},
 		{name: "a data directory moves", hosts: 3, before: three, edits: []edit{
-			{name: "move", after: "server { data_dir = \"/srv/etcd\" }\n" + three, does: []plan.Kind{move}},
+			{name: "move", after: "server { data_dir = \"/srv/etcd\" }\n" + three, does: []plan.Kind{relocate}},
 		}},
 	}
 }
