@@ -80,7 +80,8 @@ func changes() []change {
 		}},
 		{name: "5, 3, 1 members", hosts: 5, before: members(1, 2, 3, 4, 5), edits: []edit{
 			{name: "5 to 3", after: three, apply: []string{"--remove", "etcd4", "--remove", "etcd5"}, does: []plan.Kind{expel}},
-			{name: "3 to 1", after: members(1), apply: []string{"--remove", "etcd2", "--remove", "etcd3"}, does: []plan.Kind{expel}},
+			{name: "3 to 2", after: members(1, 2), apply: []string{"--remove", "etcd3"}, does: []plan.Kind{expel}},
+			{name: "2 to 1", after: members(1), apply: []string{"--remove", "etcd2"}, does: []plan.Kind{expel}},
 		}},
 		{name: "a dead member is replaced", hosts: 4, before: impatient + three, edits: []edit{
 			{name: "replace", byHand: func(s *stage) { s.check(s.Host(2).PowerCut(s.Context())) }, after: impatient + members(1, 2, 4), does: []plan.Kind{expel, add, promote}},
