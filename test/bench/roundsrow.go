@@ -62,7 +62,7 @@ func errands() []errand {
 			return s.spec("")
 		}},
 		{"plan with nothing to change", 4, false, func(ctx context.Context, s *stage) (string, error) { return s.settled(ctx) }},
-		{"a setting that rolls", 30, true, func(ctx context.Context, s *stage) (string, error) {
+		{"a setting that rolls", 20, true, func(ctx context.Context, s *stage) (string, error) {
 			dir, err := s.settled(ctx)
 			if err != nil {
 				return "", err
