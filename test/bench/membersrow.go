@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -22,6 +23,14 @@ import (
 // and a start. Both wait out what etcd wants to have seen for five seconds before members change.
 func membership(ctx context.Context, s *stage) ([]Result, error) {
 	newcomer := s.lab.Host(3)
+	args := []string{"apply", "-y"}
+	help, err := s.op.Command(ctx, s.bin("quorate"), "apply", "--help").Output()
+	if err != nil {
+		return nil, err
+	}
+	if bytes.Contains(help, []byte("--remove")) { // where apply does not know it, -y is enough
+		args = append(args, "--remove", newcomer.Name())
+	}
 	var remove pair
 	ours := func(int) (float64, error) {
 		if err := s.reset(ctx); err != nil {
@@ -44,7 +53,7 @@ func membership(ctx context.Context, s *stage) ([]Result, error) {
 		if err := s.write(dir, s.lab.Hosts()[:3], ""); err != nil {
 			return 0, err
 		}
-		removed, err := s.quorate(ctx, dir, "apply", "-y", "--remove", newcomer.Name())
+		removed, err := s.quorate(ctx, dir, args...)
 		remove.ours = append(remove.ours, removed)
 		s.logf("quorate %.2f s, %.2f s", added, removed)
 		return added, err

@@ -67,7 +67,21 @@ func errands() []errand {
 			if err != nil {
 				return "", err
 			}
-			return dir, s.write(dir, s.lab.Hosts(), "server { snapshot_count = 5000 }")
+			return dir, s.write(dir, s.lab.Hosts()[:3], "server { snapshot_count = 5000 }")
+		}},
+		{"a member more, three to four", 30, true, func(ctx context.Context, s *stage) (string, error) {
+			dir, err := s.settled(ctx)
+			if err != nil {
+				return "", err
+			}
+			return dir, s.write(dir, s.lab.Hosts(), "")
+		}},
+		{"a member less, three to two", 30, true, func(ctx context.Context, s *stage) (string, error) {
+			dir, err := s.settled(ctx)
+			if err != nil {
+				return "", err
+			}
+			return dir, s.write(dir, s.lab.Hosts()[:2], "")
 		}},
 	}
 }
