@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
+	"quorate/plan"
 	"quorate/test/lab"
 )
 
@@ -23,7 +24,7 @@ import (
 // and a start. Both wait out what etcd wants to have seen for five seconds before members change.
 func membership(ctx context.Context, s *stage) ([]Result, error) {
 	newcomer := s.lab.Host(3)
-	args := []string{"apply", "-y"}
+	args := []string{"apply", "-y", "--accept", string(plan.SpecBehind)} // it goes back to the spec before, on purpose
 	help, err := s.op.Command(ctx, s.bin("quorate"), "apply", "--help").Output()
 	if err != nil {
 		return nil, err
