@@ -74,6 +74,7 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 			b.files(m)
 			b.certificates(m)
 			b.aside(m)
+			b.relocateStopped(m)
 		}
 		b.fetch()
 		b.clients()
@@ -127,6 +128,8 @@ type member struct {
 	// anew: its data is of a bootstrap that never had a leader, with other members than the spec's; it is
 	// moved aside, and the member starts as new.
 	anew bool
+	// moves are left to be made of its data, which is not where the spec wants it.
+	moves []TreeMove
 	// rolls: a restart of it is in this plan.
 	rolls bool
 }

@@ -34,6 +34,8 @@ type Manifest struct {
 	User    string `json:"user,omitempty"`
 	DataDir string `json:"data_dir"`
 	WALDir  string `json:"wal_dir,omitempty"`
+	// Former are the folders that its data lay in before: some of it may be kept aside there.
+	Former []string `json:"former,omitempty"`
 	// SpecDigest the files were made from, and the files with their digests ("" for keys, which are never read).
 	SpecDigest string            `json:"spec_digest"`
 	Files      map[string]string `json:"files"`

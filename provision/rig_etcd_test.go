@@ -66,7 +66,10 @@ func (e *etcd) start(name string, p *hosttest.Process) error {
 			return fmt.Errorf("open %s: no such file", f)
 		}
 	}
-	wal := path.Join(n.layout.Data, "member/wal/0.wal")
+	wal := path.Join(setting(config, "data-dir"), "member/wal/0.wal")
+	if dir := setting(config, "wal-dir"); dir != "" {
+		wal = path.Join(dir, "0.wal")
+	}
 	if _, err := m.ReadFile(wal); err != nil {
 		if n.joined {
 			e.violations[name+" was started as new although it had been a member before"] = true
@@ -75,6 +78,7 @@ func (e *etcd) start(name string, p *hosttest.Process) error {
 			return fmt.Errorf("no bootstrap file and no data")
 		}
 		m.WriteFile(wal, []byte("wal"), 0o600)
+		m.WriteFile(path.Join(setting(config, "data-dir"), "member/snap/db"), []byte("db"), 0o600)
 	}
 	p.ConfigDigest = kvserver.ConfigDigest(config, unit)
 	if i := slices.Index(p.Argv, "--etcd"); i >= 0 { // kvserver becomes etcd's own server
@@ -100,6 +104,16 @@ func (e *etcd) start(name string, p *hosttest.Process) error {
 		}
 	}
 	return nil
+}
+
+// setting is what a configuration says of an option; "" if nothing.
+func setting(config []byte, name string) string {
+	for line := range strings.Lines(string(config)) {
+		if v, ok := strings.CutPrefix(line, name+": "); ok {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
 }
 
 // ready is what the unit does when its member serves: note it, and take the bootstrap file away.

@@ -57,6 +57,7 @@ func newRig(t testing.TB, hcl string) *rig {
 		r.etcd.members[m.Name] = &peer{id: uint64(i + 1), layout: plan.LayoutOf(r.cluster, m), addr: node.HostPort(m.Address, m.ClientPort)}
 		machine.Program("", func(p *hosttest.Process) error { return r.etcd.start(m.Name, p) })
 		machine.Handle("kvserver", keys)
+		machine.Handle("du", sizes)
 		machine.SetDialer(func(_ context.Context, _, address string) (net.Conn, error) { return r.etcd.dial(m.Name, address) })
 		r.world.Add(machine)
 	}

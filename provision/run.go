@@ -233,6 +233,7 @@ var executors = map[plan.Kind]executor{
 	plan.KindReach:       of((*run).reach),
 	plan.KindAside:       on((*run).aside),
 	plan.KindStart:       of((*run).start),
+	plan.KindRelocate:    on((*run).relocate),
 	plan.KindRestart:     of((*run).restart),
 	plan.KindRecord:      on((*run).record),
 	plan.KindStop:        of((*run).stop),

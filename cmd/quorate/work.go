@@ -43,6 +43,7 @@ type look struct {
 	wait     time.Duration
 	build    builder
 	hashes   bool // compare what the members hold
+	kept     bool // look for what is kept aside where data lay before
 	keepData bool
 	forget   bool
 }
@@ -130,6 +131,9 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 	var err error
 	if j.observed, err = j.session.Observe(ctx); err != nil {
 		return err
+	}
+	if how.kept {
+		j.session.Kept(ctx, j.observed)
 	}
 	if how.hashes {
 		h, err := j.session.Hashes(ctx, j.observed)
