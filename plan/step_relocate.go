@@ -139,7 +139,7 @@ func (a *Relocate) Describe() Description {
 		case m.Copied:
 			how = "copied"
 			if m.Bytes > 0 {
-				how += ", " + mib(m.Bytes)
+				how += ", " + mib(m.Bytes+1<<20-1)
 			}
 			how += "; what is there now is kept in " + path.Join(m.From.Dir, ".aside", a.Keep)
 		}
