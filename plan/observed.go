@@ -242,7 +242,7 @@ func (h *Host) facts(name string, add func(key, format string, args ...any)) {
 	}
 	if h.Former != nil {
 		for _, m := range h.Former.Moves {
-			add(p+" "+m.From.Path(), "to %s: here=%t there=%t copied=%t", m.To.Path(), m.Here, m.There, m.Waits)
+			add(p+" "+m.From.Path(), "to %s: here=%t there=%t copied=%t, one file system=%t", m.To.Path(), m.Here, m.There, m.Waits, h.sameMount(m.From.Dir, m.To.Dir))
 		}
 	}
 	add(p+" unit", "loaded=%t enabled=%t active=%s looping=%t masked=%t exe=%s config=%s",

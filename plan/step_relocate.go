@@ -34,9 +34,11 @@ type Relocate struct {
 type TreeMove struct {
 	From node.Tree `json:"from"`
 	To   node.Tree `json:"to"`
-	// Copied: the two are on different file systems, as far as could be seen; Bytes is what that takes, 0 if it is not known.
-	Copied bool  `json:"copied,omitempty"`
-	Bytes  int64 `json:"bytes,omitempty"`
+	// Copied: the two are on different file systems, as far as could be seen.
+	Copied bool `json:"copied,omitempty"`
+	// Bytes is what a copy takes, 0 if it is not known. It is for people who read the plan now: it moves by itself, and
+	// a plan that was saved is no other one for that (see [Plan.Again]).
+	Bytes int64 `json:"-"`
 	// Whole: an earlier run has made the copy, and nothing but its name is missing.
 	Whole bool `json:"whole,omitempty"`
 }
