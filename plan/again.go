@@ -21,11 +21,12 @@ type Inputs struct {
 	Accept          []Reason `json:"accept,omitempty"`
 	KeepData        bool     `json:"keep_data,omitempty"`
 	Forget          bool     `json:"forget,omitempty"`
+	Purge           bool     `json:"purge,omitempty"`
 }
 
 // inputs notes down what the plan is made from.
 func (b *builder) inputs() Inputs {
-	in := Inputs{Now: b.opt.Now, Token: b.opt.Token, SkipUnreachable: b.opt.SkipUnreachable, Accept: b.opt.Accept, KeepData: b.opt.KeepData, Forget: b.opt.Forget}
+	in := Inputs{Now: b.opt.Now, Token: b.opt.Token, SkipUnreachable: b.opt.SkipUnreachable, Accept: b.opt.Accept, KeepData: b.opt.KeepData, Forget: b.opt.Forget, Purge: b.opt.Purge}
 	for _, m := range b.members {
 		if b.leads(m) {
 			in.Leader = m.Name
@@ -52,7 +53,7 @@ func (p *Plan) Again(c *spec.Cluster, o *Observed) (*Plan, error) {
 	}
 	in := p.Inputs
 	again, err := build(c, o, Options{Now: in.Now, Token: in.Token, SpecDigest: p.SpecDigest, leader: &in.Leader,
-		SkipUnreachable: in.SkipUnreachable, Accept: in.Accept, KeepData: in.KeepData, Forget: in.Forget})
+		SkipUnreachable: in.SkipUnreachable, Accept: in.Accept, KeepData: in.KeepData, Forget: in.Forget, Purge: in.Purge})
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"quorate/plan/spec"
+	"quorate/templates"
 )
 
 // Options are what else a plan depends on; all of it comes in.
@@ -26,6 +27,8 @@ type Options struct {
 	Forget bool
 	// KeepData moves data aside on destroy; otherwise it is removed with the rest.
 	KeepData bool
+	// Purge deletes the data of members that are expelled; otherwise it is moved aside on their hosts.
+	Purge bool
 
 	leader  *string // who led when the plan was made that is made again, "" for nobody known; nil: who leads now
 	without guard   // switched off, by tests only
@@ -66,6 +69,7 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 	b.peersNote()
 	if !b.plan.Blocked() {
 		b.servable()
+		b.reconfigure()
 		b.rollable()
 		b.createCA()
 		b.encryptCA()
@@ -81,7 +85,9 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 		b.reach()
 		b.peers()
 		b.start()
+		b.changeMembers()
 		b.restarts()
+		b.retire()
 		b.canary()
 		for _, m := range b.members {
 			b.record(m)
@@ -105,6 +111,10 @@ type builder struct {
 	formed bool
 	// byName: members refuse peers whose certificate is not a peer's.
 	byName bool
+	// coming are the changes of who the members are, in their order, that were decided.
+	coming []change
+	// left are members that were expelled, and whose hosts are still to be cleaned.
+	left []RecordedMember
 	// now is the membership as it will be after the exclusive steps added so far.
 	now Membership
 	err error // of a rule that planned what may not be: a defect
@@ -125,9 +135,14 @@ type member struct {
 	ails *ailment
 	// stale says how what it runs with differs from what it should run with.
 	stale []string
-	// anew: its data is of a bootstrap that never had a leader, with other members than the spec's; it is
-	// moved aside, and the member starts as new.
-	anew bool
+	// old says why its data is nothing that it may start with: it is moved aside. "" if it may.
+	old string
+	// joins: it is to become a voter of a cluster that has formed, see [builder.reconfigure].
+	joins bool
+	// lost is what is listed in its name, and has lost its data: it is expelled before it joins; nil: nothing.
+	lost *Listed
+	// list is the member list that it joins with, itself included.
+	list []templates.InitialPeer
 	// moves are left to be made of its data, which is not where the spec wants it.
 	moves []TreeMove
 	// rolls: a restart of it is in this plan.

@@ -7,11 +7,12 @@ import (
 	"strings"
 
 	"quorate/kvserver"
+	"quorate/kvserver/node"
 	"quorate/plan/spec"
 )
 
 // Census says who is who: what the members that answered agree on, joined with
-// the spec and the hosts by member id, then peer URL, then name. It does not
+// the spec and the hosts by member id, then peer URL; by name only where the host could not be looked at. It does not
 // depend on who answered first.
 type Census struct {
 	// ClusterID that every answer gives; 0 if none was given, or they disagree.
@@ -148,14 +149,19 @@ func (s *Census) join(c *spec.Cluster, o *Observed, list []kvserver.Member) {
 	}
 	find(func(in kvserver.Member, m *spec.Member) bool { return in.ID == o.idOf(c, m) })
 	find(func(in kvserver.Member, m *spec.Member) bool {
-		return slices.Contains(in.PeerURLs, peerURL(m))
+		return slices.Contains(canonicalURLs(in.PeerURLs), peerURL(m))
 	})
-	find(func(in kvserver.Member, m *spec.Member) bool { return in.Name == m.Name })
+	// A name alone says little: a host that was seen, and holds nothing of that member, is another one, and
+	// the member of that name is to move there.
+	find(func(in kvserver.Member, m *spec.Member) bool {
+		return in.Name == m.Name && o.Hosts[m.Name] != nil && o.Hosts[m.Name].Problem != ""
+	})
+	outside := outsideNames(c, list, names)
 
 	var members []Listed
 	byName := map[string][]string{}
 	for i, in := range list {
-		l := Listed{ID: in.ID, Name: in.Name, PeerURLs: in.PeerURLs, Learner: in.Learner, Started: len(in.ClientURLs) > 0, Spec: names[i]}
+		l := Listed{ID: in.ID, Name: in.Name, PeerURLs: in.PeerURLs, ClientURLs: in.ClientURLs, Learner: in.Learner, Started: len(in.ClientURLs) > 0, Spec: names[i], Outside: outside[in.ID]}
 		a := o.Cluster.Strangers[in.ID].Answer
 		if l.Spec != "" {
 			a = o.Cluster.Answers[l.Spec]
@@ -179,16 +185,40 @@ func (s *Census) join(c *spec.Cluster, o *Observed, list []kvserver.Member) {
 			s.conflict(SameName, n, "the cluster lists %d members of this name, with the ids %s", len(ids), strings.Join(ids, ", "))
 		}
 	}
-	for _, m := range c.Members {
-		id := o.idOf(c, m)
-		if id != 0 && !slices.ContainsFunc(list, func(in kvserver.Member) bool { return in.ID == id }) && !s.has(ListsDiffer) {
-			s.conflict(RemovedMember, m.Name, "its host holds the member %x, which the cluster does not list: it was removed, and cannot come back with this data", id)
-		}
-	}
 	var err error
 	if s.Membership, err = NewMembership(members...); err != nil {
 		s.conflict(ListsDiffer, c.Name, "the member list cannot be right: %v", err)
 	}
+}
+
+// outsideNames gives each listed member that the spec does not have a name by which its host is known here: etcd's
+// own, if nobody else has it; the host of its peer URL beside it where the spec has another member of that
+// name; else its id.
+func outsideNames(c *spec.Cluster, list []kvserver.Member, names []string) map[uint64]string {
+	out := map[uint64]string{}
+	taken := map[string]bool{}
+	for _, m := range c.Members {
+		taken[m.Name] = true
+	}
+	for i, in := range list {
+		if names[i] != "" {
+			continue
+		}
+		name := kvserver.ID(in.ID)
+		for _, candidate := range []string{in.Name, in.Name + "@" + hostOf(in.PeerURLs)} {
+			if in.Name != "" && !taken[candidate] {
+				name = candidate
+				break
+			}
+		}
+		taken[name], out[in.ID] = true, name
+	}
+	return out
+}
+
+func hostOf(urls []string) string {
+	host, _ := node.HostPortOf(urls)
+	return host
 }
 
 // removed finds members whose id another disk knows as removed: they cannot

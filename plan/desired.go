@@ -11,11 +11,10 @@ import (
 
 // desired is what one member's host should hold and run.
 type desired struct {
-	files     []WriteFile // folders and files, parents first
-	bootstrap WriteFile
-	manifest  *Manifest // as it should be when all is done
-	exe       string    // digest of the executable that should run
-	config    string    // kvserver.ConfigDigest of what it should run with
+	files    []WriteFile // folders and files, parents first
+	manifest *Manifest   // as it should be when all is done
+	exe      string      // digest of the executable that should run
+	config   string      // kvserver.ConfigDigest of what it should run with
 }
 
 func local(m *spec.Member) bool { return m.Connection.Type == "local" }
@@ -62,10 +61,6 @@ func (b *builder) desire(m *member) (*desired, error) {
 	if err != nil {
 		return nil, err
 	}
-	bootstrap, err := b.bootstrap(m)
-	if err != nil {
-		return nil, err
-	}
 	unit, err := b.unit(m)
 	if err != nil {
 		return nil, err
@@ -78,8 +73,7 @@ func (b *builder) desire(m *member) (*desired, error) {
 			b.pkiFolder(m),
 			{Path: l.Data, Dir: true, Mode: 0o700, Owner: user},
 		},
-		bootstrap: WriteFile{Path: l.Bootstrap, Mode: 0o644, Owner: root, Content: bootstrap},
-		config:    kvserver.ConfigDigest(config, unit),
+		config: kvserver.ConfigDigest(config, unit),
 	}
 	if l.WAL != "" {
 		d.files = append(d.files, WriteFile{Path: l.WAL, Dir: true, Mode: 0o700, Owner: user})
@@ -93,7 +87,7 @@ func (b *builder) desire(m *member) (*desired, error) {
 	)
 	d.manifest = &Manifest{
 		Format: ManifestFormat, Cluster: b.spec.Name, Member: m.Name, Token: b.plan.Token, Formed: b.formed,
-		DataDir: l.Data, WALDir: l.WAL, SpecDigest: b.plan.SpecDigest,
+		DataDir: l.Data, WALDir: l.WAL, Protect: m.Protect, SpecDigest: b.plan.SpecDigest,
 		Files: map[string]string{l.EtcdYAML: digest(string(config)), l.UnitFile: digest(string(unit)), l.CA: "", l.Bootstrap: "", l.Mark: ""},
 	}
 	if !local(m.Member) {
@@ -135,13 +129,21 @@ func (b *builder) made(m *member, files []WriteFile) []string {
 	return slices.Compact(out)
 }
 
-// bootstrap is the file that tells a member with an empty disk how to find its cluster.
+// bootstrap is the file that tells a member with an empty disk how to find its cluster: the spec's members
+// start a new one together; who comes later joins with the list as it is at that moment.
 func (b *builder) bootstrap(m *member) (string, error) {
-	peers := make([]templates.InitialPeer, len(b.spec.Members))
-	for i, p := range b.spec.Members {
-		peers[i] = templates.InitialPeer{Name: p.Name, Address: p.Address, Port: p.PeerPort}
+	p := templates.BootstrapParams{Cluster: b.spec.Name, Name: m.Name, Token: b.plan.Token, Existing: b.formed}
+	switch {
+	case m.list != nil:
+		p.Peers = m.list
+	case b.formed: // it is listed, and has never served
+		p.Peers = initialPeers(b.census.Membership)
+	default:
+		for _, o := range b.spec.Members {
+			p.Peers = append(p.Peers, templates.InitialPeer{Name: o.Name, URLs: []string{peerURL(o)}})
+		}
 	}
-	text, err := templates.Bootstrap(templates.BootstrapParams{Cluster: b.spec.Name, Name: m.Name, Peers: peers, Token: b.plan.Token})
+	text, err := templates.Bootstrap(p)
 	return string(text), err
 }
 

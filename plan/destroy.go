@@ -50,7 +50,7 @@ func BuildDestroy(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 		return b.finish()
 	}
 	b.unrecord()
-	b.stop()
+	b.stop(b.acting()...)
 	removes := 0
 	for _, m := range b.acting() {
 		before := len(b.steps)

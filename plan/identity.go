@@ -141,7 +141,7 @@ func (b *builder) conflicts() {
 		SameName:      "remove the one that does not serve by its id: quorate ctl -- member remove ID",
 		IDMismatch:    "the addresses of these members are exchanged in the spec, or their hosts were: put them right",
 		Renamed:       "put the former name back into the spec; this version does not rename members",
-		RemovedMember: "stop its unit and move its data aside by hand; this version does not add it as a new member",
+		RemovedMember: "bring the members up that the cluster still has, then apply again",
 	}
 	for _, c := range b.census.Conflicts {
 		blocks := c.Subject == b.spec.Name || c.Reason == SameName || c.Reason == IDMismatch
@@ -192,33 +192,27 @@ func (b *builder) behind() {
 
 func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 
-// membership compares the formed cluster's members with the spec's.
+// membership compares the formed cluster's members with the spec's: who is to join it, and who is to move.
 func (b *builder) membership() {
-	for _, m := range b.members {
-		peer := peerURL(m.Member)
+	if !b.census.Known {
+		return
+	}
+	for _, m := range b.seen() {
+		id := b.obs.idOf(b.spec, m.Member)
 		switch {
-		case b.census.Known && !m.in:
-			b.hold(Held{Reason: NotListed, Subject: m.Name,
-				Detail: fmt.Sprintf("the spec has member %q, the cluster has not", m.Name),
-				WayOut: "this version does not add members to a cluster that has formed: take it out of the spec"})
-			m.leave()
-		case b.census.Known && !slices.Contains(m.listed.PeerURLs, peer):
+		case !m.in:
+			m.joins = true
+		case !slices.Contains(canonicalURLs(m.listed.PeerURLs), peerURL(m.Member)):
 			b.hold(Held{Reason: MemberMoved, Subject: m.Name,
-				Detail: fmt.Sprintf("the cluster knows its peer URL as %s, the spec says %s", strings.Join(m.listed.PeerURLs, ", "), peer),
+				Detail: fmt.Sprintf("the cluster knows its peer URL as %s, the spec says %s", strings.Join(m.listed.PeerURLs, ", "), peerURL(m.Member)),
 				WayOut: "this version does not move members: put the former address and peer port back into the spec"})
 			m.may = grants{sign: m.may.sign}
-		case b.census.Known && m.listed.Learner:
-			b.hold(Held{Reason: LearnerPresent, Subject: m.Name,
-				Detail: "it is a learner: it does not vote, and cannot be asked for the cluster's members",
-				WayOut: fmt.Sprintf("once it has caught up: quorate ctl -- member promote %x", m.listed.ID)})
-			m.leave()
+		case m.listed.Learner:
+			m.joins = true
 		}
-	}
-	for _, l := range b.census.Membership.Members() {
-		if l.Spec == "" {
-			b.hold(Held{Reason: StrayMember, Subject: l.Label(),
-				Detail: fmt.Sprintf("the cluster has member %x %q (%s), the spec has not", l.ID, l.Name, strings.Join(l.PeerURLs, ", ")),
-				WayOut: "this version does not remove members: put it back into the spec, or remove it by hand: " + fmt.Sprintf("quorate ctl -- member remove %x", l.ID)})
+		// An id that the cluster does not list any more was removed: it never comes back, whatever its data.
+		if id != 0 && !slices.ContainsFunc(b.census.Membership.Members(), func(l Listed) bool { return l.ID == id }) {
+			m.old = fmt.Sprintf("it is of member %x, which was removed from the cluster and cannot come back", id)
 		}
 	}
 }
@@ -234,7 +228,12 @@ func (b *builder) dataOf(m *member) {
 	}
 	lacking := !h.Data.Member || l.WAL != "" && !h.WAL.Member
 	switch {
-	case h.hasData() && h.Manifest == nil && !m.healthy() && !b.proven(m) && !b.known(m):
+	case m.old != "" && m.answer.Asked == Answered:
+		stop(RemovedMember, "its host serves as a member that the cluster does not list: "+m.old, "find out which cluster it serves: quorate ctl -- member list")
+	case m.old != "" && !b.ofThisCluster(m):
+		stop(DataExists, fmt.Sprintf("%s holds the data of a member that cluster %q does not list, and whose it is could not be found out", l.dataPaths(), b.spec.Name),
+			"check whose data it is, and move it aside")
+	case h.hasData() && h.Manifest == nil && m.answer.Status == nil && !b.proven(m) && !b.known(m): // who answers has shown a certificate of this CA
 		whose, out := "", "check whose data it is; move it aside, or give this cluster another data_dir"
 		if d := h.disk(); d != nil {
 			whose = fmt.Sprintf(" (member %s of cluster %s)", d.MemberID, d.ClusterID)
@@ -263,11 +262,22 @@ func (b *builder) dataOf(m *member) {
 	case b.formed && lacking && !b.census.Known && h.Manifest == nil && !h.hasData():
 		stop(ClusterUnknown, "nothing of the cluster is on this host, and no member could be asked whether it has this one",
 			"bring the other members up first, then run again")
+	case m.joins && !m.in, m.joins && !m.hasData() && !m.listed.Started, m.old != "" && m.in && !m.listed.Started:
+		b.leftovers(m)
+	case b.formed && (lacking || m.old != "") && m.in && m.listed.Started && m.listed.Health == Down && h.Unit.Active != "active" && b.stands(guardLost):
+		lost := m.listed
+		m.lost, m.joins = &lost, true
+		what := "what is there is of another id"
+		if m.old == "" {
+			what = m.holding()
+		}
+		b.leftovers(m)
+		b.note("%s: %s: its id %x is expelled, and it joins again with an empty disk. If its data was only moved, or its file system is not mounted, put that right instead", m.Name, what, lost.ID)
 	case b.formed && lacking && !b.neverServed(m) && b.stands(guardLost):
 		stop(DataLost, fmt.Sprintf("the cluster has formed with this member, and %s: started as new it would have forgotten what it acknowledged", m.holding()),
-			"put its data back if it was moved, or mount its file system; this version does not replace members")
+			"put its data back if it was moved, or mount its file system; else bring the other members up first: once a quorum of them serves, the next apply replaces it")
 	case !b.formed && h.hasData() && b.bootstrapDiffers(m) && h.disk() != nil && h.Disk.BootstrapOnly:
-		m.anew = true
+		m.old = fmt.Sprintf("it was begun with other members than the spec's, and never had a leader (member %s)", h.Disk.MemberID)
 	case !b.formed && h.hasData() && b.bootstrapDiffers(m):
 		stop(BootstrapDiffers, "a bootstrap with another list of members was begun here, and its data may hold more than the bootstrap's own entries",
 			"put the former members back into the spec and apply; or `quorate destroy` what was begun")
@@ -293,10 +303,40 @@ func (b *builder) known(m *member) bool {
 	return false
 }
 
-// mayBeNew reports whether a member may start with an empty disk: while the
-// cluster is not formed, or if it was to take part in the bootstrap and has never served.
+// leftovers has what is left of a member's data moved aside where it has no log any more: etcd would take a
+// database without one for its own.
+func (b *builder) leftovers(m *member) {
+	if m.old == "" && !m.hasData() && slices.Contains(m.host.Data.Entries, memberEntries[0]) {
+		m.old = "it has no log any more"
+	}
+}
+
+// ofThisCluster reports whether it has been noted on a host, or can be read from the data itself, that the data there
+// is this cluster's.
+func (b *builder) ofThisCluster(m *member) bool {
+	id := kvserver.ID(b.census.ClusterID)
+	switch d, h := m.host.disk(), m.host; {
+	case d != nil:
+		return d.ClusterID == id
+	case h.Mark != nil:
+		return h.Mark.ClusterID == id
+	}
+	return m.host.Manifest != nil && m.host.Manifest.ClusterID == id
+}
+
+// blank reports whether a member's disk is empty once the plan's moves are done.
+func (m *member) blank() bool { return !m.hasData() || m.old != "" }
+
+// mayBeNew reports whether a member may start with an empty disk: while the cluster is not formed; afterwards
+// only as one that joins it, under an id that has never served.
 func (b *builder) mayBeNew(m *member) bool {
-	return m.host.Mark == nil && (!b.formed || b.neverServed(m) && !m.hasData())
+	switch {
+	case !b.formed:
+		return m.host.Mark == nil
+	case !m.blank():
+		return false
+	}
+	return m.joins && m.may.start || b.neverServed(m) || m.old != "" && m.in && !m.listed.Started
 }
 
 // neverServed reports whether a formed cluster lists a member that has never
@@ -319,7 +359,7 @@ func (b *builder) majority() {
 	}
 	b.hold(Held{Reason: MajorityLost, Subject: b.spec.Name,
 		Detail: fmt.Sprintf("%d of %d voters have no data any more (%s); the rest is no quorum, and started it would wait for ever", len(lost), v.Total, strings.Join(lost, ", ")),
-		WayOut: "put the lost data back if there is any; otherwise one member must be restored from what is left: this version does not do that, see etcd's disaster recovery"})
+		WayOut: majorityLostWayOut})
 	for _, m := range b.members {
 		m.may.start = false
 	}

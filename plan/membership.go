@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"quorate/kvserver"
 )
 
 // Health of a member, as far as it is known.
@@ -23,19 +25,26 @@ type Listed struct {
 	ID       uint64
 	Name     string // as etcd lists it; "" if it has never started
 	PeerURLs []string
-	Learner  bool
+	// ClientURLs are where it has said that it serves; none if it has never started.
+	ClientURLs []string
+	Learner    bool
 	// Started: it has published its client URLs at least once.
 	Started bool
 	Health  Health
 	// Spec is the name of the spec's member that this is; "" for one that the spec does not have.
 	Spec string
+	// Outside is what a member is called that the spec does not have: no other member, and none of the
+	// spec's, is called so. See [Census].
+	Outside string
 }
 
-// Label names the member for people: the spec's name, else etcd's, else its id.
+// Label names the member for people: the spec's name, else its own outside of it, else etcd's, else its id.
 func (l Listed) Label() string {
 	switch {
 	case l.Spec != "":
 		return l.Spec
+	case l.Outside != "":
+		return l.Outside
 	case l.Name != "":
 		return l.Name
 	}
@@ -85,6 +94,88 @@ func (m Membership) Of(name string) (Listed, bool) {
 		return Listed{}, false
 	}
 	return m.members[i], true
+}
+
+// Ref names a listed member.
+func (l Listed) Ref() Ref {
+	r := Ref{Name: l.Label(), PeerURLs: canonicalURLs(l.PeerURLs), Learner: l.Learner}
+	if l.ID != 0 {
+		r.ID = kvserver.ID(l.ID)
+	}
+	return r
+}
+
+// Refs name all members, in their order.
+func (m Membership) Refs() []Ref {
+	out := make([]Ref, len(m.members))
+	for i, l := range m.members {
+		out[i] = l.Ref()
+	}
+	return out
+}
+
+// is reports whether a listed member is the one that is meant.
+func (l Listed) is(r Ref) bool { return r.Is(kvserver.Member{ID: l.ID, PeerURLs: l.PeerURLs}) }
+
+// Add lists a learner. etcd lets one be there at a time (max-learners), and wants needs of the voters to be
+// connected with it.
+func (m Membership) Add(l Listed, needs int) (Membership, error) {
+	v := m.Voters()
+	if v.Total == 0 {
+		return m, fmt.Errorf("there is no cluster that %s could join", l.Label())
+	}
+	if v.Healthy < needs {
+		return m, fmt.Errorf("%d of %d voters are known to be healthy, and an addition needs %d", v.Healthy, v.Total, needs)
+	}
+	for _, o := range m.members {
+		if o.Learner {
+			return m, fmt.Errorf("%s is a learner still, and etcd takes one at a time", o.Label())
+		}
+	}
+	l.Learner = true
+	return NewMembership(append(slices.Clone(m.members), l)...)
+}
+
+// Promote makes a learner that is up a voter.
+func (m Membership) Promote(r Ref) (Membership, error) {
+	i := slices.IndexFunc(m.members, func(l Listed) bool { return l.is(r) })
+	switch {
+	case i < 0:
+		return m, fmt.Errorf("member %s is not listed", r)
+	case !m.members[i].Learner:
+		return m, fmt.Errorf("member %s is a voter already", r)
+	case m.members[i].Health != Healthy:
+		return m, fmt.Errorf("member %s does not serve: as a voter it would only count against the quorum", r)
+	}
+	out := Membership{slices.Clone(m.members)}
+	out.members[i].Learner = false
+	return out, out.check()
+}
+
+// Expel takes a member out of the list, and checks that it may go. A learner may, and a voter that is known
+// to be down, as long as the others are a quorum of what is left, which they are no less afterwards than before. One that
+// serves, or may serve, goes only while every voter is healthy. The last voter never goes.
+func (m Membership) Expel(r Ref) (Membership, error) {
+	i := slices.IndexFunc(m.members, func(l Listed) bool { return l.is(r) })
+	if i < 0 {
+		return m, fmt.Errorf("member %s is not listed", r)
+	}
+	gone, before := m.members[i], m.Voters()
+	out := Membership{slices.Delete(slices.Clone(m.members), i, i+1)}
+	after := out.Voters()
+	switch {
+	case !before.Writable():
+		return m, fmt.Errorf("%d of %d voters are known to be healthy, and any change of the members needs %d", before.Healthy, before.Total, before.Quorum())
+	case gone.Learner:
+		return out, out.check()
+	case before.Total == 1:
+		return m, fmt.Errorf("%s is the last voter: a cluster without one is gone, and destroy is the word for that", gone.Label())
+	case !after.Writable():
+		return m, fmt.Errorf("of the %d voters that would be left %d are known to be healthy, and a quorum is %d", after.Total, after.Healthy, after.Quorum())
+	case gone.Health != Down && after.Healthy < after.Total:
+		return m, fmt.Errorf("only %d of the %d other voters are known to be healthy; one that may serve is not taken away meanwhile", after.Healthy, after.Total)
+	}
+	return out, out.check()
 }
 
 // Voters counts them.

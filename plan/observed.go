@@ -9,6 +9,7 @@ import (
 	"quorate/kvserver"
 	"quorate/kvserver/node"
 	"quorate/pki"
+	"quorate/plan/spec"
 )
 
 // Observed is one look at the world. What could not be learnt is marked so
@@ -22,6 +23,9 @@ type Observed struct {
 	Cluster Cluster
 	// Recorded is what an earlier run noted down on the operator's side; nil: nothing.
 	Recorded *Recorded
+	// Left are the members that were expelled and whose hosts are still to be cleaned up, by id (hex), as far as their
+	// hosts could be named.
+	Left map[string]Stranger
 	// Binaries on the operator's side by platform ("linux/amd64") and name ("kvserver", "etcd").
 	Binaries map[string]map[string]Binary
 	// BinaryProblems says for a platform why a binary is not there.
@@ -109,6 +113,8 @@ type Cluster struct {
 
 // Stranger is a member that the spec does not have.
 type Stranger struct {
+	// Member is as which its host is reached, see [Outsider].
+	Member *spec.Member
 	Answer Answer
 	// Host is what a look at its host gave; nil: nobody looked.
 	Host *Host
@@ -159,7 +165,7 @@ func (o *Observed) Facts() []Fact {
 	add := func(key, format string, args ...any) { out = append(out, Fact{key, fmt.Sprintf(format, args...)}) }
 	add("ca", "%s unsealed=%t %s", or(o.CA.Cert.Fingerprint, "none"), o.CA.Unsealed, o.CA.Problem)
 	if o.Recorded != nil {
-		add("recorded", "cluster %s, %s", o.Recorded.ClusterID, o.Recorded.Names())
+		add("recorded", "cluster %s, %s, left %d", o.Recorded.ClusterID, o.Recorded.Names(), len(o.Recorded.Left))
 	}
 	for _, n := range sortedKeys(o.Clients) {
 		c := o.Clients[n]
@@ -182,10 +188,20 @@ func (o *Observed) Facts() []Fact {
 		o.Cluster.Answers[n].facts("member "+n, add)
 	}
 	for _, id := range sortedKeys(o.Cluster.Strangers) {
-		o.Cluster.Strangers[id].Answer.facts(fmt.Sprintf("member %x", id), add)
+		o.Cluster.Strangers[id].facts(kvserver.ID(id), add)
+	}
+	for _, id := range sortedKeys(o.Left) {
+		o.Left[id].facts(id, add)
 	}
 	slices.SortStableFunc(out, func(a, b Fact) int { return strings.Compare(a.Key, b.Key) })
 	return out
+}
+
+func (s Stranger) facts(id string, add func(key, format string, args ...any)) {
+	s.Answer.facts("member "+id, add)
+	if s.Host != nil {
+		s.Host.facts("of "+id, add)
+	}
 }
 
 func listeners(p node.PortState) string {

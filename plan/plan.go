@@ -110,10 +110,11 @@ const (
 	CAMissing        Reason = "ca-missing"        // a cluster is there, its CA is not
 	CAMismatch       Reason = "ca-mismatch"       // the CA at hand is not the one the hosts trust
 	CAProblem        Reason = "ca-problem"        // the CA cannot be used as it is
-	NotListed        Reason = "not-listed"        // the spec has a member that the cluster has not
-	StrayMember      Reason = "stray-member"      // the cluster has a member that the spec has not
+	AddNeedsVoters   Reason = "add-needs-voters"  // too few voters are healthy for etcd to take a new member
+	ExpelWaits       Reason = "expel-waits"       // a member that serves goes only once what is to join has joined
+	MajorityRemoved  Reason = "majority-removed"  // more voters would be expelled at once than may be meant
+	Protected        Reason = "protected"         // the member is not to be expelled
 	MemberMoved      Reason = "member-moved"      // the cluster knows a member's peer URL as another one
-	LearnerPresent   Reason = "learner"           // a member does not vote yet
 	OtherCluster     Reason = "other-cluster"     // members serve, or hold the data of, different clusters
 	ListsDiffer      Reason = "lists-differ"      // members of one cluster give different member lists
 	SameName         Reason = "same-name"         // the cluster lists two members of one name
@@ -139,7 +140,7 @@ const (
 
 // Acceptable are the reasons that may be passed over by name: where going on
 // loses nothing that cannot be had back.
-func Acceptable() []Reason { return []Reason{SpecBehind} }
+func Acceptable() []Reason { return []Reason{SpecBehind, MajorityRemoved} }
 
 // Fact is one thing that was observed: a stable key and a short value.
 type Fact struct {

@@ -19,7 +19,9 @@ type Recorded struct {
 	ClusterID string           `json:"cluster_id"` // hex
 	Token     string           `json:"token"`
 	Members   []RecordedMember `json:"members"`
-	At        time.Time        `json:"at"` // when it was noted
+	// Left are members that were expelled while their hosts could not be reached: what is on them is still to be cleaned up.
+	Left []RecordedMember `json:"left,omitempty"`
+	At   time.Time        `json:"at"` // when it was noted
 }
 
 // RecordedMember is one member as the cluster listed it.

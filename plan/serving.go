@@ -31,7 +31,7 @@ func (b *builder) servable() {
 		if m.want != nil {
 			m.stale = b.staleness(m)
 		}
-		if m.healthy() || !m.may.start {
+		if m.healthy() || !m.may.start || m.joins {
 			continue
 		}
 		m.ails = b.diagnose(m)
@@ -62,8 +62,8 @@ func (b *builder) diagnose(m *member) *ailment {
 	switch {
 	case b.movable(m):
 		return &ailment{why: m.Name + " " + m.goes(), restart: m.host.Unit.Running()}
-	case m.anew:
-		return &ailment{why: m.Name + " begins anew, with the spec's members"}
+	case m.old != "":
+		return &ailment{why: m.Name + " begins anew, since its data goes aside"}
 	case !u.Running():
 		return &ailment{why: fmt.Sprintf("%s is %s", m.Name, or(u.Active, "not there yet"))}
 	case u.Looping() && changes:

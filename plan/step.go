@@ -60,6 +60,7 @@ const (
 	PhaseSign                 // keys and certificates there; no process is touched
 	PhaseStop                 // takes members out of service for good
 	PhaseStart                // brings members up that do not serve
+	PhaseMembers              // changes who the members are: additions, joins, promotions, expulsions
 	PhaseRoll                 // takes serving members away for a moment, one at a time
 	PhaseRecord               // notes down what has become true
 	PhaseRemove               // takes things off a host
@@ -135,6 +136,9 @@ var kinds = map[Kind]func() Action{
 	KindStart:       func() Action { return new(Start) },
 	KindRelocate:    func() Action { return new(Relocate) },
 	KindRestart:     func() Action { return new(Restart) },
+	KindAdd:         func() Action { return new(Add) },
+	KindPromote:     func() Action { return new(Promote) },
+	KindExpel:       func() Action { return new(Expel) },
 	KindClient:      func() Action { return new(IssueClient) },
 	KindRecord:      func() Action { return new(Record) },
 	KindStop:        func() Action { return new(Stop) },

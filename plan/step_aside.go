@@ -1,7 +1,5 @@
 package plan
 
-import "fmt"
-
 // KindAside moves a member's data out of the way.
 const KindAside Kind = "aside"
 
@@ -31,10 +29,9 @@ func (a *Aside) Describe() Description {
 	return d
 }
 
-// aside makes room for a bootstrap with the corrected list of members: what
-// lies there is of one that never had a leader, so nobody acknowledged anything from it.
+// aside makes room for a member that may not start with the data that lies there.
 func (b *builder) aside(m *member) {
-	if !m.anew || !m.may.start {
+	if m.old == "" || !m.may.start {
 		return
 	}
 	dirs := []string{m.layout.Data}
@@ -42,8 +39,8 @@ func (b *builder) aside(m *member) {
 		dirs = append(dirs, m.layout.WAL)
 	}
 	b.add(draft{Step: Step{Member: m.Name,
-		Title:   "move the data of an unfinished bootstrap aside on " + m.Name,
-		Reasons: []string{fmt.Sprintf("it was begun with other members than the spec's, and never had a leader (member %s)", m.host.Disk.MemberID)},
+		Title:   "move the data on " + m.Name + " aside",
+		Reasons: []string{m.old},
 		Action:  &Aside{Unit: m.layout.Unit, Dirs: dirs, Name: b.asideName()},
 	}})
 }

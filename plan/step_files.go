@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -115,7 +116,9 @@ func (b *builder) unwritten(m *member) (*Files, []string) {
 	// file must be gone: its host removes it when the member is ready, and this is for when it could not.
 	switch {
 	case b.mayBeNew(m):
-		files = append(files, want.bootstrap)
+		content, err := b.bootstrap(m)
+		b.err = errors.Join(b.err, err)
+		files = append(files, WriteFile{Path: l.Bootstrap, Mode: 0o644, Owner: b.rootOwner(m), Content: content})
 	case h.Files[l.Bootstrap].Exists && (m.healthy() || h.Mark != nil):
 		a.Absent = append(a.Absent, l.Bootstrap)
 	}

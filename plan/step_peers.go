@@ -143,5 +143,5 @@ func (b *builder) peers() {
 // demands reports whether a file is a configuration that is the first on its host to demand peers' names.
 func (b *builder) demands(name string, f WriteFile) bool {
 	m := b.called(name)
-	return m != nil && f.Path == m.layout.EtcdYAML && templates.AsksPeerName([]byte(f.Content)) && !templates.AsksPeerName(m.host.Files[f.Path].Content)
+	return m != nil && !m.joins && f.Path == m.layout.EtcdYAML && templates.AsksPeerName([]byte(f.Content)) && !templates.AsksPeerName(m.host.Files[f.Path].Content)
 }

@@ -41,11 +41,12 @@ func (b *builder) remember() {
 		a, ok := s.Action.(*Start)
 		return ok && (a.Bootstrap || have == nil && !b.census.Known)
 	})
-	if !forms && (!b.census.Known || have != nil && have.says(b.census.ClusterID, b.census.Membership)) {
+	says := have != nil && len(b.coming) == 0 && have.says(b.census.ClusterID, b.census.Membership) && slices.EqualFunc(have.Left, b.left, RecordedMember.is)
+	if !forms && (!b.census.Known || says) {
 		return
 	}
 	d := draft{Step: Step{Title: "note the cluster down in " + b.recordedFile(),
-		Action: &Remember{Path: b.recordedFile(), Recorded: Recorded{Format: RecordedFormat, Cluster: b.spec.Name, Token: b.plan.Token}}}}
+		Action: &Remember{Path: b.recordedFile(), Recorded: Recorded{Format: RecordedFormat, Cluster: b.spec.Name, Token: b.plan.Token, Left: b.left}}}}
 	for _, s := range b.steps {
 		if s.Action.Exclusive() {
 			d.after = append(d.after, s.ID)
@@ -60,9 +61,11 @@ func (r *Recorded) says(id uint64, m Membership) bool {
 	for _, l := range m.Members() {
 		members = append(members, kvserver.Member{ID: l.ID, Name: l.Name, PeerURLs: l.PeerURLs})
 	}
-	return r.ClusterID == kvserver.ID(id) && slices.EqualFunc(RecordedMembers(members), r.Members, func(a, b RecordedMember) bool {
-		return a.ID == b.ID && a.Name == b.Name && slices.Equal(a.PeerURLs, b.PeerURLs)
-	})
+	return r.ClusterID == kvserver.ID(id) && slices.EqualFunc(RecordedMembers(members), r.Members, RecordedMember.is)
+}
+
+func (m RecordedMember) is(o RecordedMember) bool {
+	return m.ID == o.ID && m.Name == o.Name && slices.Equal(m.PeerURLs, o.PeerURLs)
 }
 
 // RecordedMembers are members as cluster.json has them, in the order of their ids.

@@ -85,7 +85,7 @@ func (b *builder) remove(m *member) {
 		there := slices.DeleteFunc(slices.Clone(d.entries), func(n string) bool { return !slices.Contains(d.dir.Entries, n) })
 		switch {
 		case d.path == "" || !d.dir.Exists || len(there) == 0:
-		case b.opt.KeepData:
+		case b.opt.KeepData, b.plan.Verb == Apply && !b.opt.Purge:
 			a.Aside, a.AsideName = append(a.Aside, d.path), b.asideName()
 		default:
 			a.Entries = append(a.Entries, RemoveEntries{Dir: d.path, Names: there})

@@ -168,7 +168,7 @@ func (b *builder) canary() {
 	}
 	// Whoever is started or restarted first serves with what is new, also one
 	// whose host holds that already.
-	first := slices.IndexFunc(b.steps, func(s draft) bool { return s.Action.Exclusive() })
+	first := slices.IndexFunc(b.steps, func(s draft) bool { return s.Kind == KindStart || s.Action.Phase() == PhaseRoll })
 	if first < 0 {
 		return
 	}

@@ -19,9 +19,13 @@ type Start struct {
 	Members []StartMember `json:"members"`
 	// Bootstrap: the cluster is formed by this start.
 	Bootstrap bool `json:"bootstrap,omitempty"`
+	// Learner: it is one member, which is listed as a learner and has caught up or is about to. A learner
+	// answers for itself only: its status is what is asked for, and it is waited for as long as it
+	// receives something.
+	Learner bool `json:"learner,omitempty"`
 	// Voters is how many the cluster must list afterwards.
 	Voters int `json:"voters"`
-	// Wait bounds the whole step.
+	// Wait bounds the whole step; of a learner, how long it may stand still.
 	Wait time.Duration `json:"wait"`
 }
 
@@ -42,8 +46,13 @@ type StartMember struct {
 // Kind of the step.
 func (*Start) Kind() Kind { return KindStart }
 
-// Phase of the step.
-func (*Start) Phase() Phase { return PhaseStart }
+// Phase of the step: a learner's is between its addition and its promotion.
+func (a *Start) Phase() Phase {
+	if a.Learner {
+		return PhaseMembers
+	}
+	return PhaseStart
+}
 
 // Exclusive: voters come up.
 func (*Start) Exclusive() bool { return true }

@@ -45,9 +45,10 @@ func (a *Stop) Effect(_ string, now Membership) (during, after Membership, err e
 // Describe has nothing to add to the title.
 func (*Stop) Describe() Description { return Description{Sign: Gone} }
 
-func (b *builder) stop() {
+// stop ends members for good, those that run or would be started at boot.
+func (b *builder) stop(members ...*member) {
 	a := &Stop{Wait: StopWait}
-	for _, m := range b.leaderLast(b.acting()) {
+	for _, m := range b.leaderLast(members) {
 		if u := m.host.Unit; u.Loaded && (u.Enabled || u.Active != "inactive") {
 			a.Members = append(a.Members, StartMember{Member: m.Name, Unit: m.layout.Unit})
 		}
@@ -56,5 +57,5 @@ func (b *builder) stop() {
 		return
 	}
 	who := names(a.Members)
-	b.add(draft{subject: strings.Join(who, ","), Step: Step{Title: "stop " + strings.Join(who, ", ") + " and do not start them at boot", Action: a}})
+	b.add(draft{subject: strings.Join(who, ","), Step: Step{Title: "stop " + strings.Join(who, ", ") + " for good, also at boot", Action: a}})
 }

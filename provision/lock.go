@@ -31,6 +31,9 @@ const othersWait = 5 * time.Second
 // that cannot be reached is passed over: observing will name it. So is one whose
 // lock cannot be had for another reason, which a plan may know in better words: see LocksFor.
 func (s *Session) Lock(ctx context.Context, verb plan.Verb, wait time.Duration) error {
+	s.mu.Lock()
+	s.verb = verb
+	s.mu.Unlock()
 	s.connectAll(ctx)
 	err := s.lockAll(ctx, verb, wait)
 	if ctx.Err() != nil {

@@ -101,7 +101,9 @@ func (s *Session) Observe(ctx context.Context) (*plan.Observed, error) {
 	if err := s.follow(ctx, o); err != nil {
 		return nil, err
 	}
-	s.askStrangers(ctx, o)
+	if err := s.meetOutsiders(ctx, o); err != nil {
+		return nil, err
+	}
 	for name, a := range o.Cluster.Answers {
 		// Not asked to the end, since its unit is not ready: that is known, not a failure to ask.
 		if h := o.Hosts[name]; h.Problem == "" && h.Unit.Active != "active" && a.Asked != plan.Answered && a.Status == nil {
@@ -157,11 +159,13 @@ func askThrough(ctx context.Context, a Admin, name string) plan.Answer {
 	var wg sync.WaitGroup
 	wg.Go(func() { members, listErr = a.Members(ctx, name) })
 	st, err := a.Status(ctx, name)
-	if err != nil || st.Leader == 0 {
+	if err != nil || st.Leader == 0 || st.Learner {
 		cancel()
 	}
 	wg.Wait()
 	switch {
+	case err == nil && st.Learner && st.Leader != 0:
+		return plan.Answer{Asked: plan.Answered, Status: &st} // which is all that a learner says
 	case err != nil:
 		return plan.Answer{Asked: asked(err), Problem: err.Error()}
 	case st.Leader == 0:

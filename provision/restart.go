@@ -96,14 +96,10 @@ func (r *run) runsAs(ctx context.Context, h host.Host, a *plan.Restart) (bool, e
 	return u.Active == "active" && u.ExeDigest == r.digest(a.ExeDigest) && u.ConfigDigest == a.ConfigDigest, nil
 }
 
-// allHealthy asks every member of the spec; a plan that takes a voter away was
+// allHealthy asks every member; a plan that takes a voter away was
 // made for a cluster in which all of them answer.
 func (r *run) allHealthy(ctx context.Context, admin Admin, voters int) (map[string]kvserver.Status, error) {
-	var names []string
-	for _, m := range r.session.cluster.Members {
-		names = append(names, m.Name)
-	}
-	healthy, err := r.serving(ctx, admin, names, voters)
+	healthy, err := r.serving(ctx, admin, r.session.everyone(), voters)
 	if len(healthy) < voters {
 		return nil, fmt.Errorf("%w: %d of %d voters are healthy, and a restart needs all of them: %w", errQuorum, len(healthy), voters, err)
 	}

@@ -6,7 +6,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,6 +29,8 @@ type Session struct {
 
 	mu       sync.Mutex
 	admin    Admin
+	verb     plan.Verb                                  // that locks are taken for
+	outside  map[string]outsider                        // members that the spec does not have, by the names of their hosts
 	relayed  map[string]bool                            // members whose hosts forbid forwarding
 	moved    map[string]string                          // client addresses of members that serve elsewhere than the spec says
 	locks    map[string]func() error                    // by member: what gives its host's lock back
@@ -49,7 +53,7 @@ type connection struct {
 func Open(w World, c *spec.Cluster) *Session {
 	s := &Session{
 		world: w, cluster: c, layout: map[string]plan.Layout{}, hosts: map[string]*connection{}, relayed: map[string]bool{},
-		moved: map[string]string{}, locks: map[string]func() error{}, unlocked: map[string]error{}, lost: map[string]error{}, found: map[string]*host.Look{},
+		moved: map[string]string{}, locks: map[string]func() error{}, unlocked: map[string]error{}, lost: map[string]error{}, found: map[string]*host.Look{}, outside: map[string]outsider{},
 	}
 	for _, m := range c.Members {
 		s.layout[m.Name] = plan.LayoutOf(c, m)
@@ -61,7 +65,9 @@ func Open(w World, c *spec.Cluster) *Session {
 // Host is the connected host of a member, connecting it first if need be. The
 // error of a failed connection is kept: nobody waits for it twice.
 func (s *Session) Host(ctx context.Context, member string) (host.Host, error) {
+	s.mu.Lock()
 	c, ok := s.hosts[member]
+	s.mu.Unlock()
 	if !ok {
 		return nil, fmt.Errorf("cluster %q has no member %q", s.cluster.Name, member)
 	}
@@ -115,7 +121,11 @@ func (s *Session) Admin(ctx context.Context) (Admin, error) {
 		t = t.Clone()
 		t.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
 	}
-	s.admin = s.world.Admin(s.endpoints(), t, dial)
+	ends := s.endpoints()
+	for _, name := range slices.Sorted(maps.Keys(s.outside)) {
+		ends = append(ends, Endpoint{Name: name, Address: s.outside[name].address})
+	}
+	s.admin = s.world.Admin(ends, t, dial)
 	return s.admin, nil
 }
 
@@ -181,6 +191,7 @@ func (s *Session) direct() bool {
 
 // relay is a connection with a member that its host has made, with its own certificate.
 func (s *Session) relay(ctx context.Context, member, _, address string) (net.Conn, error) {
+	member = s.askedThrough(member)
 	h, err := s.Reader(ctx, member)
 	if err != nil {
 		return nil, err
@@ -233,6 +244,7 @@ func (s *Session) Operator(ctx context.Context) (*tls.Config, error) {
 
 // Dial opens a connection from a member's host: the tunnel.
 func (s *Session) Dial(ctx context.Context, member, network, address string) (net.Conn, error) {
+	member = s.askedThrough(member)
 	h, err := s.Reader(ctx, member)
 	if err != nil {
 		return nil, err
@@ -285,8 +297,8 @@ func (s *Session) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	errs := []error{s.closeAdmin()}
-	for _, m := range s.cluster.Members {
-		c := s.hosts[m.Name]
+	for _, name := range slices.Sorted(maps.Keys(s.hosts)) {
+		c := s.hosts[name]
 		c.once.Do(func() { c.err = net.ErrClosed; close(c.ready) })
 		<-c.ready
 		if c.host != nil {

@@ -20,6 +20,9 @@ import (
 // Processes that have to go first are stopped before anybody is started: with
 // the first that comes up they might serve, and be voters that nobody may take away.
 func (r *run) start(ctx context.Context, s plan.Step, a *plan.Start) (outcome, error) {
+	if a.Learner {
+		return r.startLearner(ctx, s, a)
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, a.Wait, fmt.Errorf("the members did not serve within %s", a.Wait))
 	defer cancel()
 	if err := r.spared(ctx, a); err != nil {
@@ -135,9 +138,9 @@ func (r *run) spared(ctx context.Context, a *plan.Start) error {
 		return err
 	}
 	var others []string
-	for _, m := range r.session.cluster.Members {
-		if !touched[m.Name] {
-			others = append(others, m.Name)
+	for _, name := range r.session.everyone() {
+		if !touched[name] {
+			others = append(others, name)
 		}
 	}
 	healthy, err := r.serving(ctx, admin, others, a.Voters)

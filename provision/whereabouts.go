@@ -2,14 +2,9 @@ package provision
 
 import (
 	"context"
-	"crypto/tls"
-	"fmt"
-	"net"
 	"net/url"
 	"slices"
-	"sync"
 
-	"quorate/kvserver"
 	"quorate/kvserver/node"
 	"quorate/plan"
 	"quorate/plan/spec"
@@ -78,55 +73,4 @@ func hostPorts(urls []string) []string {
 		}
 	}
 	return out
-}
-
-// askStrangers asks members that somebody lists and that are nobody of the
-// spec, through the host of a member that answered: their firewall lets their peers in.
-func (s *Session) askStrangers(ctx context.Context, o *plan.Observed) {
-	census := plan.TakeCensus(s.cluster, o)
-	via := ""
-	listed := map[uint64]kvserver.Member{}
-	for _, m := range s.cluster.Members {
-		if a := o.Cluster.Answers[m.Name]; a.Members != nil {
-			via = m.Name
-			for _, in := range a.Members {
-				listed[in.ID] = in
-			}
-		}
-	}
-	var ends []Endpoint
-	var ids []uint64
-	for _, l := range census.Membership.Members() {
-		if l.Spec != "" || l.ID == 0 {
-			continue
-		}
-		if at := hostPorts(listed[l.ID].ClientURLs); len(at) > 0 {
-			ends, ids = append(ends, Endpoint{Name: fmt.Sprintf("%x", l.ID), Address: at[0]}), append(ids, l.ID)
-		}
-	}
-	if len(ends) == 0 || via == "" {
-		return
-	}
-	s.mu.Lock()
-	t, err := s.credentials(ctx)
-	s.mu.Unlock()
-	if err != nil || t == nil {
-		return // a host lends its certificate for its own member only: they stay not asked
-	}
-	admin := s.strangers(ends, t, via)
-	defer admin.Close()
-	o.Cluster.Strangers = map[uint64]plan.Stranger{}
-	var mu sync.Mutex
-	parallel(len(ends), func(i int) {
-		a := askThrough(ctx, admin, ends[i].Name)
-		mu.Lock()
-		defer mu.Unlock()
-		o.Cluster.Strangers[ids[i]] = plan.Stranger{Answer: a}
-	})
-}
-
-func (s *Session) strangers(ends []Endpoint, t *tls.Config, via string) Admin {
-	return s.world.Admin(ends, t, func(ctx context.Context, _, network, address string) (net.Conn, error) {
-		return s.Dial(ctx, via, network, address)
-	})
 }

@@ -63,6 +63,8 @@ type Admin interface {
 	// Members lists the members as a quorum sees them, through one member. It is a
 	// linearizable read, so an answer also says that this member is healthy.
 	Members(ctx context.Context, via string) ([]kvserver.Member, error)
+	// MembersLocal lists the members as one member knows them, quorum or not; the answer may be old, and a learner gives none (kvserver.ErrIsLearner).
+	MembersLocal(ctx context.Context, name string) ([]kvserver.Member, error)
 	// Status is the member's own word; it answers without a quorum too.
 	Status(ctx context.Context, name string) (kvserver.Status, error)
 	// HashKV is the hash of a member's keys up to a revision, 0 for its newest; see kvserver.Hash. It reads the
@@ -70,6 +72,13 @@ type Admin interface {
 	HashKV(ctx context.Context, name string, revision int64) (kvserver.Hash, error)
 	// MoveLeader asks the leader to hand over to the member with that id.
 	MoveLeader(ctx context.Context, leader string, to uint64) error
+	// AddLearner, Promote, Remove and Update change the members, through one voter, and return all members as they are then.
+	// What refuses a change is in package kvserver: see [kvserver.ErrTooFewStarted] and those beside it. An error that is
+	// none of them leaves open whether it happened.
+	AddLearner(ctx context.Context, via string, peerURLs []string) (kvserver.Member, []kvserver.Member, error)
+	Promote(ctx context.Context, via string, id uint64) ([]kvserver.Member, error)
+	Remove(ctx context.Context, via string, id uint64) ([]kvserver.Member, error)
+	Update(ctx context.Context, via string, id uint64, peerURLs []string) ([]kvserver.Member, error)
 	Close() error
 }
 

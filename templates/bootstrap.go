@@ -5,15 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"quorate/kvserver/node"
 )
 
 // InitialPeer is one member as a newcomer is told about it.
 type InitialPeer struct {
-	Name    string
-	Address string // IP address or host name
-	Port    int    // of the peer traffic
+	Name string
+	URLs []string // of the peer traffic
 }
 
 // BootstrapParams is how a member with an empty data directory finds its cluster.
@@ -44,20 +41,25 @@ func Bootstrap(p BootstrapParams) ([]byte, error) {
 	}
 	peers := slices.Clone(p.Peers)
 	slices.SortFunc(peers, func(a, b InitialPeer) int { return strings.Compare(a.Name, b.Name) })
-	list := make([]string, len(peers))
+	var list []string
 	found := false
 	for i, peer := range peers {
 		if peer.Name == "" || strings.ContainsAny(peer.Name, "=,") {
 			return fail(fmt.Errorf("%q cannot be the name of a member", peer.Name))
 		}
-		if peer.Address == "" || peer.Port < 1 || peer.Port > 65535 {
-			return fail(fmt.Errorf("member %q has no usable peer address (%q, port %d)", peer.Name, peer.Address, peer.Port))
+		if len(peer.URLs) == 0 {
+			return fail(fmt.Errorf("member %q has no peer URL", peer.Name))
+		}
+		for _, u := range peer.URLs {
+			if strings.ContainsAny(u, ", ") || !strings.Contains(u, "://") {
+				return fail(fmt.Errorf("%q of member %q is no peer URL", u, peer.Name))
+			}
+			list = append(list, peer.Name+"="+u)
 		}
 		if i > 0 && peers[i-1].Name == peer.Name {
 			return fail(fmt.Errorf("member %q is listed twice", peer.Name))
 		}
 		found = found || peer.Name == p.Name
-		list[i] = peer.Name + "=" + node.URL("https", peer.Address, peer.Port)
 	}
 	if !found {
 		return fail(errors.New("it is not among the initial members"))

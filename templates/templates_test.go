@@ -112,7 +112,7 @@ func TestGoldens(t *testing.T) {
 func bootstrap(existing bool, names ...string) BootstrapParams {
 	p := BootstrapParams{Cluster: "lab", Name: "etcd1", Token: "lab-7f3a", Existing: existing}
 	for _, n := range names {
-		p.Peers = append(p.Peers, InitialPeer{Name: n, Address: "192.168.7.10" + n[4:], Port: 2380})
+		p.Peers = append(p.Peers, InitialPeer{Name: n, URLs: []string{"https://192.168.7.10" + n[4:] + ":2380"}})
 	}
 	return p
 }
@@ -197,7 +197,8 @@ func TestRefusals(t *testing.T) {
 		{`token is missing`, b(func(p *BootstrapParams) { p.Token = "" })},
 		{`member "etcd2" is listed twice`, b(func(p *BootstrapParams) { p.Peers = append(p.Peers, p.Peers[1]) })},
 		{`it is not among the initial members`, b(func(p *BootstrapParams) { p.Name = "etcd9" })},
-		{`member "etcd2" has no usable peer address`, b(func(p *BootstrapParams) { p.Peers[1].Port = 0 })},
+		{`member "etcd2" has no peer URL`, b(func(p *BootstrapParams) { p.Peers[1].URLs = nil })},
+		{`"192.168.7.1:2380" of member "etcd2" is no peer URL`, b(func(p *BootstrapParams) { p.Peers[1].URLs = []string{"192.168.7.1:2380"} })},
 		{`"a=b" cannot be the name of a member`, b(func(p *BootstrapParams) { p.Peers[0].Name = "a=b" })},
 		{`does not run as root`, u(func(p *UnitParams) { p.User = "root" })},
 		{`user is missing`, u(func(p *UnitParams) { p.User = "" })},

@@ -104,7 +104,7 @@ func (c *Client) Members(ctx context.Context, via string) ([]kvserver.Member, er
 }
 
 // MembersLocal lists the members as one member knows them, quorum or not. The
-// answer may be old, and a learner does not give one ([ErrIsLearner]).
+// answer may be old, and a learner does not give one ([kvserver.ErrIsLearner]).
 func (c *Client) MembersLocal(ctx context.Context, name string) ([]kvserver.Member, error) {
 	return c.members(ctx, name, false)
 }

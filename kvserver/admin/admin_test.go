@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -134,25 +135,37 @@ func TestCluster(t *testing.T) {
 	// Changes: refusals by name, a learner, promotion.
 	servertest.Until(t, "a refusal", func(ctx context.Context) error { // refused as unhealthy until all have been connected for 5 s
 		_, _, err := a.AddLearner(ctx, "m1", []string{c.Members[1].PeerURL()})
-		if errors.Is(err, admin.ErrUnhealthy) {
+		if errors.Is(err, kvserver.ErrTooFewStarted) {
 			return err
 		}
-		if !errors.Is(err, admin.ErrPeerURLExists) {
+		if !errors.Is(err, kvserver.ErrPeerURLExists) {
 			t.Errorf("%v", err)
 		}
 		return nil
 	})
-	if _, err := a.Promote(ctx, "m1", ids["m2"]); !errors.Is(err, admin.ErrNotLearner) {
+	if _, err := a.Promote(ctx, "m1", ids["m2"]); !errors.Is(err, kvserver.ErrNotLearner) {
 		t.Errorf("%v", err)
 	}
-	if _, err := a.Remove(ctx, "m1", 4711); !errors.Is(err, admin.ErrMemberNotFound) {
+	if _, err := a.Remove(ctx, "m1", 4711); !errors.Is(err, kvserver.ErrMemberNotFound) {
 		t.Errorf("%v", err)
+	}
+	if _, err := a.Update(ctx, "m1", 4711, []string{"https://127.0.0.9:1"}); !errors.Is(err, kvserver.ErrMemberNotFound) {
+		t.Errorf("%v", err)
+	}
+	if _, err := a.Update(ctx, "m1", ids["m2"], []string{c.Members[0].PeerURL()}); !errors.Is(err, kvserver.ErrPeerURLExists) {
+		t.Errorf("%v", err)
+	}
+	for _, urls := range [][]string{{c.Members[1].PeerURL(), "https://127.0.0.9:1"}, {c.Members[1].PeerURL()}} {
+		all, err := a.Update(ctx, "m1", ids["m2"], urls)
+		if i := slices.IndexFunc(all, func(m kvserver.Member) bool { return m.ID == ids["m2"] }); err != nil || i < 0 || !slices.Equal(all[i].PeerURLs, slices.Sorted(slices.Values(urls))) {
+			t.Errorf("%v: %+v %v", urls, all, err)
+		}
 	}
 	m4 := c.Add("m4")
 	var id uint64
 	servertest.Until(t, "add", func(ctx context.Context) error {
 		learner, all, err := a.AddLearner(ctx, "m1", []string{m4.PeerURL()})
-		if err != nil && !errors.Is(err, admin.ErrUnhealthy) {
+		if err != nil && !errors.Is(err, kvserver.ErrTooFewStarted) {
 			t.Fatal(err)
 		}
 		if err == nil {
@@ -163,7 +176,7 @@ func TestCluster(t *testing.T) {
 		}
 		return err
 	})
-	if _, err := a.Promote(ctx, "m1", id); !errors.Is(err, admin.ErrLearnerNotReady) {
+	if _, err := a.Promote(ctx, "m1", id); !errors.Is(err, kvserver.ErrLearnerNotReady) {
 		t.Errorf("promoted before it was started: %v", err)
 	}
 	m4.Start()
@@ -172,7 +185,7 @@ func TestCluster(t *testing.T) {
 	if s, err := b.Status(ctx, "m4"); err != nil || !s.Learner || s.MemberID != id {
 		t.Errorf("%+v %v", s, err)
 	}
-	if _, err := b.Members(ctx, "m4"); !errors.Is(err, admin.ErrIsLearner) {
+	if _, err := b.Members(ctx, "m4"); !errors.Is(err, kvserver.ErrIsLearner) {
 		t.Errorf("a learner answered: %v", err)
 	}
 	servertest.Until(t, "promote", func(ctx context.Context) error { _, err := a.Promote(ctx, "m1", id); return err })
@@ -197,7 +210,7 @@ func TestCluster(t *testing.T) {
 	if s, err := a.Status(ctx, "m1"); err != nil || len(s.Errors) != 1 || !strings.Contains(s.Errors[0], "no leader") {
 		t.Errorf("%+v %v", s, err)
 	}
-	if _, err := a.Put(ctx, "m1", "k", "v"); !errors.Is(err, admin.ErrNoLeader) {
+	if _, err := a.Put(ctx, "m1", "k", "v"); !errors.Is(err, kvserver.ErrNoLeader) {
 		t.Errorf("a write without a leader: %v", err)
 	}
 	if local, err := a.MembersLocal(ctx, "m1"); err != nil || len(local) != 4 {

@@ -26,7 +26,7 @@ func (c *Client) AddLearner(ctx context.Context, via string, peerURLs []string) 
 	return member(r.Member), memberList(r.Members), nil
 }
 
-// Promote makes a learner a voter; [ErrLearnerNotReady] until it has caught up.
+// Promote makes a learner a voter; [kvserver.ErrLearnerNotReady] until it has caught up.
 func (c *Client) Promote(ctx context.Context, via string, id uint64) ([]kvserver.Member, error) {
 	r, err := call(ctx, c, via, fmt.Sprintf("promote member %x", id), pb.NewClusterClient, pb.ClusterClient.MemberPromote, &pb.MemberPromoteRequest{ID: id})
 	if err != nil {
@@ -38,6 +38,16 @@ func (c *Client) Promote(ctx context.Context, via string, id uint64) ([]kvserver
 // Remove takes a member out of the cluster for ever: it can only come back under another id with an empty data directory.
 func (c *Client) Remove(ctx context.Context, via string, id uint64) ([]kvserver.Member, error) {
 	r, err := call(ctx, c, via, fmt.Sprintf("remove member %x", id), pb.NewClusterClient, pb.ClusterClient.MemberRemove, &pb.MemberRemoveRequest{ID: id})
+	if err != nil {
+		return nil, err
+	}
+	return memberList(r.Members), nil
+}
+
+// Update gives a member other peer URLs, all of them anew; the member keeps its id. etcd guards it by
+// nothing but [kvserver.ErrPeerURLExists]: with wrong URLs the others no longer reach it.
+func (c *Client) Update(ctx context.Context, via string, id uint64, peerURLs []string) ([]kvserver.Member, error) {
+	r, err := call(ctx, c, via, fmt.Sprintf("give member %x the peer URLs %v", id, peerURLs), pb.NewClusterClient, pb.ClusterClient.MemberUpdate, &pb.MemberUpdateRequest{ID: id, PeerURLs: peerURLs})
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -68,45 +69,32 @@ type AnswerError struct {
 
 func (e *AnswerError) Error() string { return fmt.Sprintf("member %q: %s", e.Member, e.Message) }
 
-// What callers act on, for errors.Is on an answer.
-var (
-	// ErrNoLeader: no quorum, or an election is on; what is read or written through a quorum fails.
-	ErrNoLeader = errors.New("no leader")
-	// ErrUnhealthy: etcd's own strict-reconfig-check refuses the change.
-	ErrUnhealthy = rpctypes.ErrUnhealthy
-	// ErrLearnerNotReady: the learner has not caught up with the leader yet.
-	ErrLearnerNotReady = rpctypes.ErrMemberLearnerNotReady
-	// ErrNotLearner: the member to promote is a voter already.
-	ErrNotLearner = rpctypes.ErrMemberNotLearner
-	// ErrPeerURLExists: a member with that peer URL is listed already.
-	ErrPeerURLExists = rpctypes.ErrPeerURLExist
-	// ErrMemberNotFound: no member has that id.
-	ErrMemberNotFound = rpctypes.ErrMemberNotFound
-	// ErrTooManyLearners: max-learners are there already.
-	ErrTooManyLearners = rpctypes.ErrTooManyLearners
-	// ErrIsLearner: a learner does not answer this.
-	ErrIsLearner = rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)
-)
-
 // Unwrap gives etcd's own error for the words, if it has one.
 func (e *AnswerError) Unwrap() error { return rpctypes.Error(status.Error(e.Code, e.Message)) }
 
-// Is matches what has more than one of etcd's errors, or another package's name.
+// Is matches kvserver's names for what callers act on.
 func (e *AnswerError) Is(target error) bool {
-	switch err := e.Unwrap(); target {
-	case ErrNoLeader:
-		switch err {
-		case rpctypes.ErrNoLeader, rpctypes.ErrLeaderChanged, rpctypes.ErrTimeout, rpctypes.ErrTimeoutDueToLeaderFail,
-			rpctypes.ErrTimeoutDueToConnectionLost, rpctypes.ErrTimeoutWaitAppliedIndex:
-			return true
-		}
+	err := e.Unwrap()
+	if target == kvserver.ErrNoLeader && e.Code == codes.DeadlineExceeded {
 		// etcd bounds a request by itself (5 s and two election timeouts) and then
 		// answers with its own context's error: it found no quorum meanwhile.
-		return e.Code == codes.DeadlineExceeded
-	case ErrUnhealthy:
-		return err == rpctypes.ErrMemberNotEnoughStarted
-	case kvserver.ErrCompacted:
-		return err == rpctypes.ErrCompacted
+		return true
 	}
-	return false
+	return slices.Contains(meant[target], err)
+}
+
+// meant are etcd's errors by our names of them.
+var meant = map[error][]error{
+	kvserver.ErrNoLeader: {
+		rpctypes.ErrNoLeader, rpctypes.ErrLeaderChanged, rpctypes.ErrTimeout, rpctypes.ErrTimeoutDueToLeaderFail,
+		rpctypes.ErrTimeoutDueToConnectionLost, rpctypes.ErrTimeoutWaitAppliedIndex,
+	},
+	kvserver.ErrCompacted:       {rpctypes.ErrCompacted},
+	kvserver.ErrTooFewStarted:   {rpctypes.ErrUnhealthy, rpctypes.ErrMemberNotEnoughStarted},
+	kvserver.ErrLearnerNotReady: {rpctypes.ErrMemberLearnerNotReady},
+	kvserver.ErrNotLearner:      {rpctypes.ErrMemberNotLearner},
+	kvserver.ErrPeerURLExists:   {rpctypes.ErrPeerURLExist, rpctypes.ErrMemberExist},
+	kvserver.ErrMemberNotFound:  {rpctypes.ErrMemberNotFound},
+	kvserver.ErrTooManyLearners: {rpctypes.ErrTooManyLearners},
+	kvserver.ErrIsLearner:       {rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)},
 }

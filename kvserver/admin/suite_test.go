@@ -4,21 +4,55 @@ import (
 	"slices"
 	"testing"
 
+	"go.etcd.io/etcd/api/v3/version"
+
+	"quorate/kvserver"
 	"quorate/kvserver/admintest"
 	"quorate/kvserver/servertest"
 )
 
-// The suite that the models pass too, beside real members.
+// The suites that the models pass too, beside real members.
+
 func TestSuite(t *testing.T) {
 	t.Parallel()
 	c := servertest.New(t, 3)
 	c.Start()
-	member := func(name string) *servertest.Member {
-		return c.Members[slices.IndexFunc(c.Members, func(m *servertest.Member) bool { return m.Name == name })]
+	admintest.Suite(t, subject(c))
+}
+
+func TestMembership(t *testing.T) {
+	t.Parallel()
+	c := servertest.New(t, 3)
+	c.Start()
+	s := admintest.Changing{
+		Subject: subject(c), Spare: [2]string{"m4", "m5"}, HealthInterval: kvserver.HealthInterval, Version: version.Version,
+		PeerURL: func(name string) string { return named(c, name).PeerURL() },
+		Join: func(name string, members ...string) {
+			var all []*servertest.Member
+			for _, n := range members {
+				all = append(all, named(c, n))
+			}
+			c.WriteBootstrap(named(c, name), true, all...)
+			named(c, name).Start()
+		},
+		Wipe: func(name string) { named(c, name).Wipe() },
+		Runs: func(name string) bool { return named(c, name).Runs() },
 	}
-	s := admintest.Subject{Admin: c.Admin(), Wait: servertest.Wait, Stop: func(name string) { member(name).Kill() }, Start: func(name string) { member(name).Start() }}
+	for _, n := range s.Spare {
+		c.Add(n)
+	}
+	s.Admin = c.Admin() // knows those too
+	admintest.Membership(t, s)
+}
+
+func subject(c *servertest.Cluster) admintest.Subject {
+	s := admintest.Subject{Admin: c.Admin(), Wait: servertest.Wait, Stop: func(name string) { named(c, name).Kill() }, Start: func(name string) { named(c, name).Start() }}
 	for _, m := range c.Members {
 		s.Names = append(s.Names, m.Name)
 	}
-	admintest.Suite(t, s)
+	return s
+}
+
+func named(c *servertest.Cluster, name string) *servertest.Member {
+	return c.Members[slices.IndexFunc(c.Members, func(m *servertest.Member) bool { return m.Name == name })]
 }

@@ -17,9 +17,14 @@ import (
 // Admin is what is asked of members: provision.Admin without its Close.
 type Admin interface {
 	Members(ctx context.Context, via string) ([]kvserver.Member, error)
+	MembersLocal(ctx context.Context, name string) ([]kvserver.Member, error)
 	Status(ctx context.Context, name string) (kvserver.Status, error)
 	HashKV(ctx context.Context, name string, revision int64) (kvserver.Hash, error)
 	MoveLeader(ctx context.Context, leader string, to uint64) error
+	AddLearner(ctx context.Context, via string, peerURLs []string) (kvserver.Member, []kvserver.Member, error)
+	Promote(ctx context.Context, via string, id uint64) ([]kvserver.Member, error)
+	Remove(ctx context.Context, via string, id uint64) ([]kvserver.Member, error)
+	Update(ctx context.Context, via string, id uint64, peerURLs []string) ([]kvserver.Member, error)
 }
 
 // Subject is a cluster of three members that serve, and a client of it.

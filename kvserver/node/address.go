@@ -2,6 +2,7 @@ package node
 
 import (
 	"net/netip"
+	"net/url"
 	"strconv"
 )
 
@@ -14,4 +15,17 @@ func HostPort(address string, port int) string {
 		address = "[" + address + "]"
 	}
 	return address + ":" + strconv.Itoa(port)
+}
+
+// HostPortOf is the host and the port of the first of some URLs; "" and 0 where it has none.
+func HostPortOf(urls []string) (host string, port int) {
+	if len(urls) == 0 {
+		return "", 0
+	}
+	u, err := url.Parse(urls[0])
+	if err != nil {
+		return "", 0
+	}
+	port, _ = strconv.Atoi(u.Port()) // an absent one is 0
+	return u.Hostname(), port
 }

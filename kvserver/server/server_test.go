@@ -89,7 +89,7 @@ func TestTemplatesMeanWhatTheySay(t *testing.T) {
 	if u := unknownOptions(text); u != nil {
 		t.Errorf("etcd does not know %v", u)
 	}
-	boot, err := templates.Bootstrap(templates.BootstrapParams{Cluster: "lab", Name: "m1", Token: "tok", Existing: true, Peers: []templates.InitialPeer{{Name: "m1", Address: "192.0.2.1", Port: 2380}, {Name: "m2", Address: "fd00::2", Port: 2380}}})
+	boot, err := templates.Bootstrap(templates.BootstrapParams{Cluster: "lab", Name: "m1", Token: "tok", Existing: true, Peers: []templates.InitialPeer{{Name: "m1", URLs: []string{"https://192.0.2.1:2380"}}, {Name: "m2", URLs: []string{"https://[fd00::2]:2380"}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

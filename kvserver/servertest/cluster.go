@@ -159,7 +159,7 @@ func (c *Cluster) WriteBootstrap(m *Member, existing bool, members ...*Member) {
 	c.t.Helper()
 	p := templates.BootstrapParams{Cluster: "test", Name: m.Name, Token: c.Token, Existing: existing}
 	for _, o := range members {
-		p.Peers = append(p.Peers, templates.InitialPeer{Name: o.Name, Address: o.Address, Port: o.PeerPort})
+		p.Peers = append(p.Peers, templates.InitialPeer{Name: o.Name, URLs: []string{node.URL("https", o.Address, o.PeerPort)}})
 	}
 	text, err := templates.Bootstrap(p)
 	if err != nil {

@@ -161,6 +161,27 @@ func (m *Member) Wait() error {
 	}
 }
 
+// Runs reports whether the process is there.
+func (m *Member) Runs() bool {
+	if m.cmd == nil {
+		return false
+	}
+	select {
+	case <-m.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// Wipe removes the data, as a new disk would.
+func (m *Member) Wipe() {
+	m.cluster.t.Helper()
+	if err := os.RemoveAll(m.DataDir); err != nil {
+		m.cluster.t.Fatal(err)
+	}
+}
+
 // Stop asks it to stop and gives what it ended with.
 func (m *Member) Stop() error {
 	m.cluster.t.Helper()

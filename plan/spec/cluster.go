@@ -17,11 +17,13 @@ func (l *loader) cluster(n *node) *Cluster {
 	n.names = map[string]string{"cluster": n.label}
 	l.checkLabel(n)
 	c := &Cluster{Name: n.label, Dir: l.o.Dir, Range: n.at, Members: []*Member{}, Clients: []*Client{}}
+	c.Protect = n.flag("protect")
 	l.blocks[c] = n
 	l.tls(n.one("tls"), c)
 	l.server(n.one("server"), c)
 	conn := n.one("connection")
 	l.checkConnection(conn, conn.text("type"))
+	c.Connection = l.outside(conn, c)
 	for i, m := range n.nodes["member"] {
 		c.Members = append(c.Members, l.member(m, conn, c, i))
 	}
@@ -41,6 +43,7 @@ func (l *loader) member(n, clusterConn *node, c *Cluster, index int) *Member {
 		PeerPort:     int(n.number("peer_port")),
 		MetricsPort:  int(n.number("metrics_port")),
 		ExtraSANs:    n.texts("extra_sans"),
+		Protect:      n.flag("protect"),
 		Range:        n.at,
 		AddressRange: n.where("address"),
 	}

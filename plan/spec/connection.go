@@ -20,8 +20,32 @@ func (l *loader) connection(n, cluster *node, m *Member, c *Cluster) Connection 
 	if kind == "local" {
 		return Connection{Type: kind, Root: l.root(n, cluster, m, c)}
 	}
+	conn := l.login(n)
+	if conn.Host == "" {
+		conn.Host = m.Address
+	}
+	return conn
+}
+
+// outside is how the host of a member is reached that the spec does not have: by what the cluster's block
+// says, without anything that is one host's own.
+func (l *loader) outside(n *node, c *Cluster) Connection {
+	if n.text("type") == "local" {
+		root := ".quorate/" + c.Name
+		if v, ok := n.given("root"); ok {
+			root = l.localPath(v)
+		}
+		return Connection{Type: "local", Root: root}
+	}
+	conn := l.login(n)
+	conn.Host, conn.HostKeys = "", nil
+	return conn
+}
+
+// login is what a block says of an SSH connection.
+func (l *loader) login(n *node) Connection {
 	conn := Connection{
-		Type:                  kind,
+		Type:                  "ssh",
 		Host:                  n.text("host"),
 		Port:                  int(n.number("port")),
 		User:                  n.text("user"),
@@ -41,9 +65,6 @@ func (l *loader) connection(n, cluster *node, m *Member, c *Cluster) Connection 
 	}
 	for _, f := range n.texts("identity_file") {
 		conn.IdentityFile = append(conn.IdentityFile, l.home(f))
-	}
-	if conn.Host == "" {
-		conn.Host = m.Address
 	}
 	return conn
 }

@@ -9,13 +9,14 @@ import (
 
 // Digest is the SHA-256 (hex) of what c asks for, over canonical JSON: fields
 // in the order of the types, maps by key. It leaves out what does not change
-// the cluster itself: secrets, places in the source, and how hosts are reached
-// over SSH, so that two operators with different keys get the same.
+// the cluster itself: secrets, places in the source, what is protected, and how hosts
+// are reached over SSH, so that two operators with different keys get the same.
 func Digest(c *Cluster) string {
 	canonical := *c
-	canonical.Members = nil
+	canonical.Members, canonical.Protect = nil, false
 	for _, m := range c.Members {
 		copied := *m
+		copied.Protect = false
 		copied.Connection = Connection{Type: m.Connection.Type, Root: m.Connection.Root}
 		canonical.Members = append(canonical.Members, &copied)
 	}

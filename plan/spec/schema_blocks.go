@@ -42,6 +42,9 @@ func clusterBlock() *block {
 	return &block{
 		name: "cluster", label: "name", many: true,
 		doc: "One etcd cluster. Its name labels paths, units and output: lower-case letters, digits and dashes.",
+		attrs: []*attribute{
+			{name: "protect", kind: kindBool, def: "false", doc: "no member is ever expelled"},
+		},
 		blocks: []*block{
 			memberBlock(),
 			connectionBlock("How the hosts are reached; a member's own connection block wins attribute by attribute."),
@@ -60,6 +63,7 @@ func memberBlock() *block {
 			{name: "peer_port", kind: kindNumber, def: "2380", min: 1, max: 65535, doc: "port for the other members; the n-th local member gets 2380, 2390, 2400, …"},
 			{name: "metrics_port", kind: kindNumber, def: "0", max: 65535, example: "2381", doc: "port on 127.0.0.1 for /metrics and /health over plain HTTP; 0 is off"},
 			{name: "extra_sans", kind: kindStrings, def: "[]", example: `["etcd1.example.com"]`, doc: "further names and addresses for this member's server and peer certificates"},
+			{name: "protect", kind: kindBool, def: "false", doc: "the member is never expelled"},
 		},
 		blocks: []*block{connectionBlock("How this member's host is reached, where it differs from the cluster's connection.")},
 	}

@@ -8,6 +8,7 @@ package spec
 
 import (
 	"encoding/json"
+	"path"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -46,9 +47,35 @@ type Cluster struct {
 	TLS     TLS       `json:"tls"`
 	Members []*Member `json:"members"` // in source order; at least one
 	Clients []*Client `json:"clients"` // in source order
+	// Protect: none of the members may be expelled. It guards what is done to the cluster and changes nothing of it,
+	// so it is no part of [Digest]: who takes it away to remove a member has not gone back to an earlier spec.
+	Protect bool `json:"protect,omitempty"`
 	// Range is the header of the cluster block.
 	Range hcl.Range `json:"-"`
+
+	// Connection is what the cluster's own block says, without anything that is one host's: see [Cluster.Outside]. Of local hosts, Root
+	// is the folder that has the members' roots.
+	Connection Connection `json:"-"`
 }
+
+// Outside is a member that this spec does not have, as far as it can be reached by what the cluster's own connection block
+// says: etcd's name of it, and the address of its peers. A list of members is other people's word, so the
+// host that it names is given no password, and is not connected unless its key is known already.
+func (c *Cluster) Outside(name, address string, clientPort, peerPort int) *Member {
+	conn := c.Connection
+	if conn.Type == "local" {
+		conn.Root = path.Join(conn.Root, name)
+	} else {
+		conn.Host, conn.Password, conn.SudoPassword = address, Secret{}, Secret{}
+		conn.StrictHostKeyChecking = "yes"
+		conn.ConnectTimeout, conn.WaitForHost = outsideTimeout, 0
+	}
+	return &Member{Name: name, Address: address, ClientPort: clientPort, PeerPort: peerPort, Connection: conn}
+}
+
+// outsideTimeout bounds the connection with a host that the spec does not have: it may be long gone, and
+// nobody is to wait for it with each plan.
+const outsideTimeout = 3 * time.Second
 
 // Member returns the member of that name, or nil.
 func (c *Cluster) Member(name string) *Member {
@@ -152,6 +179,8 @@ type Member struct {
 	MetricsPort int        `json:"metrics_port,omitempty"`
 	ExtraSANs   []string   `json:"extra_sans,omitempty"`
 	Connection  Connection `json:"connection"`
+	// Protect: the member may not be expelled. Like the cluster's it is no part of [Digest].
+	Protect bool `json:"protect,omitempty"`
 	// Range is the header of the member block; AddressRange its address.
 	Range        hcl.Range `json:"-"`
 	AddressRange hcl.Range `json:"-"`

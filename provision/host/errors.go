@@ -67,6 +67,9 @@ func (e *ServiceError) Error() string {
 	return s
 }
 
+// TimedOut reports whether the unit was still on its way when the wait was over; the manager goes on with it.
+func (e *ServiceError) TimedOut() bool { return strings.HasPrefix(e.Cause, "timed out") }
+
 // ForwardingError says that the host's SSH server does not let this login open
 // connections from the host.
 type ForwardingError struct {

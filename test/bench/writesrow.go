@@ -141,18 +141,18 @@ func newMembers(dir string, snapshotCount int64) (*members, error) {
 	}
 	boot := templates.BootstrapParams{Cluster: "bench", Token: "bench"}
 	for i := range 3 {
-		boot.Peers = append(boot.Peers, templates.InitialPeer{Name: fmt.Sprintf("m%d", i), Address: "127.0.0.1", Port: ports[2*i+1]})
+		boot.Peers = append(boot.Peers, templates.InitialPeer{Name: fmt.Sprintf("m%d", i), URLs: []string{fmt.Sprintf("https://127.0.0.1:%d", ports[2*i+1])}})
 	}
 	for i, peer := range boot.Peers {
 		at := func(name string) string { return filepath.Join(dir, peer.Name, name) }
 		if err := os.MkdirAll(at("data"), 0o700); err != nil {
 			return nil, err
 		}
-		if err := servertest.IssueMember(context.Background(), ca, at(""), peer.Name, peer.Address); err != nil {
+		if err := servertest.IssueMember(context.Background(), ca, at(""), peer.Name, "127.0.0.1"); err != nil {
 			return nil, err
 		}
 		running, err := templates.Config(templates.ConfigParams{
-			Cluster: "bench", Version: version.Version, Name: peer.Name, Address: "127.0.0.1", ClientPort: ports[2*i], PeerPort: peer.Port, DataDir: at("data"),
+			Cluster: "bench", Version: version.Version, Name: peer.Name, Address: "127.0.0.1", ClientPort: ports[2*i], PeerPort: ports[2*i+1], DataDir: at("data"),
 			ServerCert: at("server.pem"), ServerKey: at("server-key.pem"), PeerCert: at("peer.pem"), PeerKey: at("peer-key.pem"), TrustedCA: at("ca.pem"),
 			HeartbeatInterval: 100, ElectionTimeout: 1000, LogLevel: "warn",
 			QuotaBackendBytes: 8 << 30, SnapshotCount: snapshotCount,

@@ -14,6 +14,7 @@ cluster "lab" {
   # #   peer_port = 2380          # port for the other members; the n-th local member gets 2380, 2390, 2400, …
   # #   metrics_port = 0          # port on 127.0.0.1 for /metrics and /health over plain HTTP; 0 is off
   # #   extra_sans = []           # further names and addresses for this member's server and peer certificates
+  # #   protect = false           # the member is never expelled
   # # }
 
   ## How the hosts are reached; a member's own connection block wins attribute by attribute.

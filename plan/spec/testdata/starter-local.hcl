@@ -18,6 +18,7 @@ cluster "laptop" {
   # #   peer_port = 2380          # port for the other members; the n-th local member gets 2380, 2390, 2400, …
   # #   metrics_port = 0          # port on 127.0.0.1 for /metrics and /health over plain HTTP; 0 is off
   # #   extra_sans = []           # further names and addresses for this member's server and peer certificates
+  # #   protect = false           # the member is never expelled
   # # }
 
   ## What runs on the hosts. The names are etcd's own.

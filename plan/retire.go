@@ -1,0 +1,100 @@
+package plan
+
+import (
+	"slices"
+
+	"quorate/kvserver"
+	"quorate/kvserver/node"
+	"quorate/plan/spec"
+)
+
+// Outsider is a listed member that the spec does not have as one whose host may be looked at: see
+// [spec.Cluster.Outside]. Nil where its URLs name no host.
+func Outsider(c *spec.Cluster, l Listed) *spec.Member {
+	return outsider(c, l.Name, l.Outside, l.PeerURLs, l.ClientURLs)
+}
+
+// LeftOver is a member that was expelled, and whose host could not be reached then.
+func LeftOver(c *spec.Cluster, r RecordedMember) *spec.Member {
+	return outsider(c, r.Name, or(r.Name, r.ID)+"@"+hostOf(r.PeerURLs), r.PeerURLs, nil)
+}
+
+// outsider is called as nobody else is here; what lies on a host of this side goes by etcd's name of it.
+func outsider(c *spec.Cluster, name, called string, peerURLs, clientURLs []string) *spec.Member {
+	host, peer := node.HostPortOf(peerURLs)
+	_, client := node.HostPortOf(clientURLs)
+	if host == "" {
+		return nil
+	}
+	m := c.Outside(name, host, client, peer)
+	m.Name = called
+	return m
+}
+
+// retire takes what is left of the members that are expelled, now or earlier, off their hosts: stopped, not
+// started at boot any more, data moved aside. A host that cannot be reached is noted down until it can be.
+func (b *builder) retire() {
+	for _, c := range b.coming {
+		if c.join != nil || c.expel.Spec != "" {
+			continue
+		}
+		l := c.expel
+		s := b.obs.Cluster.Strangers[l.ID]
+		r := RecordedMember{ID: kvserver.ID(l.ID), Name: l.Name, PeerURLs: canonicalURLs(l.PeerURLs)}
+		switch {
+		case !l.Started:
+			// it has never served, and nobody knows of a host
+		case s.Host == nil || s.Host.Problem != "":
+			b.left = append(b.left, r)
+			b.note("%s: its host could not be reached, and is named until it could be cleaned: its member cannot come back, and ends by itself once it hears of that", l.Label())
+		default:
+			b.clean(s, r, string(KindExpel)+" "+l.Ref().Name)
+		}
+	}
+	if b.obs.Recorded == nil {
+		return
+	}
+	for _, r := range b.obs.Recorded.Left {
+		s, looked := b.obs.Left[r.ID]
+		switch {
+		case b.occupied(s.Member):
+			// a member of the spec is there now
+		case !looked || s.Host == nil || s.Host.Problem != "":
+			b.left = append(b.left, r)
+		default:
+			b.clean(s, r, "")
+		}
+	}
+}
+
+// clean stops a member that is listed no longer, and takes what is ours off its host.
+func (b *builder) clean(s Stranger, r RecordedMember, after string) {
+	m := &member{Member: s.Member, host: s.Host, layout: LayoutOf(b.spec, s.Member), may: everything()}
+	man := m.host.Manifest
+	if man == nil || man.Cluster != b.spec.Name || man.MemberID != "" && man.MemberID != r.ID {
+		if man != nil || m.hasData() {
+			b.note("%s: what is on its host was not put there for this member, and is left alone", m.Name)
+		}
+		return
+	}
+	for _, h := range m.unusable(m.left()) {
+		b.hold(h)
+		b.left = append(b.left, r)
+		return
+	}
+	before := len(b.steps)
+	b.stop(m)
+	b.remove(m)
+	for i := range b.steps[before:] {
+		if after != "" {
+			b.steps[before+i].after = append(b.steps[before+i].after, after)
+		}
+	}
+}
+
+// occupied reports whether a member of the spec is on that host now.
+func (b *builder) occupied(m *spec.Member) bool {
+	return m != nil && slices.ContainsFunc(b.spec.Members, func(o *spec.Member) bool {
+		return o.Address == m.Address && o.Connection.Root == m.Connection.Root
+	})
+}

@@ -1,0 +1,165 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"quorate/kvserver"
+	"quorate/plan"
+)
+
+// errMembers says that a plan was made for other members than there are: somebody else has changed them.
+var errMembers = errors.New("the members are not those that the plan was made for: plan again")
+
+// reconfiguration is one change of the members, as compare-and-set: it is made if they are those that the plan was
+// made for, it is done if they are those that it leads to, and at any other list the run stops.
+type reconfiguration struct {
+	target plan.Ref
+	expect []plan.Ref
+	after  []plan.Ref
+	wait   time.Duration
+	// ask has etcd make it, through a voter that serves and is not the target, of which the list has the id.
+	ask func(ctx context.Context, admin Admin, now answers, target kvserver.Member) error
+}
+
+// reconfigure makes a change, and is done when a linearizable read says so. What etcd refuses for a moment is asked
+// for again until wait is over: it wants voters to have been connected for five seconds. Whether a request whose answer was lost has
+// happened, the next list says.
+func (r *run) reconfigure(ctx context.Context, c reconfiguration) (outcome, error) {
+	admin, err := r.session.Admin(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
+	deadline := time.Now().Add(c.wait)
+	asked := false
+	var refused error
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		now := r.survey(ctx, admin, c.target)
+		switch {
+		case now.list == nil && refused == nil:
+			refused = fmt.Errorf("no member gives the list of members: %w", now.err)
+		case now.list == nil:
+		case plan.Lists(now.list, c.after):
+			return outcome{changed: asked}, nil
+		case !plan.Lists(now.list, c.expect):
+			return outcome{}, fmt.Errorf("%w\n  expected: %s\n  listed: %s", errMembers, refs(c.expect), listedAs(now.list))
+		default:
+			target, _ := c.target.In(now.list)
+			asked = true
+			one, cancel := context.WithTimeout(ctx, apiTimeout)
+			refused = c.ask(one, admin, now, target)
+			cancel()
+			if refused == nil {
+				pause = 0 // the list says it
+				continue
+			}
+		}
+		if ctx.Err() != nil {
+			return outcome{}, context.Cause(ctx)
+		}
+		if !passes(refused) || time.Now().After(deadline) {
+			return outcome{}, refused
+		}
+		select {
+		case <-ctx.Done():
+			return outcome{}, context.Cause(ctx)
+		case <-time.After(pause):
+		}
+	}
+}
+
+// passes reports whether an error may be gone in a moment: a refusal that etcd takes back by itself, or an
+// answer that did not come. What etcd says of the members themselves, the next list says better.
+func passes(err error) bool {
+	for _, final := range []error{kvserver.ErrRefused, errQuorum} {
+		if errors.Is(err, final) {
+			return false
+		}
+	}
+	return true
+}
+
+// survey asks everyone at once who they are, and one of them for the members: the leader, unless it is the one that must
+// not be asked, else whoever answered.
+func (r *run) survey(ctx context.Context, admin Admin, not plan.Ref) answers {
+	names := r.session.everyone()
+	all := make([]plan.Answer, len(names))
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	// Who does not answer is not waited for longer than it takes the others.
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() { all[i] = askThrough(ctx, admin, name) })
+	}
+	wg.Wait()
+	out := answers{status: map[string]kvserver.Status{}}
+	var errs []error
+	for i, name := range names {
+		a := all[i]
+		if a.Asked != plan.Answered {
+			errs = append(errs, fmt.Errorf("%s: %s", name, a.Problem))
+			continue
+		}
+		out.status[name] = *a.Status
+		me := kvserver.Member{ID: a.Status.MemberID}
+		if in := slices.IndexFunc(a.Members, func(m kvserver.Member) bool { return m.ID == me.ID }); in >= 0 {
+			me = a.Members[in]
+		}
+		if a.Members == nil || not.Is(me) {
+			continue
+		}
+		if out.via == "" || a.Status.Leader == a.Status.MemberID {
+			out.via, out.list = name, a.Members
+		}
+	}
+	out.err = errors.Join(errs...)
+	return out
+}
+
+func refs(list []plan.Ref) string {
+	var out []string
+	for _, r := range list {
+		out = append(out, r.String()+" "+strings.Join(r.PeerURLs, ",")+role(r.Learner))
+	}
+	return strings.Join(out, "; ")
+}
+
+func listedAs(list []kvserver.Member) string {
+	var out []string
+	for _, m := range list {
+		out = append(out, fmt.Sprintf("%s (%s) %s", m.Name, kvserver.ID(m.ID), strings.Join(m.PeerURLs, ","))+role(m.Learner))
+	}
+	return strings.Join(out, "; ")
+}
+
+func role(learner bool) string {
+	if learner {
+		return " as a learner"
+	}
+	return ""
+}
+
+// with is a list of members with one of them replaced; without one it is appended, without a successor it goes.
+func with(list []plan.Ref, old plan.Ref, successor *plan.Ref) []plan.Ref {
+	var out []plan.Ref
+	found := false
+	for _, r := range list {
+		if r.ID == old.ID && slices.Equal(r.PeerURLs, old.PeerURLs) {
+			found = true
+			if successor != nil {
+				out = append(out, *successor)
+			}
+			continue
+		}
+		out = append(out, r)
+	}
+	if !found && successor != nil {
+		out = append(out, *successor)
+	}
+	return out
+}
