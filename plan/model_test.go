@@ -558,7 +558,9 @@ func (w *world) inspect() {
 
 // listed is the member that a seat's data makes it, if the cluster lists it.
 func (w *world) listed(s seat) (kvserver.Member, bool) {
-	i := slices.IndexFunc(w.list, func(m kvserver.Member) bool { return m.ID == w.ids[s.url] && (s.host.Data.Member || s.host.Former != nil) })
+	i := slices.IndexFunc(w.list, func(m kvserver.Member) bool {
+		return m.ID == w.ids[s.url] && (s.host.Data.Member || s.host.Former != nil)
+	})
 	if i < 0 {
 		return kvserver.Member{}, false
 	}
