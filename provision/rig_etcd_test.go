@@ -234,6 +234,7 @@ func (e *etcd) identify(n *peer, s settings, argv []string) error {
 	d.Cluster, n.id = e.cluster, d.Member
 	text, _ := json.Marshal(d)
 	m.WriteFile(file, text, 0o600)
+	m.WriteFile(path.Join(s.DataDir, "member/snap/db"), []byte("db"), 0o600)
 	return nil
 }
 
