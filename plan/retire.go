@@ -67,6 +67,8 @@ func (b *builder) retire() {
 		switch {
 		case !seen && !l.Started:
 			// it has never served, and nobody knows of a host
+		case Occupied(b.spec, Outsider(b.spec, l)):
+			// a member of the spec is there now
 		case !seen:
 			b.left = append(b.left, r)
 			b.note("%s: its host could not be reached, and is named until it could be cleaned: its member cannot come back, and ends by itself once it hears of that", l.Label())
@@ -77,7 +79,7 @@ func (b *builder) retire() {
 	for _, r := range Leavings(b.obs, b.census) {
 		s, looked := b.obs.Left[r.ID]
 		switch {
-		case b.occupied(LeftOver(b.spec, r)):
+		case Occupied(b.spec, LeftOver(b.spec, r)):
 			// a member of the spec is there now
 		case !looked || s.Host == nil || s.Host.Problem != "":
 			b.left = append(b.left, r)
@@ -113,9 +115,10 @@ func (b *builder) clean(s Stranger, r RecordedMember, after string) {
 	}
 }
 
-// occupied reports whether a member of the spec is on that host now.
-func (b *builder) occupied(m *spec.Member) bool {
-	return m != nil && slices.ContainsFunc(b.spec.Members, func(o *spec.Member) bool {
+// Occupied reports whether a member of the spec is on the host of a member that the spec does not have: that host is
+// looked at, locked and seen to as the one's of the spec.
+func Occupied(c *spec.Cluster, m *spec.Member) bool {
+	return m != nil && slices.ContainsFunc(c.Members, func(o *spec.Member) bool {
 		return o.Address == m.Address && o.Connection.Root == m.Connection.Root
 	})
 }

@@ -83,7 +83,7 @@ func (s *Session) meetOutsiders(ctx context.Context, o *plan.Observed) error {
 	}
 	left := map[string]string{}
 	for _, r := range plan.Leavings(o, census) {
-		if m := plan.LeftOver(s.cluster, r); m != nil {
+		if m := plan.LeftOver(s.cluster, r); m != nil && !plan.Occupied(s.cluster, m) {
 			s.adopt(m, outsider{})
 			met, left[m.Name] = append(met, m), r.ID
 		}
@@ -108,7 +108,9 @@ func (s *Session) meetOutsiders(ctx context.Context, o *plan.Observed) error {
 				seen[i].Answer = askThrough(ctx, admin, m.Name)
 			}()
 		}
-		if errs[i] = s.lockOutsider(ctx, m); errs[i] == nil {
+		if plan.Occupied(s.cluster, m) {
+			// it is looked at already
+		} else if errs[i] = s.lockOutsider(ctx, m); errs[i] == nil {
 			seen[i].Host = s.look(ctx, m, o.CA)
 		}
 		if asking != nil {
