@@ -119,6 +119,8 @@ type builder struct {
 	coming []change
 	// left are members that were expelled, and whose hosts are still to be cleaned.
 	left []RecordedMember
+	// cleaning are the steps that clean the hosts of others that were expelled: the note of those goes once they are done.
+	cleaning []string
 	// now is the membership as it will be after the exclusive steps added so far.
 	now Membership
 	// then is the membership as it is foreseen for the restarts, see [builder.reconfigure].

@@ -112,6 +112,7 @@ func (b *builder) clean(s Stranger, r RecordedMember, after string) {
 		if after != "" {
 			b.steps[before+i].after = append(b.steps[before+i].after, after)
 		}
+		b.cleaning = append(b.cleaning, b.steps[before+i].ID)
 	}
 }
 

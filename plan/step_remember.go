@@ -48,7 +48,7 @@ func (b *builder) remember() {
 	d := draft{Step: Step{Title: "note the cluster down in " + b.recordedFile(),
 		Action: &Remember{Path: b.recordedFile(), Recorded: Recorded{Format: RecordedFormat, Cluster: b.spec.Name, Token: b.plan.Token, Left: b.left}}}}
 	for _, s := range b.steps {
-		if s.Action.Exclusive() {
+		if s.Action.Exclusive() || slices.Contains(b.cleaning, s.ID) {
 			d.after = append(d.after, s.ID)
 		}
 	}
