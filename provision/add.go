@@ -15,7 +15,7 @@ func (r *run) add(ctx context.Context, _ plan.Step, a *plan.Add) (outcome, error
 		target: a.Target, expect: a.Expect, after: with(a.Expect, a.Target, &learner), wait: a.Wait,
 		ask: func(ctx context.Context, admin Admin, now answers, _ kvserver.Member) error {
 			_, _, err := admin.AddLearner(ctx, now.via, a.Target.PeerURLs)
-			return err
+			return short(err, now, a.Needs)
 		},
 	})
 }

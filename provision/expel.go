@@ -30,19 +30,9 @@ func (r *run) expel(ctx context.Context, _ plan.Step, a *plan.Expel) (outcome, e
 				}
 			}
 			_, err := admin.Remove(ctx, now.via, target.ID)
-			return err
+			return short(err, now, kvserver.VotersToRemove(votersIn(now.list)))
 		},
 	})
 	out.detail = moved
 	return out, err
-}
-
-func votersIn(list []kvserver.Member) int {
-	n := 0
-	for _, m := range list {
-		if !m.Learner {
-			n++
-		}
-	}
-	return n
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"quorate/kvserver/node"
@@ -142,6 +143,9 @@ func (r *run) cutPeers(ctx context.Context, member string) string {
 			}
 			if r.session.alive(from) != nil {
 				return // nobody can say
+			}
+			if to == member && errors.Is(err, syscall.ECONNREFUSED) {
+				return // its host answers, and it does not run
 			}
 			mu.Lock()
 			defer mu.Unlock()

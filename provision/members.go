@@ -79,31 +79,57 @@ func (r *run) reconfigure(ctx context.Context, c reconfiguration) (outcome, erro
 // passes reports whether an error may be gone in a moment: a refusal that etcd takes back by itself, or an
 // answer that did not come. What etcd says of the members themselves, the next list says better.
 func passes(err error) bool {
-	for _, final := range []error{kvserver.ErrRefused, errQuorum} {
-		if errors.Is(err, final) {
-			return false
-		}
-	}
-	return true
+	return !errors.Is(err, kvserver.ErrRefused)
 }
 
+// short adds the numbers to etcd's refusal to change the members while too few voters are up.
+func short(err error, now answers, needs int) error {
+	if !errors.Is(err, kvserver.ErrTooFewStarted) {
+		return err
+	}
+	return fmt.Errorf("%w\n  %d of %d voters answer here, and %s wants %d to have been connected with it for %s", err, len(now.voters()), votersIn(now.list), now.via, needs, kvserver.HealthInterval)
+}
+
+func votersIn(list []kvserver.Member) int {
+	n := 0
+	for _, m := range list {
+		if !m.Learner {
+			n++
+		}
+	}
+	return n
+}
+
+// silence is how long those who do not answer are waited for at least, once somebody has given the list of members.
+const silence = time.Second
+
 // survey asks everyone at once who they are, and one of them for the members: the leader, unless it is the one that must
-// not be asked, else whoever answered.
+// not be asked, else whoever answered. Once somebody has said who the members are, the others have as long again as that
+// took, and [silence] at least: one whose process hangs costs that, and not the seven seconds of a question.
 func (r *run) survey(ctx context.Context, admin Admin, not plan.Ref) answers {
 	names := r.session.everyone()
 	all := make([]plan.Answer, len(names))
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	// Who does not answer is not waited for longer than it takes the others.
+	began := time.Now()
+	var once sync.Once
 	var wg sync.WaitGroup
 	for i, name := range names {
-		wg.Go(func() { all[i] = askThrough(ctx, admin, name) })
+		wg.Go(func() {
+			all[i] = askThrough(ctx, admin, name)
+			if all[i].Members != nil && !not.Is(kvserver.Member{ID: all[i].Status.MemberID}) {
+				once.Do(func() { time.AfterFunc(max(silence, time.Since(began)), cancel) })
+			}
+		})
 	}
 	wg.Wait()
 	out := answers{status: map[string]kvserver.Status{}}
 	var errs []error
 	for i, name := range names {
 		a := all[i]
+		if a.Asked == plan.NotAsked && ctx.Err() != nil {
+			a.Problem = kvserver.ErrSilent.Error()
+		}
 		if a.Asked != plan.Answered {
 			errs = append(errs, fmt.Errorf("%s: %s", name, a.Problem))
 			continue

@@ -59,24 +59,23 @@ const catchUpPause = 100 * time.Millisecond
 func (r *run) caughtUp(ctx context.Context, admin Admin, s plan.Step, a *plan.Promote) error {
 	idle := r.idle(s, a.Idle)
 	for near := 0; near < 2; {
-		var leader, learner kvserver.Status
+		var learner kvserver.Status
 		now := r.survey(ctx, admin, a.Target)
-		err := now.err
-		if name := leaderOf(now); name != "" {
-			leader = now.status[name]
+		goal, err := committed(now)
+		if err == nil {
 			one, cancel := context.WithTimeout(ctx, apiTimeout)
 			learner, err = admin.Status(one, s.Member)
 			cancel()
 		}
 		switch {
-		case err == nil && leader.MemberID != 0 && learner.RaftAppliedIndex >= leader.RaftIndex:
+		case err == nil && learner.RaftAppliedIndex >= goal:
 			if near++; near == 2 {
 				return nil
 			}
 		default:
 			near = 0
 		}
-		state := fmt.Sprintf("it has applied index %d, and the leader has committed %d", learner.RaftAppliedIndex, leader.RaftIndex)
+		state := fmt.Sprintf("it has applied index %d, and the leader has committed %d", learner.RaftAppliedIndex, goal)
 		if err != nil {
 			state = err.Error()
 		}
@@ -95,12 +94,18 @@ func (r *run) caughtUp(ctx context.Context, admin Admin, s plan.Step, a *plan.Pr
 	return nil
 }
 
-// leaderOf is the name of the member that leads, if it answered.
-func leaderOf(a answers) string {
-	for _, st := range a.status {
-		if name := a.named(st.Leader); name != "" {
-			return name
+// committed is what the leader has committed, as far as it says so itself. Where it cannot be asked (the connection with
+// its host is gone), it is the most of what voters who answer know of: they learn of it with the leader's next message.
+func committed(now answers) (uint64, error) {
+	most := uint64(0)
+	for _, st := range now.voters() {
+		if st.Leader == st.MemberID {
+			return st.RaftIndex, nil
 		}
+		most = max(most, st.RaftIndex)
 	}
-	return ""
+	if most == 0 {
+		return 0, fmt.Errorf("no voter says what is committed: %w", now.err)
+	}
+	return most, nil
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -47,6 +48,9 @@ type etcd struct {
 	least      int  // fewest healthy voters seen since watching
 	broke      bool // there was a moment without a quorum since watching
 	violations map[string]bool
+	// asked is told of each request for a change of the members, and for handing over ("hand over"), with who is asked, before
+	// it is answered; its error is the answer.
+	asked func(via, what string) error
 	// hashing is told of each question for a hash, before it is answered.
 	hashing func(member string, revision int64)
 }
@@ -66,6 +70,8 @@ type peer struct {
 	// behind is by how many entries its log is short of the newest; each answer to a question for its status makes it
 	// pace less. So a learner with a pace of 0 never catches up.
 	behind, pace uint64
+
+	hangs atomic.Bool // its process is there, and answers nothing
 
 	up    bool
 	since time.Time // up

@@ -51,6 +51,10 @@ func (a *admin) ask(ctx context.Context, name string, learner bool, f func(e *et
 		return err
 	}
 	e := a.etcd
+	if e.peers[machine] != nil && e.peers[machine].hangs.Load() {
+		<-ctx.Done()
+		return fmt.Errorf("%w: %w", kvserver.ErrSilent, ctx.Err())
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	p := e.peers[machine]
@@ -125,6 +129,11 @@ func (a *admin) HashKV(ctx context.Context, name string, revision int64) (h kvse
 }
 
 func (a *admin) MoveLeader(ctx context.Context, leader string, to uint64) error {
+	if hook := a.etcd.asked; hook != nil {
+		if err := hook(leader, "hand over"); err != nil {
+			return err
+		}
+	}
 	return a.ask(ctx, leader, false, func(e *etcd, p *peer) error {
 		if e.leader != p.machine.Name() {
 			return errors.New("etcdserver: not leader")
@@ -142,6 +151,11 @@ func (a *admin) MoveLeader(ctx context.Context, leader string, to uint64) error 
 // is cut there leaves a change that has happened and that nobody has heard of.
 func (a *admin) change(ctx context.Context, via, what string, f func(e *etcd, p *peer) error) (out []kvserver.Member, err error) {
 	var gone []*peer
+	if hook := a.etcd.asked; hook != nil {
+		if err := hook(via, what); err != nil {
+			return nil, fmt.Errorf("cannot %s: %w", what, err)
+		}
+	}
 	if err := a.ask(ctx, via, false, func(e *etcd, p *peer) error {
 		if err := f(e, p); err != nil {
 			return fmt.Errorf("cannot %s: %w", what, err)
