@@ -207,7 +207,7 @@ func (c *court) plan(r *reality) {
 		}
 		_, r.had0 = r.count()
 		r.calm, r.began = true, r.tolerance()
-		r.run, r.clean, r.ran, r.led = p, len(p.Held) == 0 && (r.leader != "" || r.same()), r.leader != "", ""
+		r.run, r.clean, r.ran, r.led = p, len(p.Held) == 0 && (r.leader != "" || !r.still), r.leader != "", ""
 		if on := r.where(r.leader); r.leader != "" && r.runs(on) == r.disk(on) {
 			r.led = r.leader
 		}
@@ -234,17 +234,13 @@ func (c *court) end(r *reality, p *plan.Plan) {
 		return
 	}
 	able, total := r.able()
-	if able > total/2 && r.acked && !r.bad() && !r.stuck {
+	known := slices.ContainsFunc(r.spec.Members, func(m *spec.Member) bool {
+		_, listed := r.listed(r.seat(m.Name))
+		return listed
+	})
+	if able > total/2 && r.acked && known && !r.bad() && !r.stuck {
 		panic(broken{"I6", fmt.Sprintf("%d of %d voters have their data, and the way is held: %s", able, total, strings.Join(reasonsOf(p), ", "))})
 	}
-}
-
-// same reports whether the cluster has the spec's members: where it has not, and nobody serves who could say so, that is
-// found out only once somebody does.
-func (r *reality) same() bool {
-	return r.list == nil || len(r.list) == len(r.spec.Members) && !slices.ContainsFunc(r.spec.Members, func(m *spec.Member) bool {
-		return !slices.ContainsFunc(r.list, func(l kvserver.Member) bool { return slices.Contains(l.PeerURLs, urlOf(m)) })
-	})
 }
 
 // able is how many voters have their data, on hosts that can be reached and are the spec's, if they do not run
