@@ -235,8 +235,8 @@ func (c *court) end(r *reality, p *plan.Plan) {
 	}
 	able, total := r.able()
 	known := slices.ContainsFunc(r.spec.Members, func(m *spec.Member) bool {
-		_, listed := r.listed(r.seat(m.Name))
-		return listed
+		in, listed := r.listed(r.seat(m.Name))
+		return listed && !in.Learner // a learner gives no list
 	})
 	if able > total/2 && r.acked && known && !r.bad() && !r.stuck {
 		panic(broken{"I6", fmt.Sprintf("%d of %d voters have their data, and the way is held: %s", able, total, strings.Join(reasonsOf(p), ", "))})
@@ -273,7 +273,7 @@ func reasonsOf(p *plan.Plan) []string {
 func (r *reality) said(when string, v plan.Voters) {
 	up, total := r.count()
 	lies := v.Total != total || up < v.Healthy || up > v.Healthy+v.Unknown
-	if r.calm && total > 0 && !r.noNeeds && r.without == "" && !r.noLook && !r.noAsk && lies {
+	if r.calm && r.ran && total > 0 && !r.noNeeds && r.without == "" && !r.noLook && !r.noAsk && lies {
 		panic(broken{"I13", fmt.Sprintf("when %s, %d of %d voters serve, and the plan said %s", when, up, total, v)})
 	}
 }

@@ -389,7 +389,7 @@ func (r *reality) actions(s plan.Step) []func(*reality) bool {
 		}
 		for _, m := range a.Members {
 			out = append(out, func(r *reality) bool {
-				if on := r.seat(m.Member); !r.up(on) {
+				if on := r.seat(m.Member); !on.host.Unit.Running() || on.host.Unit.Looping() {
 					r.lives(on)
 					r.start(on)
 				}
