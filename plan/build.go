@@ -23,6 +23,9 @@ type Options struct {
 	SkipUnreachable bool
 	// Accept are reasons of which the operator has said that they may be passed over, see [Acceptable].
 	Accept []Reason
+	// EditedFrom is spec.Digest of the spec that this one was just edited from, "" if nobody did: whoever takes a
+	// member away from the spec that was applied last means to, also where an earlier one lacked it. It is no [SpecBehind].
+	EditedFrom string
 	// Forget lets a destroy put away what the operator's side holds of a cluster that no host knows.
 	Forget bool
 	// KeepData moves data aside on destroy; otherwise it is removed with the rest.
@@ -78,6 +81,7 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 			b.files(m)
 			b.certificates(m)
 			b.aside(m)
+			b.relocateStopped(m)
 		}
 		b.fetch()
 		b.clients()
@@ -145,6 +149,8 @@ type member struct {
 	lost *Listed
 	// list is the member list that it joins with, itself included.
 	list []templates.InitialPeer
+	// moves are left to be made of its data, which is not where the spec wants it.
+	moves []TreeMove
 	// rolls: a restart of it is in this plan.
 	rolls bool
 }

@@ -70,6 +70,8 @@ type Host struct {
 	// Mark is what the host noted when its member served; nil: it has not.
 	Mark     *kvserver.Mark
 	Manifest *Manifest // nil: none, or not readable
+	Former   *Former   // nil: the manifest names no other folders for the data than the spec
+	Kept     []string  // where things are aside in folders that the data lay in before; looked for only if somebody wants to know
 }
 
 // Platform is "os/arch" in Go's words.
@@ -252,6 +254,11 @@ func (h *Host) facts(name string, add func(key, format string, args ...any)) {
 	for name, dir := range map[string]node.DirState{"data": h.Data, "wal": h.WAL, "root": h.Base} {
 		if len(dir.Aside) > 0 {
 			add(p+" "+name+" aside", "%s", strings.Join(dir.Aside, " "))
+		}
+	}
+	if h.Former != nil {
+		for _, m := range h.Former.Moves {
+			add(p+" "+m.From.Path(), "to %s: here=%t there=%t copied=%t, one file system=%t", m.To.Path(), m.Here, m.There, m.Waits, h.sameMount(m.From.Dir, m.To.Dir))
 		}
 	}
 	add(p+" unit", "loaded=%t enabled=%t active=%s looping=%t masked=%t exe=%s config=%s",

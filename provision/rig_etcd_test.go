@@ -108,14 +108,26 @@ func wal(data, dir string) string {
 type disk struct {
 	Cluster uint64 `json:"cluster"`
 	Member  uint64 `json:"member"`
+	Index   uint64 `json:"index"`  // of its last entry; a bootstrap's are as many as there are members
+	Served  bool   `json:"served"` // a leader has sent it something
+}
+
+// keep writes to the disk of a member that runs what it has by now; a disk that has gone meanwhile stays so.
+func (p *peer) keep(d disk) {
+	file := wal(p.settings.DataDir, p.settings.WALDir)
+	text, _ := json.Marshal(d)
+	if old, err := p.machine.ReadFile(file); err == nil && string(old) != string(text) {
+		p.machine.WriteFile(file, text, 0o600)
+	}
 }
 
 // initial parses an initial-cluster: peer URLs by name.
-func initial(text string) map[string]string {
-	out := map[string]string{}
+func initial(text string) map[string][]string {
+	out := map[string][]string{}
 	for _, one := range strings.Split(text, ",") {
 		name, url, _ := strings.Cut(one, "=")
-		out[name] = url
+		out[name] = append(out[name], url)
+		slices.Sort(out[name])
 	}
 	return out
 }
@@ -214,6 +226,7 @@ func (e *etcd) identify(n *peer, s settings, argv []string) error {
 		d.Member, err = e.join(n, s, mark)
 	} else {
 		d.Member, err = e.found(n, s, mark)
+		d.Index = uint64(len(e.members))
 	}
 	if err != nil {
 		return err
@@ -221,6 +234,7 @@ func (e *etcd) identify(n *peer, s settings, argv []string) error {
 	d.Cluster, n.id = e.cluster, d.Member
 	text, _ := json.Marshal(d)
 	m.WriteFile(file, text, 0o600)
+	m.WriteFile(path.Join(s.DataDir, "member/snap/db"), []byte("db"), 0o600)
 	return nil
 }
 
@@ -244,7 +258,7 @@ func (e *etcd) found(n *peer, s settings, mark kvserver.Mark) (uint64, error) {
 		urls := initial(s.Initial)
 		for _, name := range slices.Sorted(maps.Keys(urls)) {
 			e.lastID++
-			e.members = append(e.members, kvserver.Member{ID: e.lastID, Name: name, PeerURLs: []string{urls[name]}})
+			e.members = append(e.members, kvserver.Member{ID: e.lastID, Name: name, PeerURLs: urls[name]})
 		}
 	}
 	for _, m := range e.members {
@@ -261,8 +275,8 @@ func (e *etcd) join(n *peer, s settings, mark kvserver.Mark) (uint64, error) {
 	answers := false
 	for _, p := range e.peers {
 		if m := e.listed(p.id); p.up && m != nil {
-			for name, url := range urls {
-				answers = answers || name != s.Name && slices.Contains(m.PeerURLs, url)
+			for name, all := range urls {
+				answers = answers || name != s.Name && slices.ContainsFunc(all, func(u string) bool { return slices.Contains(m.PeerURLs, u) })
 			}
 		}
 	}
@@ -275,8 +289,8 @@ func (e *etcd) join(n *peer, s settings, mark kvserver.Mark) (uint64, error) {
 	var own *kvserver.Member
 	for i, m := range e.members {
 		found := false
-		for name, url := range urls {
-			if slices.Equal(m.PeerURLs, []string{url}) {
+		for name, all := range urls {
+			if slices.Equal(m.PeerURLs, all) {
 				if found = true; name == s.Name {
 					own = &e.members[i]
 				}
@@ -319,20 +333,21 @@ func (e *etcd) settle(prefer string) {
 	}
 	for _, p := range e.peers {
 		if m := e.listed(p.id); p.up && m != nil {
-			p.ready(m, e.cluster)
+			p.ready(m, e.cluster, e.index)
 		}
 	}
 }
 
 // ready is what a member does once there is a leader, and its unit with it: it tells its name and where it
 // serves, the mark is made, and the bootstrap file taken away.
-func (p *peer) ready(m *kvserver.Member, cluster uint64) {
+func (p *peer) ready(m *kvserver.Member, cluster, index uint64) {
 	m.Name, m.ClientURLs = p.settings.Name, []string{p.settings.ClientURLs}
 	mark, _ := json.Marshal(kvserver.Mark{Format: kvserver.MarkFormat, ClusterID: kvserver.ID(cluster), MemberID: kvserver.ID(p.id), At: now})
 	if file := option(p.argv, "--mark"); file != "" {
 		p.machine.WriteFile(file, mark, 0o644)
 	}
 	p.machine.RemoveAll(option(p.argv, "--bootstrap-file"))
+	p.keep(disk{Cluster: cluster, Member: p.id, Index: index - p.behind, Served: true})
 }
 
 func (e *etcd) stop(machine string) {
