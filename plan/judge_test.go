@@ -47,7 +47,7 @@ var scenarios = []scenario{
 		r.lockOut("etcd3")
 		r.stuck = true // who is dead is in the spec still
 	}},
-	{"leave beside another operator", []int{3}, []int{}, func(t fataler, r *reality) {
+	{"leave beside another operator", []int{}, []int{3}, func(t fataler, r *reality) {
 		recasting("drop etcd1")(t, r)
 		r.others = 1
 	}},
