@@ -68,6 +68,8 @@ func (b *builder) retire() {
 		switch {
 		case !seen && !l.Started:
 			// it has never served, and nobody knows of a host
+		case Occupied(b.spec, Outsider(b.spec, l)):
+			// a member of the spec is there now
 		case !seen:
 			b.left = append(b.left, r)
 			b.note("%s: its host could not be reached, and is named until it could be cleaned: its member cannot come back, and ends by itself once it hears of that", l.Label())
@@ -90,7 +92,7 @@ func (b *builder) retire() {
 func Uncleaned(c *spec.Cluster, o *Observed, census Census) []RecordedMember {
 	return slices.DeleteFunc(Leavings(o, census), func(r RecordedMember) bool {
 		h := o.Left[r.ID].Host
-		return occupied(c, LeftOver(c, r)) || h != nil && h.Problem == "" && h.Manifest == nil && !h.hasData()
+		return Occupied(c, LeftOver(c, r)) || h != nil && h.Problem == "" && h.Manifest == nil && !h.hasData()
 	})
 }
 
@@ -124,8 +126,9 @@ func (b *builder) clean(s Stranger, r RecordedMember, after string) {
 	}
 }
 
-// occupied reports whether a member of the spec is on that host now.
-func occupied(c *spec.Cluster, m *spec.Member) bool {
+// Occupied reports whether a member of the spec is on the host of a member that the spec does not have: that host is
+// looked at, locked and seen to as the one's of the spec.
+func Occupied(c *spec.Cluster, m *spec.Member) bool {
 	return m != nil && slices.ContainsFunc(c.Members, func(o *spec.Member) bool {
 		return o.Address == m.Address && o.Connection.Root == m.Connection.Root
 	})
