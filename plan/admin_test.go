@@ -24,8 +24,8 @@ func TestModelOfMembers(t *testing.T) {
 	c := &client{r: r}
 	admintest.Suite(t, admintest.Subject{
 		Admin: c, Names: []string{"etcd1", "etcd2", "etcd3"}, Wait: 5 * time.Second,
-		Stop:  func(name string) { c.with(func(r *reality) { r.stop(name) }) },
-		Start: func(name string) { c.with(func(r *reality) { r.start(name) }) },
+		Stop:  func(name string) { c.with(func(r *reality) { r.stop(r.seat(name)) }) },
+		Start: func(name string) { c.with(func(r *reality) { r.start(r.seat(name)) }) },
 	})
 }
 
@@ -66,7 +66,7 @@ func (c *client) Status(_ context.Context, name string) (kvserver.Status, error)
 func (c *client) HashKV(ctx context.Context, name string, revision int64) (h kvserver.Hash, err error) {
 	st, err := c.Status(ctx, name)
 	c.with(func(r *reality) {
-		h = kvserver.Hash{Hash: uint32(r.lag[name]), Revision: cmp.Or(revision, st.Revision)}
+		h = kvserver.Hash{Hash: uint32(r.lag[r.seat(name).url]), Revision: cmp.Or(revision, st.Revision)}
 	})
 	return h, err
 }
@@ -77,7 +77,7 @@ func (c *client) MoveLeader(ctx context.Context, leader string, to uint64) error
 	}
 	var err error
 	c.with(func(r *reality) {
-		if err = r.handOver(leader, to); err == nil {
+		if err = r.handOver(r.seat(leader), to); err == nil {
 			r.vote()
 		}
 	})

@@ -233,7 +233,7 @@ func (b *builder) dataOf(m *member) {
 	case m.old != "" && !b.ofThisCluster(m):
 		stop(DataExists, fmt.Sprintf("%s holds the data of a member that cluster %q does not list, and whose it is could not be found out", l.dataPaths(), b.spec.Name),
 			"check whose data it is, and move it aside")
-	case h.hasData() && h.Manifest == nil && !m.healthy() && !b.proven(m) && !b.known(m):
+	case h.hasData() && h.Manifest == nil && m.answer.Status == nil && !b.proven(m) && !b.known(m): // who answers has shown a certificate of this CA
 		whose, out := "", "check whose data it is; move it aside, or give this cluster another data_dir"
 		if d := h.disk(); d != nil {
 			whose = fmt.Sprintf(" (member %s of cluster %s)", d.MemberID, d.ClusterID)

@@ -15,15 +15,15 @@ func (r *reality) novel() []string {
 		return nil
 	}
 	var holds []string
-	for _, m := range r.spec.Members {
-		if r.disk(m.Name) == r.had[m.Name] {
+	for _, s := range r.seats() {
+		if s.seen.Problem != "" || r.disk(s) == r.had[s.url] || r.still {
 			continue
 		}
-		if r.serves(m.Name) && r.runs(m.Name) == r.disk(m.Name) {
+		if r.serves(s) && r.runs(s) == r.disk(s) {
 			r.proven = true
 			return nil
 		}
-		holds = append(holds, m.Name)
+		holds = append(holds, r.name(s))
 	}
 	return holds
 }
@@ -42,8 +42,8 @@ type court struct {
 func (c *court) hear(first *reality) (_ *broken, trace string) {
 	c.plans, c.runs, c.ends = map[string]*plan.Plan{}, map[*plan.Plan]int{}, map[string]int{}
 	first.had = map[string]string{}
-	for _, m := range first.spec.Members {
-		first.had[m.Name] = first.disk(m.Name)
+	for _, s := range first.seats() {
+		first.had[s.url] = first.disk(s)
 	}
 	seen := map[string]bool{first.key(c.runs): true}
 	queue := []*reality{first}
@@ -93,7 +93,7 @@ func (c *court) make(r *reality, m move) (n *reality, b *broken) {
 	// A quorum that comes back under a run that was planned without one finds what that run puts there.
 	// A member that is down is repaired with what is new: it takes nobody's quorum away.
 	holds, held := n.novel(), r.novel()
-	risked := slices.ContainsFunc(holds, func(m string) bool { return !slices.Contains(held, m) && r.serves(m) })
+	risked := slices.ContainsFunc(holds, func(m string) bool { return !slices.Contains(held, m) && r.serves(r.seat(m)) })
 	if n.ran && n.leader != "" && len(holds) > 1 && risked {
 		panic(broken{"I9", strings.Join(holds, ", ") + " have on disk what nobody serves with"})
 	}
@@ -111,24 +111,31 @@ func (c *court) moves(r *reality) []move {
 			out = append(out, move{"cut", func(r *reality) { r.cuts--; r.over(false) }})
 		}
 	}
-	for _, m := range r.spec.Members {
-		if r.deaths > 0 && r.obs.Hosts[m.Name].Unit.Running() {
-			out = append(out, move{m.Name + " dies", func(r *reality) {
-				r.deaths, r.clean, r.down[m.Name] = r.deaths-1, false, true
-				r.stop(m.Name)
+	for _, on := range r.seats() {
+		u, url, name := on.host.Unit, on.url, r.name(on)
+		if r.deaths > 0 && u.Running() {
+			out = append(out, move{name + " dies", func(r *reality) {
+				r.deaths, r.clean, r.down[url] = r.deaths-1, false, true
+				r.stop(r.where(url))
 			}})
 		}
-		if _, data := r.lag[m.Name]; r.losses > 0 && data {
-			out = append(out, move{m.Name + " loses its disk", func(r *reality) {
+		if _, data := r.lag[url]; r.losses > 0 && data && on.seen.Problem == "" {
+			out = append(out, move{name + " loses its disk", func(r *reality) {
 				r.losses, r.clean = r.losses-1, false
-				r.lose(m.Name)
+				r.lose(r.where(url))
 			}})
 		}
-		if r.down[m.Name] && r.obs.Hosts[m.Name].Unit.Enabled {
-			out = append(out, move{m.Name + " boots", func(r *reality) { r.clean = false; r.start(m.Name) }})
+		if r.down[url] && u.Enabled {
+			out = append(out, move{name + " boots", func(r *reality) { r.clean = false; r.start(r.where(url)) }})
 		}
 	}
 	return out
+}
+
+// where is the seat of a peer URL, none for "".
+func (r *reality) where(url string) seat {
+	s, _ := r.at([]string{url})
+	return s
 }
 
 // over ends a run.
@@ -155,7 +162,7 @@ func (c *court) plan(r *reality) {
 	}
 	if !p.Blocked() && !p.Empty() {
 		r.run, r.clean, r.ran, r.led = p, len(p.Held) == 0, r.leader != "", ""
-		if r.leader != "" && r.runs(r.leader) == r.disk(r.leader) {
+		if on := r.where(r.leader); r.leader != "" && r.runs(on) == r.disk(on) {
 			r.led = r.leader
 		}
 	}
@@ -166,20 +173,34 @@ func (c *court) end(r *reality, p *plan.Plan) {
 	c.ends[strings.Join(reasonsOf(p), ", ")]++
 	if len(p.Held) == 0 {
 		for _, m := range r.spec.Members {
-			if !r.serves(m.Name) {
+			if !r.serves(r.seat(m.Name)) {
 				panic(broken{"I10", "no changes, and " + m.Name + " does not serve"})
 			}
 		}
+		for _, m := range r.list {
+			if m.Learner {
+				panic(broken{"I2", "no changes, and a learner is left"})
+			}
+		}
+		if len(r.list) != len(r.spec.Members) {
+			panic(broken{"I6", fmt.Sprintf("no changes, and %d members are listed instead of %d", len(r.list), len(r.spec.Members))})
+		}
 		return
 	}
-	lost := false
-	for _, m := range r.spec.Members {
-		if _, data := r.lag[m.Name]; !data && r.acked {
-			lost = true
+	able, total := 0, 0 // voters that have their data, and how many there are
+	for _, m := range r.list {
+		if m.Learner {
+			continue
+		}
+		total++
+		if on, known := r.at(m.PeerURLs); known {
+			if _, data := r.lag[on.url]; data && on.seen.Problem == "" {
+				able++
+			}
 		}
 	}
-	if !lost && !r.bad() {
-		panic(broken{"I6", fmt.Sprintf("nothing is lost, and the way is held: %s", strings.Join(reasonsOf(p), ", "))})
+	if able > total/2 && r.acked && !r.bad() {
+		panic(broken{"I6", fmt.Sprintf("%d of %d voters have their data, and the way is held: %s", able, total, strings.Join(reasonsOf(p), ", "))})
 	}
 }
 

@@ -18,12 +18,14 @@ import (
 type reality struct {
 	*world
 	rules
-	had    map[string]string // what lay on the disks when the walk began, by member
-	lag    map[string]int    // members with data: 0 has everything that was acknowledged, 1 lacks some of it, 2 never had a leader
+	had    map[string]string // what lay on the disks when the walk began; like the others by peer URL
+	lag    map[string]int    // those with data: 0 has everything that was acknowledged, 1 lacks some of it, 2 never had a leader
 	acked  bool              // something has been acknowledged
 	proven bool              // somebody has served with what is new
 	leader string            // "" while there is none
 	down   map[string]bool   // by a fault; they may boot again
+	first  uint64            // the last id of those that formed the cluster
+	still  bool              // the spec changes nothing that members run with
 
 	run   *plan.Plan // what is being applied; nil: nobody applies
 	done  uint64     // its steps, by their place
@@ -46,6 +48,8 @@ type rules struct {
 	noLook   bool   // a step is done whatever came of it
 	noAsk    bool   // who has a process is taken for a member that serves
 	noRecord bool   // what was done is not noted down
+
+	noCatchUp bool // a learner is promoted as it is
 }
 
 // place is how far a step is: 1 + its place in the plan, and the actions done. Zero: none.
@@ -73,18 +77,47 @@ func (r *reality) clone(what string) *reality {
 	c := *r
 	w := *r.world
 	o := *r.obs
-	o.Hosts = make(map[string]*plan.Host, len(r.obs.Hosts))
-	for n, h := range r.obs.Hosts {
+	copied := func(h *plan.Host) *plan.Host {
 		k := *h
 		k.Files, k.Certificates = maps.Clone(h.Files), maps.Clone(h.Certificates)
-		o.Hosts[n] = &k
+		return &k
+	}
+	o.Hosts, w.outside, w.unseen = make(map[string]*plan.Host, len(r.obs.Hosts)), make([]*outsider, len(r.outside)), make(map[string]*plan.Host, len(r.unseen))
+	for n, h := range r.obs.Hosts {
+		o.Hosts[n] = copied(h)
+	}
+	for i, s := range r.outside {
+		w.outside[i] = &outsider{s.member, copied(s.host), s.called}
+	}
+	for u, h := range r.unseen {
+		w.unseen[u] = copied(h)
 	}
 	o.Clients = maps.Clone(r.obs.Clients)
-	o.Cluster.Answers = maps.Clone(r.obs.Cluster.Answers)
-	w.obs, w.voters = &o, slices.Clone(r.voters)
+	w.obs, w.list, w.ids = &o, slices.Clone(r.list), maps.Clone(r.ids)
 	c.world, c.lag, c.down = &w, maps.Clone(r.lag), maps.Clone(r.down)
+	c.meet()
 	c.trace = &link{r.trace, what}
 	return &c
+}
+
+// meet has what is seen of hosts outside of the spec be of the hosts that are.
+func (r *reality) meet() {
+	again := func(s plan.Stranger) plan.Stranger {
+		if s.Member != nil {
+			if at, known := r.at([]string{urlOf(s.Member)}); known {
+				s.Host = at.seen
+			}
+		}
+		return s
+	}
+	strangers, left := r.obs.Cluster.Strangers, r.obs.Left
+	r.obs.Cluster.Strangers, r.obs.Left = maps.Clone(strangers), maps.Clone(left)
+	for id, s := range strangers {
+		r.obs.Cluster.Strangers[id] = again(s)
+	}
+	for id, s := range left {
+		r.obs.Left[id] = again(s)
+	}
 }
 
 // key tells states apart. What a look sees is in it, so states with one key are planned alike.
@@ -92,41 +125,69 @@ func (r *reality) key(runs map[*plan.Plan]int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s %v %t %v %d %x %v %v %t %t %t %d%d%d", plan.FactsDigest(r.obs.Facts()), r.leader, r.lag, r.acked, r.down,
 		runs[r.run], r.done, r.quiet, r.loud, r.clean, r.ran, r.proven, r.cuts, r.deaths, r.losses)
-	for _, n := range slices.Sorted(maps.Keys(r.obs.Hosts)) {
-		h := r.obs.Hosts[n]
-		fmt.Fprintf(&b, " %s%d", h.Unit.Sub, len(h.Certificates))
+	for _, s := range r.seats() {
+		fmt.Fprintf(&b, " %x %s%d", r.ids[s.url], s.host.Unit.Sub, len(s.host.Certificates))
+		if s.host != s.seen || !slices.ContainsFunc(r.list, func(m kvserver.Member) bool { return m.ID == r.ids[s.url] }) {
+			fmt.Fprintf(&b, "%t%t%s", s.host.Unit.Enabled, s.host.Data.Member, s.host.Unit.Active)
+		}
 	}
 	return b.String()
 }
 
 // serves reports whether a member does, by what runs and not by what anybody says.
-func (r *reality) serves(m string) bool { return r.leader != "" && r.up(m) }
+func (r *reality) serves(s seat) bool { return r.leader != "" && r.up(s) }
 
-func (r *reality) up(m string) bool {
-	u := r.obs.Hosts[m].Unit
-	return u.Running() && !u.Looping()
+// up reports whether the process of a member that the cluster lists runs.
+func (r *reality) up(s seat) bool {
+	_, listed := r.listed(s)
+	return listed && s.host.Unit.Running() && !s.host.Unit.Looping()
+}
+
+// name of a seat in a trace.
+func (r *reality) name(s seat) string {
+	if r.spec.Member(s.member.Name) == nil || urlOf(r.spec.Member(s.member.Name)) == s.url {
+		return s.member.Name
+	}
+	return s.member.Name + "@" + s.member.Address
 }
 
 // start is a host starting its unit with what lies on its disk.
-func (r *reality) start(m string) {
-	h, l := r.obs.Hosts[m], plan.LayoutOf(r.spec, r.spec.Member(m))
-	delete(r.down, m)
-	_, data := r.lag[m]
+func (r *reality) start(s seat) {
+	h, l := s.host, plan.LayoutOf(r.spec, s.member)
+	delete(r.down, s.url)
+	_, data := r.lag[s.url]
 	content := string(h.Files[l.EtcdYAML].Content)
-	_, lists := h.Files[l.Bootstrap]
+	file, lists := h.Files[l.Bootstrap]
+	_, existing := initial(file.Content)
 	// etcd's own check (membership.IsMemberBootstrapped): a peer that serves lists it with client URLs.
-	began := r.leader != "" && slices.ContainsFunc(r.voters, func(v kvserver.Member) bool { return v.Name == m && len(v.ClientURLs) > 0 })
+	in := slices.IndexFunc(r.list, func(m kvserver.Member) bool { return slices.Contains(m.PeerURLs, s.url) })
+	began := r.leader != "" && in >= 0 && len(r.list[in].ClientURLs) > 0
+	marked := h.Mark != nil && (!existing || slices.ContainsFunc(r.list, func(m kvserver.Member) bool { return kvserver.ID(m.ID) == h.Mark.MemberID }))
+	alone := !slices.ContainsFunc(r.seats(), func(o seat) bool { return o.url != s.url && r.up(o) })
 	switch {
 	case !h.Unit.Loaded || !h.Files[l.KVServer].Exists:
 		return
 	case strings.Contains(content, badOption):
 		h.Unit = refused(h.Unit, badCause)
-	case !data && (!lists || h.Mark != nil), !data && began:
+	case !data && (!lists || marked), !data && began:
 		h.Unit = refused(h.Unit, "it, or its peers, know that it has served, and its disk is blank")
+	case !data && existing && alone:
+		h.Unit = refused(h.Unit, "cannot fetch cluster info from peer urls")
+	case !data && !existing && in >= 0 && r.list[in].ID > r.first:
+		panic(broken{"I3", r.name(s) + " joins, and starts a cluster of its own"})
 	default:
-		r.world.run(m)
+		if err := r.launch(s); err != nil {
+			h.Unit = refused(h.Unit, err.Error())
+			break
+		}
+		if r.first == 0 {
+			r.first = r.born
+		}
 		if !data {
-			r.lag[m] = 2
+			r.lag[s.url] = 2
+			if existing {
+				r.lag[s.url] = 1
+			}
 		}
 	}
 	r.vote()
@@ -153,76 +214,84 @@ func (r *reality) bad() bool {
 	return false
 }
 
-func (r *reality) stop(m string) {
-	r.kill(m)
+func (r *reality) stop(s seat) {
+	halt(s.host)
 	r.vote()
 }
 
-// vote finds a leader if there is a quorum, has clients write as soon as there is one, and
-// says what the members would answer.
-func (r *reality) vote() {
-	var up []string
-	for _, m := range r.spec.Members {
-		if _, data := r.lag[m.Name]; data && r.up(m.Name) {
-			up = append(up, m.Name)
-		}
+// count is how many voters serve, and how many there are.
+func (r *reality) count() (up, total int) {
+	voters, total := r.voting(r.running())
+	if r.leader == "" {
+		return 0, total
 	}
+	return len(voters), total
+}
+
+// tolerance is how many more voters may go before writes stop; -1 where they have.
+func (r *reality) tolerance() int {
+	up, total := r.count()
+	if up <= total/2 {
+		return -1
+	}
+	return up - total/2 - 1
+}
+
+// vote finds a leader if there is a quorum, has clients write as soon as there is one, and
+// says what the members would answer. Learners get what is written, and are behind until they have caught up once.
+func (r *reality) vote() {
+	up, total := r.voting(r.running())
+	led := slices.ContainsFunc(up, func(s seat) bool { return s.url == r.leader })
 	switch {
-	case len(up) <= len(r.spec.Members)/2:
+	case len(up) <= total/2:
 		r.leader = ""
-	case !slices.Contains(up, r.leader):
-		r.leader = up[0]
-		for _, m := range up {
-			if r.lag[m] < r.lag[r.leader] {
-				r.leader = m
+	case !led:
+		r.leader = up[0].url
+		for _, s := range up {
+			if r.lag[s.url] < r.lag[r.leader] {
+				r.leader = s.url
 			}
 		}
 	}
 	if r.leader != "" {
 		if r.acked && r.lag[r.leader] > 0 { // the newest log of a quorum lacks what was acknowledged
-			panic(broken{"I3", "acknowledged writes are gone: " + strings.Join(up, ", ") + " are a quorum without them"})
+			panic(broken{"I3", "acknowledged writes are gone: a quorum runs without them"})
 		}
 		r.acked = true
-		for m, n := range r.lag {
-			r.lag[m] = max(n, 1)
-		}
-		for _, m := range up {
-			r.lag[m] = 0
+		for _, s := range r.seats() {
+			n, data := r.lag[s.url]
+			m, listed := r.listed(s)
+			switch {
+			case !data:
+			case listed && r.up(s) && (!m.Learner || n == 0):
+				r.lag[s.url] = 0
+			default:
+				r.lag[s.url] = max(n, 1)
+			}
 		}
 	}
 	r.elect()
-	for _, v := range r.voters { // what kvserver inspect reads from the data of who does not run
-		h := r.obs.Hosts[v.Name]
-		h.Disk = nil
-		if n, data := r.lag[v.Name]; data && !h.Unit.Running() {
-			h.Disk = &kvserver.Inspection{Member: true, ClusterID: kvserver.ID(7), MemberID: kvserver.ID(v.ID), BootstrapOnly: n == 2, Log: &kvserver.InspectedLog{Term: 2, LastIndex: 5}}
-			for _, o := range r.voters {
-				h.Disk.Members = append(h.Disk.Members, kvserver.InspectedMember{Name: o.Name, PeerURLs: o.PeerURLs})
+	for _, s := range r.seats() { // what kvserver inspect reads from the data of who does not run
+		s.host.Disk = nil
+		if n, data := r.lag[s.url]; data && !s.host.Unit.Running() && s.seen.Problem == "" {
+			s.host.Disk = &kvserver.Inspection{Member: true, ClusterID: kvserver.ID(7), MemberID: kvserver.ID(r.ids[s.url]), BootstrapOnly: n == 2, Log: &kvserver.InspectedLog{Term: 2, LastIndex: 5}}
+			for _, o := range r.list {
+				s.host.Disk.Members = append(s.host.Disk.Members, kvserver.InspectedMember{Name: o.Name, PeerURLs: o.PeerURLs})
 			}
 		}
 	}
 	for n, a := range r.obs.Cluster.Answers {
-		if a.Status == nil {
-			continue
-		}
-		st := *a.Status
-		st.Leader = 0
-		for _, v := range r.voters {
-			if v.Name == r.leader {
-				st.Leader = v.ID
-			}
-		}
-		if r.acked && r.leader != "" {
-			st.Revision = 2
-		}
-		a.Status = &st
-		r.obs.Cluster.Answers[n] = a
+		r.obs.Cluster.Answers[n] = r.knows(a)
+	}
+	for id, s := range r.obs.Cluster.Strangers {
+		s.Answer = r.knows(s.Answer)
+		r.obs.Cluster.Strangers[id] = s
 	}
 	if r.noAsk {
-		for _, v := range r.voters {
-			if u := &r.obs.Hosts[v.Name].Unit; u.Running() {
+		for _, m := range r.spec.Members {
+			if u := &r.obs.Hosts[m.Name].Unit; u.Running() {
 				u.Active, u.Restarts = "active", 0
-				r.obs.Cluster.Answers[v.Name] = plan.Answer{Asked: plan.Answered, Status: &kvserver.Status{ClusterID: 7, MemberID: v.ID, Version: r.version(), Revision: 2}, Members: r.voters}
+				r.obs.Cluster.Answers[m.Name] = plan.Answer{Asked: plan.Answered, Status: &kvserver.Status{ClusterID: 7, MemberID: r.ids[urlOf(m)], Version: r.version(), Revision: 2}, Members: r.list}
 			}
 		}
 	}
@@ -237,13 +306,27 @@ func (r *reality) vote() {
 	}
 }
 
+// knows is an answer that knows who leads, and what has been written.
+func (r *reality) knows(a plan.Answer) plan.Answer {
+	if a.Status == nil {
+		return a
+	}
+	st := *a.Status
+	st.Leader = r.ids[r.leader]
+	if r.acked && r.leader != "" {
+		st.Revision = 2
+	}
+	a.Status = &st
+	return a
+}
+
 // lose is a disk that comes back blank.
-func (r *reality) lose(m string) {
-	r.kill(m)
-	delete(r.lag, m)
-	h := r.obs.Hosts[m]
-	h.Data = node.DirState{Exists: true, Empty: true}
-	r.down[m] = true
+func (r *reality) lose(s seat) {
+	halt(s.host)
+	delete(r.lag, s.url)
+	delete(r.ids, s.url)
+	s.host.Data = node.DirState{Exists: true, Empty: true, Aside: s.host.Data.Aside}
+	r.down[s.url] = true
 	r.vote()
 }
 
@@ -284,34 +367,62 @@ func (r *reality) actions(s plan.Step) []func(*reality) bool {
 	case *plan.Start:
 		for _, m := range a.Members {
 			if m.Restart {
-				out = append(out, func(r *reality) bool { return (r.noGate || r.spared(m.Member)) && r.away(m.Member, false) })
+				out = append(out, func(r *reality) bool {
+					return (r.noGate || r.spared(r.seat(m.Member))) && r.away(r.seat(m.Member), a.Learner, false)
+				})
 			}
 		}
 		for _, m := range a.Members {
 			out = append(out, func(r *reality) bool {
-				if !r.up(m.Member) {
-					r.start(m.Member)
+				if on := r.seat(m.Member); !r.up(on) {
+					r.lives(on)
+					r.start(on)
 				}
 				return true
 			})
 		}
 		out = append(out, func(r *reality) bool {
 			return !slices.ContainsFunc(a.Members, func(m plan.StartMember) bool {
-				u := r.obs.Hosts[m.Member].Unit
-				return !r.serves(m.Member) || m.ExeDigest != "" && u.ExeDigest != m.ExeDigest || m.ConfigDigest != "" && u.ConfigDigest != m.ConfigDigest
+				on := r.seat(m.Member)
+				u := on.host.Unit
+				return !r.serves(on) || m.ExeDigest != "" && u.ExeDigest != m.ExeDigest || m.ConfigDigest != "" && u.ConfigDigest != m.ConfigDigest
 			})
 		})
 	case *plan.Restart:
 		out = append(out,
 			// Nobody can see a death between the last look and the stop.
 			func(r *reality) bool {
-				return (r.noGate || r.serving() == len(r.spec.Members)) && r.away(s.Member, true)
+				up, total := r.count()
+				return (r.noGate || up == total) && r.away(r.seat(s.Member), false, true)
 			},
-			func(r *reality) bool { r.start(s.Member); return true },
+			func(r *reality) bool { r.start(r.seat(s.Member)); return true },
 			func(r *reality) bool {
-				u := r.obs.Hosts[s.Member].Unit
-				return r.serves(s.Member) && u.ExeDigest == a.ExeDigest && u.ConfigDigest == a.ConfigDigest
+				u := r.seat(s.Member).host.Unit
+				return r.serves(r.seat(s.Member)) && u.ExeDigest == a.ExeDigest && u.ConfigDigest == a.ConfigDigest
 			})
+	case *plan.Add, *plan.Promote, *plan.Expel:
+		out = r.changes(s)
+	case *plan.Aside, *plan.Remove:
+		out = append(out, func(r *reality) bool {
+			on := r.seat(s.Member)
+			r.spare(on)
+			r.do(s)
+			delete(r.lag, on.url)
+			r.vote()
+			return true
+		})
+	case *plan.Stop:
+		for _, m := range a.Members {
+			out = append(out, func(r *reality) bool {
+				on := r.seat(m.Member)
+				if _, listed := r.listed(on); listed {
+					panic(broken{"I1", m.Member + " is stopped for good, and it is listed"})
+				}
+				r.do(s)
+				r.vote()
+				return true
+			})
+		}
 	case *plan.Record:
 		if !r.noRecord {
 			part(a)
@@ -324,68 +435,145 @@ func (r *reality) actions(s plan.Step) []func(*reality) bool {
 	return out
 }
 
-func (r *reality) serving() int {
-	n := 0
-	for _, m := range r.spec.Members {
-		if r.serves(m.Name) {
-			n++
+// changes are the actions of a change of the members; etcd refuses what kvserver/reconfig.go says that it does.
+func (r *reality) changes(s plan.Step) []func(*reality) bool {
+	ask := func(r *reality) bool {
+		up, total := r.count()
+		before := r.tolerance()
+		switch a := s.Action.(type) {
+		case *plan.Add:
+			if up < kvserver.VotersToAdd(total, r.version()) {
+				return false
+			}
+		case *plan.Promote:
+			on := r.seat(s.Member)
+			if !r.serves(on) {
+				return false
+			}
+		case *plan.Expel:
+			on, known := r.at(a.Target.PeerURLs)
+			m, _ := r.listed(on)
+			if !m.Learner && known && r.up(on) && up < kvserver.VotersToRemove(total) {
+				return false
+			}
 		}
+		if r.leader == "" {
+			return false
+		}
+		if err := r.change(s.Action); err != nil {
+			return false
+		}
+		r.changed(s, before)
+		r.vote()
+		return true
 	}
-	return n
+	switch a := s.Action.(type) {
+	case *plan.Promote:
+		return []func(*reality) bool{func(r *reality) bool {
+			on := r.seat(s.Member)
+			if !r.serves(on) {
+				return false
+			}
+			if !r.noCatchUp {
+				r.lag[on.url] = 0
+			}
+			return true
+		}, ask}
+	case *plan.Expel:
+		return []func(*reality) bool{func(r *reality) bool {
+			if on, known := r.at(a.Target.PeerURLs); known {
+				r.handAway(on)
+				r.vote()
+			}
+			return r.leader != ""
+		}, ask}
+	}
+	return []func(*reality) bool{ask}
+}
+
+// changed judges a change of the members that has just been made.
+func (r *reality) changed(s plan.Step, before int) {
+	up, total := r.voting(r.running())
+	current := slices.DeleteFunc(slices.Clone(up), func(s seat) bool { return r.lag[s.url] > 0 })
+	if len(current) <= total/2 && before >= 0 {
+		panic(broken{"I2", fmt.Sprintf("%s leaves %d voters that have everything, of %d", s.ID, len(current), total)})
+	}
+}
+
+// lives is broken by a start of a member that was removed.
+func (r *reality) lives(s seat) {
+	if _, listed := r.listed(s); s.host.Data.Member && r.list != nil && !listed {
+		panic(broken{"I8", r.name(s) + " is started with the data of a member that was removed"})
+	}
+}
+
+// spare is broken by a move of data that a member of the cluster may need.
+func (r *reality) spare(s seat) {
+	if _, listed := r.listed(s); listed && r.lag[s.url] < 2 {
+		panic(broken{"I8", r.name(s) + " is listed, and its data is moved away"})
+	}
 }
 
 // spared is the gate of a start that stops a process first: who serves is touched only while the others are a quorum.
-func (r *reality) spared(m string) bool {
-	return !r.serves(m) || r.serving()-1 > len(r.spec.Members)/2
+func (r *reality) spared(s seat) bool {
+	up, total := r.count()
+	m, _ := r.listed(s)
+	return !r.serves(s) || m.Learner || up-1 > total/2
 }
 
 // runs is what a member's process runs with, disk what it would start with.
-func (r *reality) runs(m string) string {
-	u := r.obs.Hosts[m].Unit
-	return u.ExeDigest + u.ConfigDigest
-}
+func (r *reality) runs(s seat) string { return s.host.Unit.ExeDigest + s.host.Unit.ConfigDigest }
 
-func (r *reality) disk(m string) string {
-	h, l := r.obs.Hosts[m], plan.LayoutOf(r.spec, r.spec.Member(m))
+func (r *reality) disk(s seat) string {
+	h, l := s.host, plan.LayoutOf(r.spec, s.member)
 	return h.Files[l.KVServer].Digest + kvserver.ConfigDigest(h.Files[l.EtcdYAML].Content, h.Files[l.UnitFile].Content)
 }
 
 // handOver gives leadership from a member to another, as etcd does it and refuses it.
-func (r *reality) handOver(from string, to uint64) error {
-	if r.leader != from {
+func (r *reality) handOver(from seat, to uint64) error {
+	if r.leader != from.url {
 		return errors.New("etcdserver: not leader")
 	}
-	for _, v := range r.voters {
-		if v.ID == to && r.serves(v.Name) {
-			r.leader = v.Name
+	voters, _ := r.voting(r.running())
+	for _, o := range voters {
+		if r.ids[o.url] == to && r.serves(o) {
+			r.leader = o.url
 			return nil
 		}
 	}
 	return errors.New("etcdserver: bad leader transferee")
 }
 
+// handAway gives leadership to somebody else, if there is anybody.
+func (r *reality) handAway(from seat) {
+	for _, m := range slices.Backward(r.list) {
+		if m.ID != r.ids[from.url] && r.leader == from.url {
+			_ = r.handOver(from, m.ID) // to who is down it does not go
+		}
+	}
+}
+
 // away stops a member on purpose. In a roll every voter has to serve before;
 // leadership is handed over.
-func (r *reality) away(m string, roll bool) bool {
-	n, before := len(r.spec.Members), r.serving()
-	if r.serves(m) && roll && before < n {
-		panic(broken{"I1", fmt.Sprintf("%s is taken away while %d of %d voters serve", m, before, n)})
+func (r *reality) away(s seat, joins, roll bool) bool {
+	before, n := r.count()
+	if r.serves(s) && roll && before < n {
+		panic(broken{"I1", fmt.Sprintf("%s is taken away while %d of %d voters serve", r.name(s), before, n)})
 	}
-	if roll && r.clean && r.leader == m && r.led == m {
-		for _, o := range r.spec.Members {
-			if o.Name != m && (r.disk(o.Name) == r.had[o.Name] || r.runs(o.Name) != r.disk(o.Name)) {
-				panic(broken{"I4", fmt.Sprintf("%s leads and is restarted before %s", m, o.Name)})
+	if r.still && !joins && r.serves(s) {
+		panic(broken{"I5", r.name(s) + " is restarted, and nothing of what it runs with has changed"})
+	}
+	if roll && r.clean && r.leader == s.url && r.led == s.url {
+		for _, o := range r.seats() {
+			if o.url != s.url && (r.disk(o) == r.had[o.url] || r.runs(o) != r.disk(o)) {
+				panic(broken{"I4", fmt.Sprintf("%s leads and is restarted before %s", r.name(s), r.name(o))})
 			}
 		}
 	}
-	for _, v := range slices.Backward(r.voters) {
-		if v.Name != m && r.leader == m {
-			_ = r.handOver(m, v.ID) // to who is down it does not go
-		}
-	}
-	r.stop(m)
+	r.handAway(s)
+	r.stop(s)
 	if r.leader == "" && before > n/2 && (n > 2 || !roll) {
-		panic(broken{"I1", fmt.Sprintf("stopping %s takes the quorum away", m)})
+		panic(broken{"I1", fmt.Sprintf("stopping %s takes the quorum away", r.name(s))})
 	}
 	return true
 }

@@ -27,7 +27,7 @@ var scenarios = []scenario{
 	{"cold start", 2, 5, func(t fataler, r *reality) {
 		r.settled(t)
 		for _, m := range r.spec.Members {
-			r.stop(m.Name)
+			r.stop(r.seat(m.Name))
 		}
 	}},
 }
@@ -40,7 +40,7 @@ func (s scenario) begin(t fataler, n int, leader int, off rules) *reality {
 	s.prepare(t, r)
 	r.rules = off
 	if r.leader != "" {
-		r.leader = r.spec.Members[leader].Name
+		r.leader = urlOf(r.spec.Members[leader])
 		r.vote()
 	}
 	r.cuts, r.deaths, r.losses = 1, 1, 1

@@ -1,10 +1,13 @@
 package plan_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	pathpkg "path"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"quorate/kvserver"
@@ -22,14 +25,139 @@ var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 type world struct {
 	spec *spec.Cluster
 	obs  *plan.Observed
-	// cluster: who has joined, as etcd would list it once a quorum runs.
-	voters []kvserver.Member
+	// list is the cluster's configuration, as etcd lists it once a quorum runs; nil: it has not formed.
+	list []kvserver.Member
+	// ids say whose data lies on a host, by the peer URL there.
+	ids map[string]uint64
+	// outside are hosts of members that the spec has no more.
+	outside []*outsider
+	// unseen are hosts that cannot be looked at, as they are, by peer URL; none is started by anybody.
+	unseen map[string]*plan.Host
+	born   uint64 // the last member id that etcd gave
 	serial int
+}
+
+// outsider is a host that the spec has no more.
+type outsider struct {
+	member *spec.Member // as the spec had it
+	host   *plan.Host   // as a look would see it
+	called string       // in the plan that was made last
+}
+
+// seat is where a member's process runs: a host, or a folder on this one.
+type seat struct {
+	url    string // of its peers
+	member *spec.Member
+	host   *plan.Host // as it is
+	seen   *plan.Host // as a look sees it
+}
+
+func urlOf(m *spec.Member) string { return node.URL("https", m.Address, m.PeerPort) }
+
+// seats are all hosts, the spec's first.
+func (w *world) seats() []seat {
+	var out []seat
+	add := func(m *spec.Member, h *plan.Host) {
+		s := seat{url: urlOf(m), member: m, host: h, seen: h}
+		if is := w.unseen[s.url]; is != nil && h.Problem != "" {
+			s.host = is
+		}
+		out = append(out, s)
+	}
+	for _, m := range w.spec.Members {
+		add(m, w.obs.Hosts[m.Name])
+	}
+	for _, o := range w.outside {
+		add(o.member, o.host)
+	}
+	return out
+}
+
+// seat is the one of a name: the spec's, else what the last plan called one outside of it, else what the spec called it once.
+func (w *world) seat(name string) seat {
+	seats := w.seats()
+	for i, s := range seats {
+		if i < len(w.spec.Members) && s.member.Name == name {
+			return s
+		}
+	}
+	for i, o := range w.outside {
+		if o.called == name {
+			return seats[len(w.spec.Members)+i]
+		}
+	}
+	for _, s := range slices.Backward(seats) {
+		if s.member.Name == name {
+			return s
+		}
+	}
+	panic(fmt.Sprintf("there is no host of %q", name))
+}
+
+// at is the seat of a peer URL; ok is false where no host is known there.
+func (w *world) at(urls []string) (s seat, ok bool) {
+	for _, s := range w.seats() {
+		if slices.Contains(urls, s.url) {
+			return s, true
+		}
+	}
+	return seat{}, false
+}
+
+// set puts another host in the place of one.
+func (w *world) set(s seat, h *plan.Host) {
+	for _, m := range w.spec.Members {
+		if urlOf(m) == s.url {
+			w.obs.Hosts[m.Name] = h
+		}
+	}
+	for _, o := range w.outside {
+		if urlOf(o.member) == s.url {
+			o.host = h
+		}
+	}
+}
+
+// unreach makes a host one that nobody gets into; what runs there goes on.
+func (w *world) unreach(s seat, problem string) {
+	w.unseen[s.url] = s.host
+	w.set(s, &plan.Host{Problem: problem})
+}
+
+// reach lets one be looked at again.
+func (w *world) reach(s seat) {
+	w.set(s, s.host)
+	delete(w.unseen, s.url)
+}
+
+// respec goes on with another spec. A host stays what it is, whatever it is called.
+func (w *world) respec(c *spec.Cluster) {
+	hosts := map[string]*plan.Host{}
+	for _, s := range w.seats() {
+		hosts[s.url] = s.seen
+	}
+	former := w.seats()
+	w.obs.Hosts, w.outside = map[string]*plan.Host{}, nil
+	for _, m := range c.Members {
+		h := hosts[urlOf(m)]
+		if h == nil {
+			h = bareHost(c, m)
+		}
+		w.obs.Hosts[m.Name] = h
+		delete(hosts, urlOf(m))
+	}
+	for _, s := range former {
+		if h := hosts[s.url]; h != nil {
+			w.outside = append(w.outside, &outsider{member: s.member, host: h})
+		}
+	}
+	w.spec = c
+	w.elect()
 }
 
 // bare is a world of hosts that nobody has touched.
 func bare(c *spec.Cluster) *world {
-	w := &world{spec: c, obs: &plan.Observed{
+	w := &world{spec: c, ids: map[string]uint64{}, unseen: map[string]*plan.Host{}, obs: &plan.Observed{
 		Hosts: map[string]*plan.Host{}, Clients: map[string]plan.ClientFiles{},
 		Binaries: map[string]map[string]plan.Binary{
 			"linux/amd64": {"kvserver": {Digest: fake("kvserver"), Size: 30 << 20, Version: "3.7.3"}},
@@ -87,7 +215,12 @@ func fake(s string) string { return fmt.Sprintf("%-64s", s+"-digest") }
 
 // do lets one step come true.
 func (w *world) do(s plan.Step) {
-	h := w.obs.Hosts[s.Member]
+	var h *plan.Host
+	var on seat
+	if s.Member != "" {
+		on = w.seat(s.Member)
+		h = on.host
+	}
 	switch a := s.Action.(type) {
 	case *plan.CreateCA:
 		w.serial++
@@ -126,9 +259,23 @@ func (w *world) do(s plan.Step) {
 		w.fetched()
 	case *plan.EncryptCA:
 		w.obs.CA.Unsealed, w.obs.CA.Encrypted = false, true
+	case *plan.Aside:
+		w.kill(s.Member)
+		h.Data = node.DirState{Exists: true, Empty: true, Aside: append(h.Data.Aside, a.Dirs[0]+"/.aside/"+a.Name)}
+		if h.WAL.Exists {
+			h.WAL = node.DirState{Exists: true, Empty: true}
+		}
+		h.Disk = nil
+		delete(w.ids, on.url)
+		w.elect()
 	case *plan.Start:
 		for _, m := range a.Members {
 			w.run(m.Member)
+		}
+		w.elect()
+	case *plan.Add, *plan.Promote, *plan.Expel:
+		if err := w.change(a); err != nil {
+			panic(fmt.Sprintf("%s: %v", s.ID, err))
 		}
 		w.elect()
 	case *plan.Restart:
@@ -145,18 +292,22 @@ func (w *world) do(s plan.Step) {
 	case *plan.Stop:
 		for _, m := range a.Members {
 			w.kill(m.Member)
-			w.obs.Hosts[m.Member].Unit.Enabled = false
+			w.seat(m.Member).host.Unit.Enabled = false
 		}
 		w.elect()
 	case *plan.Remove:
-		c := w.spec.Member(s.Member)
-		fresh := bareHost(w.spec, c)
-		fresh.Accounts = h.Accounts
-		w.obs.Hosts[s.Member] = fresh
+		fresh := bareHost(w.spec, on.member)
+		fresh.Accounts, fresh.Data.Aside = h.Accounts, h.Data.Aside
+		for _, dir := range a.Aside {
+			fresh.Data.Aside = append(fresh.Data.Aside, dir+"/.aside/"+a.AsideName)
+		}
+		w.set(on, fresh)
+		delete(w.ids, on.url)
 	case *plan.Remember:
 		r := a.Recorded
-		r.ClusterID, r.Members = "7", plan.RecordedMembers(w.voters)
+		r.ClusterID, r.Members = "7", plan.RecordedMembers(w.list)
 		w.obs.Recorded = &r
+		w.elect()
 	case *plan.Unrecord:
 		w.obs.Recorded = nil
 	case *plan.Forget:
@@ -169,7 +320,7 @@ func (w *world) do(s plan.Step) {
 }
 
 func (w *world) file(member string, h *plan.Host, f plan.WriteFile) {
-	l := plan.LayoutOf(w.spec, w.spec.Member(member))
+	l := plan.LayoutOf(w.spec, w.seat(member).member)
 	if f.Dir {
 		w.put(h, f.Path, node.FileState{Type: "dir", Mode: f.Mode}, f.Owner)
 		if f.Path == l.Data && !h.Data.Exists {
@@ -208,11 +359,66 @@ func (w *world) issue(c plan.Certificate) pki.Certificate {
 	}
 }
 
-// run starts a member with what lies on its disk. Its first start makes data
-// and, as etcd's static bootstrap does, the whole member list.
+// change changes the members, as an executor asks for it and etcd does it: at another list than the one
+// expected it does not ask, and etcd refuses what it always refuses.
+func (w *world) change(a plan.Action) error {
+	var expect []plan.Ref
+	var target plan.Ref
+	switch a := a.(type) {
+	case *plan.Add:
+		expect, target = a.Expect, a.Target
+	case *plan.Promote:
+		expect, target = a.Expect, a.Target
+	case *plan.Expel:
+		expect, target = a.Expect, a.Target
+	}
+	if !plan.Lists(w.list, expect) {
+		return fmt.Errorf("the members are %v, and not %v that the plan was made for", w.list, expect)
+	}
+	i := slices.IndexFunc(w.list, target.Is)
+	switch a.(type) {
+	case *plan.Add:
+		return w.add(target.PeerURLs)
+	case *plan.Promote:
+		w.list[i].Learner = false
+	case *plan.Expel:
+		w.list = slices.Delete(slices.Clone(w.list), i, i+1)
+	}
+	return nil
+}
+
+// add lists a learner (membership.ValidateConfigurationChange).
+func (w *world) add(urls []string) error {
+	for _, m := range w.list {
+		if slices.ContainsFunc(urls, func(u string) bool { return slices.Contains(m.PeerURLs, u) }) {
+			return errors.New("etcdserver: Peer URLs already exists")
+		}
+		if m.Learner {
+			return errors.New("etcdserver: too many learner members in cluster")
+		}
+	}
+	w.born++
+	w.list = append(slices.Clone(w.list), kvserver.Member{ID: w.born, PeerURLs: urls, Learner: true})
+	return nil
+}
+
+// run starts a member with what lies on its disk.
 func (w *world) run(name string) {
-	c := w.spec.Member(name)
-	h, l := w.obs.Hosts[name], plan.LayoutOf(w.spec, c)
+	if err := w.launch(w.seat(name)); err != nil {
+		panic(fmt.Sprintf("%s does not start: %v", name, err))
+	}
+}
+
+// launch starts the process of a seat. With an empty disk it becomes who its bootstrap file makes it.
+func (w *world) launch(s seat) error {
+	h, l := s.host, plan.LayoutOf(w.spec, s.member)
+	if !h.Data.Member {
+		id, err := w.become(s)
+		if err != nil {
+			return err
+		}
+		w.ids[s.url] = id
+	}
 	exe := l.KVServer
 	if w.spec.Server.Etcd != nil {
 		exe = l.Etcd
@@ -220,76 +426,218 @@ func (w *world) run(name string) {
 	h.Unit = node.UnitState{Loaded: h.Unit.Loaded, Enabled: h.Unit.Enabled, NeedReload: h.Unit.NeedReload, Active: "activating", PID: 100}
 	h.Unit.ExeDigest = h.Files[exe].Digest
 	h.Unit.ConfigDigest = kvserver.ConfigDigest(h.Files[l.EtcdYAML].Content, h.Files[l.UnitFile].Content)
-	h.Data = node.DirState{Exists: true, Member: true, Entries: []string{"member"}, Count: 1}
+	h.Data = node.DirState{Exists: true, Member: true, Entries: []string{"member"}, Count: 1, Aside: h.Data.Aside}
 	if l.WAL != "" {
 		h.WAL = node.DirState{Exists: true, Member: true, Entries: []string{"wal"}, Count: 1}
 	}
-	if w.voters == nil {
-		for i, m := range w.spec.Members {
-			w.voters = append(w.voters, kvserver.Member{ID: uint64(i + 1), Name: m.Name, PeerURLs: []string{node.URL("https", m.Address, m.PeerPort)}})
-		}
-	}
+	return nil
 }
 
-func (w *world) kill(name string) {
-	u := &w.obs.Hosts[name].Unit
+// become says which member one with an empty disk is. The first start of a cluster makes the whole list, as etcd's
+// static bootstrap does. Who joins has to know exactly the members that are listed, by their peer URLs
+// (membership.ValidateClusterAndAssignIDs).
+func (w *world) become(s seat) (uint64, error) {
+	if w.list == nil {
+		for _, m := range w.spec.Members {
+			w.born++
+			w.list = append(w.list, kvserver.Member{ID: w.born, Name: m.Name, PeerURLs: []string{urlOf(m)}})
+		}
+	}
+	i := slices.IndexFunc(w.list, func(m kvserver.Member) bool { return slices.Contains(m.PeerURLs, s.url) })
+	if i < 0 {
+		return 0, errors.New("the cluster does not list it")
+	}
+	if known, existing := initial(s.host.Files[plan.LayoutOf(w.spec, s.member).Bootstrap].Content); existing {
+		var listed []string
+		for _, m := range w.list {
+			listed = append(listed, m.PeerURLs...)
+		}
+		slices.Sort(listed)
+		if !slices.Equal(known, listed) {
+			return 0, fmt.Errorf("error validating peerURLs: it knows %v, and listed are %v", known, listed)
+		}
+	}
+	return w.list[i].ID, nil
+}
+
+var initialCluster = regexp.MustCompile(`(?m)^initial-cluster: (.*)$`)
+
+// initial reads a bootstrap file: the peer URLs in it, sorted, and whether it is one of a cluster that exists.
+func initial(file []byte) (urls []string, existing bool) {
+	found := initialCluster.FindSubmatch(file)
+	if found == nil {
+		return nil, false
+	}
+	for _, m := range strings.Split(strings.Trim(string(found[1]), `"'`), ",") {
+		_, u, _ := strings.Cut(m, "=")
+		urls = append(urls, u)
+	}
+	slices.Sort(urls)
+	return urls, strings.Contains(string(file), "initial-cluster-state: existing")
+}
+
+func (w *world) kill(name string) { halt(w.seat(name).host) }
+
+func halt(h *plan.Host) {
+	u := &h.Unit
 	*u = node.UnitState{Loaded: u.Loaded, Enabled: u.Enabled, NeedReload: u.NeedReload, Active: "inactive"}
 }
 
 // inspect has kvserver, where it is, read the data of members that do not run, as a look does.
 func (w *world) inspect() {
-	for _, m := range w.spec.Members {
-		h, l := w.obs.Hosts[m.Name], plan.LayoutOf(w.spec, m)
-		h.Disk = nil
-		for _, v := range w.voters {
-			if v.Name == m.Name && h.Problem == "" && !h.Unit.Running() && h.Data.Member && h.Files[l.KVServer].Exists {
-				h.Disk = &kvserver.Inspection{Member: true, ClusterID: "7", MemberID: kvserver.ID(v.ID), Log: &kvserver.InspectedLog{Term: 2, LastIndex: 5}}
-			}
+	for _, s := range w.seats() {
+		s.host.Disk = nil
+		if id := w.ids[s.url]; id != 0 && s.seen.Problem == "" && !s.host.Unit.Running() && s.host.Data.Member && s.host.Files[plan.LayoutOf(w.spec, s.member).KVServer].Exists {
+			s.host.Disk = &kvserver.Inspection{Member: true, ClusterID: "7", MemberID: kvserver.ID(id), Log: &kvserver.InspectedLog{Term: 2, LastIndex: 5}}
 		}
 	}
 }
 
-// elect finds out what the members would say now.
-func (w *world) elect() {
-	w.obs.Cluster.Answers = map[string]plan.Answer{}
-	var up []kvserver.Member
-	for _, v := range w.voters {
-		h := w.obs.Hosts[v.Name]
-		switch {
-		case h == nil:
-		case h.Problem != "":
-			w.obs.Cluster.Answers[v.Name] = plan.Answer{Problem: h.Problem}
-		case !h.Unit.Running(), h.Unit.Looping():
-			w.obs.Cluster.Answers[v.Name] = plan.Answer{Asked: plan.Dead, Problem: "connection refused"}
-		default:
-			up = append(up, v)
+// listed is the member that a seat's data makes it, if the cluster lists it.
+func (w *world) listed(s seat) (kvserver.Member, bool) {
+	i := slices.IndexFunc(w.list, func(m kvserver.Member) bool { return m.ID == w.ids[s.url] && s.host.Data.Member })
+	if i < 0 {
+		return kvserver.Member{}, false
+	}
+	return w.list[i], true
+}
+
+// running are the members whose processes do, by their seats.
+func (w *world) running() []seat {
+	return slices.DeleteFunc(w.seats(), func(s seat) bool {
+		_, listed := w.listed(s)
+		return !listed || !s.host.Unit.Running() || s.host.Unit.Looping()
+	})
+}
+
+// voting are those of seats that vote, and total is how many voters the cluster has.
+func (w *world) voting(seats []seat) (voters []seat, total int) {
+	for _, m := range w.list {
+		if !m.Learner {
+			total++
 		}
 	}
-	quorum := len(up) > len(w.voters)/2
-	for _, v := range up {
-		st := kvserver.Status{ClusterID: 7, MemberID: v.ID, Version: w.version(), Revision: 1}
-		if !quorum {
-			w.obs.Cluster.Answers[v.Name] = plan.Answer{Asked: plan.NoLeader, Status: &st, Problem: "it has no leader"}
-			continue
+	return slices.DeleteFunc(slices.Clone(seats), func(s seat) bool {
+		m, _ := w.listed(s)
+		return m.Learner
+	}), total
+}
+
+// elect finds out what the members would say now.
+func (w *world) elect() {
+	w.obs.Cluster.Answers, w.obs.Cluster.Strangers, w.obs.Left = map[string]plan.Answer{}, nil, nil
+	if w.list == nil {
+		return
+	}
+	up := w.running()
+	voters, total := w.voting(up)
+	quorum := len(voters) > total/2
+	for _, s := range w.seats() {
+		if _, listed := w.listed(s); !listed && quorum && s.host.Unit.Running() {
+			halt(s.host) // it hears that it was removed, and ends
 		}
-		for i := range w.voters { // who serves has published where
-			if w.voters[i].ID == v.ID {
-				w.voters[i].ClientURLs = []string{"https://" + v.Name}
-			}
+	}
+	for _, s := range up {
+		if quorum {
+			w.publish(s)
+			w.ready(s)
 		}
-		w.ready(v)
-		st.Leader = up[0].ID
-		w.obs.Hosts[v.Name].Unit.Active, w.obs.Hosts[v.Name].Unit.Sub = "active", "running"
-		w.obs.Cluster.Answers[v.Name] = plan.Answer{Asked: plan.Answered, Status: &st, Members: w.voters}
+	}
+	for _, m := range w.spec.Members {
+		w.obs.Cluster.Answers[m.Name] = w.ask(w.seat(m.Name), voters, quorum, false)
+	}
+	for _, l := range plan.TakeCensus(w.spec, w.obs).Membership.Members() {
+		if l.Spec == "" && l.ID != 0 {
+			w.stranger(l, voters, quorum)
+		}
+	}
+	if r := w.obs.Recorded; r != nil {
+		for _, left := range r.Left {
+			w.leftOver(left)
+		}
+	}
+}
+
+// publish is what a member does once it serves: it says its name and where its clients find it.
+func (w *world) publish(s seat) {
+	w.list = slices.Clone(w.list)
+	for i, m := range w.list {
+		if m.ID == w.ids[s.url] && len(m.ClientURLs) == 0 {
+			w.list[i].Name, w.list[i].ClientURLs = s.member.Name, []string{node.URL("https", s.member.Address, s.member.ClientPort)}
+		}
+	}
+}
+
+// ask is what a seat's member answers. A learner answers for itself only, and gives no list.
+func (w *world) ask(s seat, voters []seat, quorum, past bool) plan.Answer {
+	m, listed := w.listed(s)
+	switch {
+	case s.seen.Problem != "" && !past:
+		return plan.Answer{Problem: s.seen.Problem}
+	case !listed, !s.host.Unit.Running(), s.host.Unit.Looping():
+		return plan.Answer{Asked: plan.Dead, Problem: "connection refused"}
+	}
+	st := kvserver.Status{ClusterID: 7, MemberID: m.ID, Version: w.version(), Revision: 1, Learner: m.Learner}
+	if !quorum {
+		return plan.Answer{Asked: plan.NoLeader, Status: &st, Problem: "it has no leader"}
+	}
+	st.Leader = w.ids[voters[0].url]
+	a := plan.Answer{Asked: plan.Answered, Status: &st}
+	if !m.Learner {
+		a.Members = slices.Clone(w.list)
+	}
+	return a
+}
+
+// stranger looks at a member that the spec does not have: its API through another member's host, its host where it lets us in.
+func (w *world) stranger(l plan.Listed, voters []seat, quorum bool) {
+	if w.obs.Cluster.Strangers == nil {
+		w.obs.Cluster.Strangers = map[uint64]plan.Stranger{}
+	}
+	out := plan.Stranger{Member: plan.Outsider(w.spec, l), Host: nobodys()}
+	if s, ok := w.at(l.PeerURLs); ok {
+		w.call(s, out.Member.Name)
+		out.Host = s.seen
+		if len(l.ClientURLs) > 0 {
+			out.Answer = w.ask(s, voters, quorum, true)
+		}
+	} else if len(l.ClientURLs) > 0 {
+		out.Answer = plan.Answer{Asked: plan.Dead, Problem: "no route to host"}
+	}
+	w.obs.Cluster.Strangers[l.ID] = out
+}
+
+// nobodys is a host that nobody knows.
+func nobodys() *plan.Host { return &plan.Host{Problem: "its host key is not known"} }
+
+func (w *world) leftOver(r plan.RecordedMember) {
+	if w.obs.Left == nil {
+		w.obs.Left = map[string]plan.Stranger{}
+	}
+	out := plan.Stranger{Member: plan.LeftOver(w.spec, r), Host: nobodys()}
+	if s, ok := w.at(r.PeerURLs); ok {
+		w.call(s, out.Member.Name)
+		out.Host = s.seen
+	}
+	w.obs.Left[r.ID] = out
+}
+
+// call notes what a plan will call a host outside of the spec.
+func (w *world) call(s seat, name string) {
+	for _, o := range w.outside {
+		if o.member == s.member {
+			o.called = name
+		}
 	}
 }
 
 // ready is what a host does when its member serves: it notes that, and drops
 // the file that would let it start as new.
-func (w *world) ready(v kvserver.Member) {
-	h, l := w.obs.Hosts[v.Name], plan.LayoutOf(w.spec, w.spec.Member(v.Name))
-	h.Mark = &kvserver.Mark{Format: kvserver.MarkFormat, ClusterID: "7", MemberID: kvserver.ID(v.ID), At: now}
-	delete(h.Files, l.Bootstrap)
+func (w *world) ready(s seat) {
+	h := s.host
+	h.Unit.Active, h.Unit.Sub = "active", "running"
+	h.Mark = &kvserver.Mark{Format: kvserver.MarkFormat, ClusterID: "7", MemberID: kvserver.ID(w.ids[s.url]), At: now}
+	delete(h.Files, plan.LayoutOf(w.spec, s.member).Bootstrap)
 }
 
 // say changes what the members that answer say of themselves.
@@ -315,7 +663,7 @@ func (w *world) answer(name string, change func(*plan.Answer)) {
 func (w *world) relist() {
 	for n, a := range w.obs.Cluster.Answers {
 		if a.Members != nil {
-			w.answer(n, func(a *plan.Answer) { a.Members = slices.Clone(w.voters) })
+			w.answer(n, func(a *plan.Answer) { a.Members = slices.Clone(w.list) })
 		}
 	}
 }

@@ -155,7 +155,8 @@ func happen(t *testing.T, w *world, words []string) {
 	case "spec": // go on with another spec: attribute = value on the cluster's server block
 		respec(t, w, args)
 	case "unreachable":
-		w.obs.Hosts[arg(0)] = &plan.Host{Problem: `cannot reach host "` + arg(0) + `" at 192.168.7.103:22: no route to host`}
+		w.kill(arg(0))
+		w.unreach(w.seat(arg(0)), `cannot reach host "`+arg(0)+`" at 192.168.7.103:22: no route to host`)
 		w.elect()
 	case "stopped":
 		for _, n := range args {
@@ -214,11 +215,7 @@ func happen(t *testing.T, w *world, words []string) {
 	case "disabled":
 		host().Unit.Enabled = false
 	case "leader":
-		for i, m := range w.spec.Members {
-			if m.Name == arg(0) {
-				w.say(func(_ string, s *kvserver.Status) { s.Leader = uint64(i + 1) })
-			}
-		}
+		w.say(func(_ string, s *kvserver.Status) { s.Leader = w.ids[w.seat(arg(0)).url] })
 	case "written": // clients have written
 		w.say(func(_ string, s *kvserver.Status) { s.Revision = 100 })
 	case "foreign-data":
@@ -233,10 +230,10 @@ func happen(t *testing.T, w *world, words []string) {
 	case "claims": // manifest says member of cluster with token
 		host().Manifest = &plan.Manifest{Format: plan.ManifestFormat, Member: arg(1), Cluster: arg(2), Token: arg(3), DataDir: layout().Data}
 	case "ghost":
-		w.voters = append(w.voters, kvserver.Member{ID: 99, PeerURLs: []string{"https://192.168.7.199:2380"}})
+		w.list = append(w.list, kvserver.Member{ID: 99, PeerURLs: []string{"https://192.168.7.199:2380"}})
 		w.elect()
 	case "never-added":
-		w.voters = w.voters[:len(w.voters)-1]
+		w.list = w.list[:len(w.list)-1]
 		w.obs.Hosts[w.spec.Members[len(w.spec.Members)-1].Name] = bareHost(w.spec, w.spec.Members[len(w.spec.Members)-1])
 		w.elect()
 	case "ca-gone":
@@ -268,23 +265,23 @@ func happen(t *testing.T, w *world, words []string) {
 	case "lists-less": // its list lacks the last member
 		w.answer(arg(0), func(a *plan.Answer) { a.Members = a.Members[:len(a.Members)-1] })
 	case "removed": // by hand; its data is still there
-		w.voters = slices.DeleteFunc(w.voters, func(m kvserver.Member) bool { return m.Name == arg(0) })
+		w.list = slices.DeleteFunc(w.list, func(m kvserver.Member) bool { return m.Name == arg(0) })
 		w.kill(arg(0))
 		w.elect()
 	case "added-again": // under its name and peer URL, as another id
-		for i, m := range w.voters {
+		for i, m := range w.list {
 			if m.Name == arg(0) {
-				w.voters[i].ID, w.voters[i].ClientURLs = 77, nil
+				w.list[i].ID, w.list[i].ClientURLs = 77, nil
 				host().Manifest.MemberID = fmt.Sprintf("%x", m.ID)
 			}
 		}
 		w.kill(arg(0))
 		w.elect()
 	case "listed-as": // etcd lists it under another name
-		for i, m := range w.voters {
+		for i, m := range w.list {
 			if m.Name == arg(0) {
 				host().Manifest.MemberID = fmt.Sprintf("%x", m.ID)
-				w.voters[i].Name = arg(1)
+				w.list[i].Name = arg(1)
 			}
 		}
 		w.relist()

@@ -20,15 +20,15 @@ func TestHashes(t *testing.T) {
 		asked    []string // member@revision, in their order
 	}{
 		"the revision that every member has": {
-			world:    func(r *rig) { r.etcd.members["etcd2"].lag = 3 },
+			world:    func(r *rig) { r.etcd.peers["etcd2"].lag = 3 },
 			revision: 7, want: plan.Same, asked: []string{"etcd1@7", "etcd2@0", "etcd3@7"},
 		},
 		"one differs": {
-			world:    func(r *rig) { r.etcd.members["etcd3"].hash.Hash = 2 },
+			world:    func(r *rig) { r.etcd.peers["etcd3"].hash.Hash = 2 },
 			revision: 10, want: plan.Differ, minority: []string{"etcd3"}, asked: []string{"etcd1@0", "etcd2@0", "etcd3@0"},
 		},
 		"one is down, the others differ": {
-			world:    func(r *rig) { r.etcd.members["etcd2"].hash.Hash = 2; r.etcd.stop("etcd3") },
+			world:    func(r *rig) { r.etcd.peers["etcd2"].hash.Hash = 2; r.etcd.stop("etcd3") },
 			revision: 10, want: plan.Differ, asked: []string{"etcd1@0", "etcd2@0"},
 		},
 		"one is down": {
@@ -37,7 +37,7 @@ func TestHashes(t *testing.T) {
 		},
 		"one has forgotten what it hashed when it compacted at the newest revision": {
 			world: func(r *rig) {
-				for n, m := range r.etcd.members {
+				for n, m := range r.etcd.peers {
 					m.hash.CompactRevision = 10
 					if n != "etcd3" {
 						m.memory = &kvserver.Hash{Hash: 8, Revision: 10, CompactRevision: 5}
@@ -55,7 +55,7 @@ func TestHashes(t *testing.T) {
 					r.etcd.mu.Lock()
 					defer r.etcd.mu.Unlock()
 					r.etcd.revision = 12
-					for _, m := range r.etcd.members {
+					for _, m := range r.etcd.peers {
 						m.hash = kvserver.Hash{Hash: 9, CompactRevision: 11}
 					}
 				}
@@ -70,7 +70,7 @@ func TestHashes(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.etcd.revision = 10
-			for _, m := range r.etcd.members {
+			for _, m := range r.etcd.peers {
 				m.hash = kvserver.Hash{Hash: 1, CompactRevision: 5}
 			}
 			c.world(r)

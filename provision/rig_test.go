@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"quorate/kvserver/node"
 	"quorate/plan"
 	"quorate/plan/spec"
 	"quorate/provision"
@@ -24,6 +23,7 @@ type rig struct {
 	cluster *spec.Cluster
 	world   *hosttest.World
 	etcd    *etcd
+	at      map[string]string // the machine at each address; another address of one machine is one more
 	ca      *authority
 	runs    int
 	opened  int // sessions; each is another run of quorate
@@ -43,27 +43,50 @@ cluster "lab" {
   client "apiserver" {}
 }`
 
+const fiveMembers = `
+cluster "lab" {
+  member "etcd1" { address = "192.168.7.101" }
+  member "etcd2" { address = "192.168.7.102" }
+  member "etcd3" { address = "192.168.7.103" }
+  member "etcd4" { address = "192.168.7.104" }
+  member "etcd5" { address = "192.168.7.105" }
+  client "apiserver" {}
+}`
+
 func newRig(t testing.TB, hcl string) *rig {
 	t.Helper()
 	s, diags := spec.Load([]spec.File{{Name: "spec.hcl", Bytes: []byte(hcl)}}, spec.Options{Dir: "/work-dir"})
 	if diags.HasErrors() {
 		t.Fatal(diags)
 	}
-	r := &rig{t: t, cluster: s.Clusters[0], world: hosttest.NewWorld(), ca: &authority{}, binary: "kvserver binary 1"}
-	r.etcd = &etcd{members: map[string]*peer{}, violations: map[string]bool{}, revision: 1}
-	for i, m := range r.cluster.Members {
-		machine := hosttest.NewMachine(m.Name)
-		machine.SetPatience(30 * time.Second) // only a start that never comes true waits that long, and fails its test
-		r.etcd.members[m.Name] = &peer{id: uint64(i + 1), layout: plan.LayoutOf(r.cluster, m), addr: node.HostPort(m.Address, m.ClientPort)}
-		machine.Program("", func(p *hosttest.Process) error { return r.etcd.start(m.Name, p) })
-		machine.Handle("kvserver", keys)
-		machine.SetDialer(func(_ context.Context, _, address string) (net.Conn, error) { return r.etcd.dial(m.Name, address) })
-		r.world.Add(machine)
-	}
+	r := &rig{t: t, cluster: s.Clusters[0], world: hosttest.NewWorld(), etcd: newEtcd(), at: map[string]string{}, ca: &authority{}, binary: "kvserver binary 1"}
+	r.machines()
 	return r
 }
 
-// respec goes on with another spec of the same members.
+// machines adds a fresh machine at each member's address at which there is none. It has the member's name, or,
+// if there is one of that name, the name and the address ("etcd1@192.168.7.111").
+func (r *rig) machines() {
+	for _, m := range r.cluster.Members {
+		if r.at[m.Address] != "" {
+			continue
+		}
+		name := m.Name
+		if r.etcd.peers[name] != nil {
+			name += "@" + m.Address
+		}
+		machine := hosttest.NewMachine(name)
+		machine.SetPatience(30 * time.Second) // only a start that never comes true waits that long, and fails its test
+		r.etcd.peers[name] = &peer{machine: machine}
+		machine.Program("", r.etcd.start)
+		machine.Handle("kvserver", keys)
+		machine.SetDialer(func(_ context.Context, _, address string) (net.Conn, error) { return r.etcd.dial(name, address) })
+		r.world.Add(machine)
+		r.at[m.Address] = name
+	}
+}
+
+// respec goes on with another spec; a member at an address where there was no machine gets a fresh one.
 func (r *rig) respec(hcl string) {
 	r.t.Helper()
 	s, diags := spec.Load([]spec.File{{Name: "spec.hcl", Bytes: []byte(hcl)}}, spec.Options{Dir: "/work-dir"})
@@ -71,6 +94,7 @@ func (r *rig) respec(hcl string) {
 		r.t.Fatal(diags)
 	}
 	r.cluster = s.Clusters[0]
+	r.machines()
 }
 
 var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -113,8 +137,8 @@ func (r *rig) session() *provision.Session {
 	r.opened++
 	return provision.Open(provision.World{
 		Connect: func(ctx context.Context, m *spec.Member) (host.Host, error) {
-			name := m.Name
-			if other, ok := r.same[name]; ok {
+			name := r.at[m.Address]
+			if other, ok := r.same[m.Name]; ok {
 				name = other
 			}
 			h, err := r.world.Dial(ctx, name)

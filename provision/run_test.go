@@ -368,7 +368,7 @@ func TestPeersThatDoNotReachEachOther(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "etcd2 cannot reach etcd3 at 192.168.7.103:2380: no route to host") {
 		t.Fatalf("error %v", err)
 	}
-	if r.etcd.healthy() != 0 || r.etcd.members["etcd1"].joined {
+	if r.etcd.healthy() != 0 || r.etcd.peers["etcd1"].joined {
 		t.Error("something was started")
 	}
 	r.world.Machine("etcd2").RemoveAll("/firewall")

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"go.etcd.io/etcd/api/v3/version"
+
 	"quorate/kvserver"
 	"quorate/kvserver/admintest"
 	"quorate/kvserver/servertest"
@@ -23,7 +25,7 @@ func TestMembership(t *testing.T) {
 	c := servertest.New(t, 3)
 	c.Start()
 	s := admintest.Changing{
-		Subject: subject(c), Spare: [2]string{"m4", "m5"}, HealthInterval: kvserver.HealthInterval,
+		Subject: subject(c), Spare: [2]string{"m4", "m5"}, HealthInterval: kvserver.HealthInterval, Version: version.Version,
 		PeerURL: func(name string) string { return named(c, name).PeerURL() },
 		Join: func(name string, members ...string) {
 			var all []*servertest.Member

@@ -7,7 +7,7 @@ import (
 
 // FuzzLoad: no source makes Load, Format or the printing of complaints panic,
 // a spec comes exactly without errors, every complaint has a place inside the
-// source, and formatting settles. The corpus is every spec of this repository.
+// source, formatting settles, and an edit is refused or gives exactly its change. The corpus is every spec of this repository.
 func FuzzLoad(f *testing.F) {
 	for name, src := range sources(f) {
 		f.Add(src, name == "")
@@ -43,5 +43,8 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 		checkFormat(t, "fuzz.hcl", src)
+		if len(src) < 1<<12 {
+			checkEdits(t, "fuzz.hcl", files, o)
+		}
 	})
 }

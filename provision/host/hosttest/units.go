@@ -105,6 +105,9 @@ func (m *Machine) DropIn(unit, name, content string) {
 // Crash ends a unit's process as kill -9 would; the unit is failed.
 func (m *Machine) Crash(name string) { m.end(name, true) }
 
+// Exit ends a unit's process with success and by itself; what is restarted on failure stays down.
+func (m *Machine) Exit(name string) { m.end(name, false) }
+
 // Reboot ends all processes and sessions, then starts the enabled units,
 // without waiting for them.
 func (m *Machine) Reboot() {
