@@ -139,6 +139,8 @@ var kinds = map[Kind]func() Action{
 	KindPromote:     func() Action { return new(Promote) },
 	KindExpel:       func() Action { return new(Expel) },
 	KindClient:      func() Action { return new(IssueClient) },
+	KindEndpoints:   func() Action { return new(Endpoints) },
+	KindInstall:     func() Action { return new(Install) },
 	KindRecord:      func() Action { return new(Record) },
 	KindStop:        func() Action { return new(Stop) },
 	KindRemove:      func() Action { return new(Remove) },

@@ -120,12 +120,16 @@ func happen(t *testing.T, w *world, words []string) {
 	}
 	host := func() *plan.Host {
 		h := w.obs.Hosts[arg(0)]
+		if o := w.obs.Others[arg(0)]; o != nil {
+			h = o
+		}
 		if h == nil {
 			t.Fatalf("%q: no such member", strings.Join(words, " "))
 		}
 		return h
 	}
-	layout := func() plan.Layout { return plan.LayoutOf(w.spec, w.spec.Member(arg(0))) }
+	layout := func() plan.Layout { return plan.LayoutOf(w.spec, w.spec.Machine(arg(0))) }
+	place := func() plan.Place { return plan.PlaceOf(layout(), w.spec.Installed(arg(0))[0]) }
 	switch verb {
 	case "bare":
 	case "settled":
@@ -363,6 +367,27 @@ func happen(t *testing.T, w *world, words []string) {
 			h.Files[l.EtcdYAML] = f
 			h.Unit.ConfigDigest = kvserver.ConfigDigest(f.Content, h.Files[l.UnitFile].Content)
 		}
+	case "machine-unreachable":
+		w.obs.Others[arg(0)] = &plan.Host{Problem: `cannot reach host "` + arg(0) + `": no route to host`}
+	case "connected": // addresses with a member's client port
+		w.seat(arg(0)).host.Consumers = args[1:]
+		w.elect()
+	case "told": // a machine has these endpoints
+		host().Files[place().Endpoints] = node.FileState{Exists: true, Type: "file", Mode: 0o644, Owner: "root", Group: "root", Content: []byte(arg(1) + "\n"), Digest: sha(arg(1) + "\n")}
+	case "restart-pending":
+		host().Files[place().Pending] = node.FileState{Exists: true, Type: "file", Mode: 0o600, Owner: "root", Group: "root"}
+	case "installed-expires-in":
+		d, err := time.ParseDuration(arg(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := host().Certificates[place().Cert]
+		c.NotAfter = now.Add(d)
+		host().Certificates[place().Cert] = c
+	case "foreign-ca": // in a client's folder
+		host().Files[place().CA] = node.FileState{Exists: true, Type: "file", Mode: 0o644, Owner: "root", Group: "root", Content: []byte("another CA\n"), Digest: sha("another CA\n")}
+	case "unsafe-place":
+		host().Unsafe = append(host().Unsafe, node.Exposure{Path: arg(1)})
 	case "client-gone":
 		w.obs.Clients[arg(0)] = plan.ClientFiles{}
 	case "clock":
@@ -453,6 +478,17 @@ func respec(t *testing.T, w *world, args []string) {
 		c.TLS.ExtraSANs = append(c.TLS.ExtraSANs, args[1])
 	case "client":
 		c.Clients = append(c.Clients, &spec.Client{Name: args[1], CommonName: args[1], Dir: "pki/lab/clients"})
+	case "without":
+		c.Members = slices.DeleteFunc(slices.Clone(c.Members), func(m *spec.Member) bool { return m.Name == args[1] })
+		w.respec(&c)
+		return
+	case "nothing-installed":
+		c.Clients = slices.Clone(c.Clients)
+		for i, k := range c.Clients {
+			bare := *k
+			bare.Install = nil
+			c.Clients[i] = &bare
+		}
 	case "rename":
 		m := *c.Members[0]
 		w.obs.Hosts[args[1]] = w.obs.Hosts[m.Name]

@@ -128,6 +128,7 @@ func (s *Session) meetOutsiders(ctx context.Context, o *plan.Observed) error {
 			o.Left[left[m.Name]] = seen[i]
 		}
 	}
+	s.meetConsumers(ctx, o)
 	return ctx.Err()
 }
 

@@ -227,6 +227,8 @@ var executors = map[plan.Kind]executor{
 	plan.KindFiles:       on((*run).files),
 	plan.KindCertificate: on((*run).certificates),
 	plan.KindClient:      of((*run).issueClient),
+	plan.KindEndpoints:   of((*run).endpoints),
+	plan.KindInstall:     on((*run).install),
 	plan.KindEncrypt:     of((*run).encryptCA),
 	plan.KindFetch:       of((*run).fetch),
 	plan.KindPeers:       of((*run).peers),

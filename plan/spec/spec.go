@@ -114,6 +114,11 @@ func (c *Cluster) Consumers() []*Member {
 	return out
 }
 
+// ClientsHere are those whose certificate lies on this side: nobody else puts it where it is used.
+func (c *Cluster) ClientsHere() []*Client {
+	return slices.DeleteFunc(slices.Clone(c.Clients), func(k *Client) bool { return len(k.Install) > 0 })
+}
+
 // Installation is one client on one machine.
 type Installation struct {
 	Client *Client
