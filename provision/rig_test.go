@@ -84,6 +84,15 @@ func (r *rig) machines() {
 		r.world.Add(machine)
 		r.at[m.Address] = name
 	}
+	for _, m := range r.cluster.Consumers() {
+		if r.at[m.Address] == "" {
+			machine := hosttest.NewMachine(m.Name)
+			machine.SetPatience(30 * time.Second)
+			machine.Handle("kvserver", keys)
+			r.world.Add(machine)
+			r.at[m.Address] = m.Name
+		}
+	}
 }
 
 // respec goes on with another spec; a member at an address where there was no machine gets a fresh one.
@@ -185,6 +194,11 @@ func (r *rig) run(ctx context.Context, b builder, events func(provision.Event)) 
 	}
 	if len(p.Held) > 0 {
 		return p, nil, fmt.Errorf("held: %+v", p.Held)
+	}
+	for _, st := range p.Steps {
+		if a, ok := st.Action.(*plan.Install); ok {
+			a.Settle = time.Millisecond // nobody here takes longer to fall over
+		}
 	}
 	rep, err := s.Apply(ctx, context.Background(), p, provision.RunOptions{ID: fmt.Sprintf("run-%d", r.runs), Events: events})
 	return p, rep, err
