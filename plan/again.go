@@ -19,6 +19,7 @@ type Inputs struct {
 	Leader          string   `json:"leader,omitempty"`
 	SkipUnreachable bool     `json:"skip_unreachable,omitempty"`
 	Accept          []Reason `json:"accept,omitempty"`
+	EditedFrom      string   `json:"edited_from,omitempty"`
 	KeepData        bool     `json:"keep_data,omitempty"`
 	Forget          bool     `json:"forget,omitempty"`
 	Purge           bool     `json:"purge,omitempty"`
@@ -28,7 +29,8 @@ type Inputs struct {
 
 // inputs notes down what the plan is made from.
 func (b *builder) inputs() Inputs {
-	in := Inputs{Now: b.opt.Now, Token: b.opt.Token, SkipUnreachable: b.opt.SkipUnreachable, Accept: b.opt.Accept, KeepData: b.opt.KeepData, Forget: b.opt.Forget, Purge: b.opt.Purge, Consumers: b.consumers}
+	in := Inputs{Now: b.opt.Now, Token: b.opt.Token, SkipUnreachable: b.opt.SkipUnreachable, Accept: b.opt.Accept, EditedFrom: b.opt.EditedFrom,
+		KeepData: b.opt.KeepData, Forget: b.opt.Forget, Purge: b.opt.Purge, Consumers: b.consumers}
 	for _, m := range b.members {
 		if b.leads(m) {
 			in.Leader = m.Name
@@ -55,7 +57,7 @@ func (p *Plan) Again(c *spec.Cluster, o *Observed) (*Plan, error) {
 	}
 	in := p.Inputs
 	again, err := build(c, o, Options{Now: in.Now, Token: in.Token, SpecDigest: p.SpecDigest, leader: &in.Leader,
-		SkipUnreachable: in.SkipUnreachable, Accept: in.Accept, KeepData: in.KeepData, Forget: in.Forget, Purge: in.Purge, consumers: in.Consumers})
+		SkipUnreachable: in.SkipUnreachable, Accept: in.Accept, EditedFrom: in.EditedFrom, KeepData: in.KeepData, Forget: in.Forget, Purge: in.Purge, consumers: in.Consumers})
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,9 @@ type Options struct {
 	SkipUnreachable bool
 	// Accept are reasons of which the operator has said that they may be passed over, see [Acceptable].
 	Accept []Reason
+	// EditedFrom is spec.Digest of the spec that this one was just edited from, "" if nobody did: whoever takes a
+	// member away from the spec that was applied last means to, also where an earlier one lacked it. It is no [SpecBehind].
+	EditedFrom string
 	// Forget lets a destroy put away what the operator's side holds of a cluster that no host knows.
 	Forget bool
 	// KeepData moves data aside on destroy; otherwise it is removed with the rest.
@@ -86,8 +89,9 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 		b.reach()
 		b.peers()
 		b.start()
-		b.changeMembers()
+		b.changeMembers(false)
 		b.restarts()
+		b.changeMembers(true)
 		b.retire()
 		b.canary()
 		b.tellConsumers()
@@ -123,7 +127,9 @@ type builder struct {
 	left []RecordedMember
 	// now is the membership as it will be after the exclusive steps added so far.
 	now Membership
-	err error // of a rule that planned what may not be: a defect
+	// then is the membership as it is foreseen for the restarts, see [builder.reconfigure].
+	then Membership
+	err  error // of a rule that planned what may not be: a defect
 }
 
 // member is one member of the spec, and everything that is known of it.

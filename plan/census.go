@@ -151,12 +151,17 @@ func (s *Census) join(c *spec.Cluster, o *Observed, list []kvserver.Member) {
 	find(func(in kvserver.Member, m *spec.Member) bool {
 		return slices.Contains(canonicalURLs(in.PeerURLs), peerURL(m))
 	})
+	byOther := slices.Clone(names)
 	// A name alone says little: a host that was seen, and holds nothing of that member, is another one, and
 	// the member of that name is to move there.
 	find(func(in kvserver.Member, m *spec.Member) bool {
 		return in.Name == m.Name && o.Hosts[m.Name] != nil && o.Hosts[m.Name].Problem != ""
 	})
 	outside := outsideNames(c, list, names)
+	certain := map[string]bool{} // found by more than the name
+	for _, n := range byOther {
+		certain[n] = n != ""
+	}
 
 	var members []Listed
 	byName := map[string][]string{}
@@ -180,7 +185,7 @@ func (s *Census) join(c *spec.Cluster, o *Observed, list []kvserver.Member) {
 		s.impostor(c, o, l)
 	}
 	for _, n := range sortedKeys(byName) {
-		if ids := byName[n]; len(ids) > 1 {
+		if ids := byName[n]; len(ids) > 1 && taken[n] && !certain[n] {
 			slices.Sort(ids)
 			s.conflict(SameName, n, "the cluster lists %d members of this name, with the ids %s", len(ids), strings.Join(ids, ", "))
 		}
@@ -293,24 +298,69 @@ func (h *Host) manifest() *Manifest {
 	return h.Manifest
 }
 
-// presumed is the membership while nobody gives a list: the spec's members, of
-// whom only their own words are known.
+// presumed is the membership while nobody gives a list: those that the cluster listed when somebody last noted
+// that down, else the spec's members; of the spec's only their own words are known, of others nothing.
 func presumed(c *spec.Cluster, o *Observed) Membership {
+	noted := o.lastListed()
+	of := func(m *spec.Member) int {
+		h := o.Hosts[m.Name]
+		return slices.IndexFunc(noted, func(n RecordedMember) bool {
+			return slices.Contains(canonicalURLs(n.PeerURLs), peerURL(m)) || n.Name == m.Name && (h == nil || h.Problem != "" || h.hasData())
+		})
+	}
 	var members []Listed
+	found := map[int]bool{}
 	for _, m := range c.Members {
-		a := o.Cluster.Answers[m.Name]
+		i, a, host := of(m), o.Cluster.Answers[m.Name], o.Hosts[m.Name]
+		runs := host.hasData() && host.Unit.Running() // it may have become one since
+		if noted != nil && i < 0 && !runs || a.Status != nil && a.Status.Learner {
+			continue // it is to join, once somebody serves
+		}
+		found[i] = true
 		h := a.health()
 		if h == Healthy {
 			h = HealthUnknown
 		}
-		if host := o.Hosts[m.Name]; a.Asked == NotAsked && host != nil && host.Problem == "" && !host.Unit.Running() {
+		if a.Asked == NotAsked && host != nil && host.Problem == "" && !host.Unit.Running() {
 			h = Down // no process: that much is known without asking
 		}
 		members = append(members, Listed{Name: m.Name, PeerURLs: []string{peerURL(m)}, Health: h, Spec: m.Name})
+	}
+	for i, n := range noted {
+		if !found[i] {
+			members = append(members, Listed{Name: n.Name, PeerURLs: n.PeerURLs, Outside: or(n.Name, n.ID)})
+		}
 	}
 	m, err := NewMembership(members...)
 	if err != nil {
 		return Membership{members: members} // the spec refuses equal addresses; whoever gets here counts all the same
 	}
 	return m
+}
+
+// lastListed are the voters as somebody noted them down last: a member's own data, the longest log before the
+// others, else the operator's side; nil: nobody did.
+func (o *Observed) lastListed() []RecordedMember {
+	var best *kvserver.Inspection
+	for _, n := range sortedKeys(o.Hosts) {
+		d := o.Hosts[n].disk()
+		if d == nil || d.BootstrapOnly || len(d.Members) == 0 || d.Log == nil {
+			continue
+		}
+		if best == nil || d.Log.Term > best.Log.Term || d.Log.Term == best.Log.Term && d.Log.LastIndex > best.Log.LastIndex {
+			best = d
+		}
+	}
+	var out []RecordedMember
+	switch {
+	case best != nil:
+		for _, m := range best.Members {
+			if !m.Learner {
+				out = append(out, RecordedMember{ID: m.ID, Name: m.Name, PeerURLs: m.PeerURLs})
+			}
+		}
+	case o.Recorded != nil:
+		out = o.Recorded.Members
+	}
+	return out
 }

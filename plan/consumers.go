@@ -54,22 +54,17 @@ func (l Layout) HelperWay() []string {
 func (b *builder) machines() []*member { return slices.Concat(b.members, b.others) }
 
 // endpoints are the client URLs of those that vote, or will when what is planned so far is done, in the spec's order: who
-// leaves is not among them, nor who has not been promoted. A member that is to serve elsewhere is where it serves now,
-// unless who uses it is told late. While nobody can say who votes it is the spec's members, see [builder.line].
-func (b *builder) endpoints(late bool) []string {
+// leaves is not among them, nor who has not been promoted. While nobody can say who votes it is the spec's members, see [builder.line].
+func (b *builder) endpoints() []string {
 	var out []string
 	for _, m := range b.members {
-		url := node.URL("https", m.Address, m.ClientPort)
 		if b.formed && b.census.Known {
 			l, in := b.now.Of(m.Name)
 			if !in || l.Learner {
 				continue
 			}
-			if !late && m.rolls && len(l.ClientURLs) > 0 && !slices.Contains(canonicalURLs(l.ClientURLs), url) {
-				url = strings.Join(canonicalURLs(l.ClientURLs), ",")
-			}
 		}
-		out = append(out, url)
+		out = append(out, node.URL("https", m.Address, m.ClientPort))
 	}
 	return out
 }
@@ -89,7 +84,7 @@ func (b *builder) tellConsumers() {
 		}
 	}
 	late := len(leaving) == 0
-	if b.plan.Endpoints = b.endpoints(late); len(b.plan.Endpoints) == 0 {
+	if b.plan.Endpoints = b.endpoints(); len(b.plan.Endpoints) == 0 {
 		return
 	}
 	b.tellThisSide(after, late)

@@ -28,3 +28,6 @@ func lines(s string) []string {
 	out[len(out)-1] += "\n" // the missing last newline is not worth a line of its own
 	return out
 }
+
+// Diff is the unified diff of a file that is there, with three lines of context; "" if nothing differs.
+func Diff(path, before, after string) string { return diff(path, before, after, true) }

@@ -161,8 +161,8 @@ func (b *builder) gone() {
 		return
 	}
 	b.hold(Held{Reason: ClusterGone, Subject: b.spec.Name, Blocks: true,
-		Detail: fmt.Sprintf("cluster %q was formed as %s with %s, and none of the spec's hosts knows it", b.spec.Name, r.ClusterID, r.Names()),
-		WayOut: "if the hosts were exchanged by mistake, put the former addresses back; if that cluster is gone for good, `quorate destroy --forget` and apply make a new one"})
+		Detail: fmt.Sprintf("cluster %q was formed as %s with %s, and none of the spec's hosts that could be looked at knows it", b.spec.Name, r.ClusterID, r.Names()),
+		WayOut: "if the hosts were exchanged by mistake, put the former addresses back; to move all members, keep one of the former ones in the spec until the others have joined; if that cluster is gone for good, `quorate destroy --forget` and apply make a new one"})
 }
 
 // behind holds everything when the spec is one that was applied before and has
@@ -178,7 +178,7 @@ func (b *builder) behind() {
 		}
 		last := man.Specs[len(man.Specs)-1]
 		i := slices.IndexFunc(man.Specs, func(s AppliedSpec) bool { return s.Digest == b.opt.SpecDigest })
-		if i < 0 || last.Digest == b.opt.SpecDigest {
+		if i < 0 || last.Digest == b.opt.SpecDigest || last.Digest == b.opt.EditedFrom {
 			continue
 		}
 		then := man.Specs[i]
@@ -211,7 +211,7 @@ func (b *builder) membership() {
 			m.joins = true
 		}
 		// An id that the cluster does not list any more was removed: it never comes back, whatever its data.
-		if id != 0 && !slices.ContainsFunc(b.census.Membership.Members(), func(l Listed) bool { return l.ID == id }) {
+		if id != 0 && b.stands(guardRemoved) && !slices.ContainsFunc(b.census.Membership.Members(), func(l Listed) bool { return l.ID == id }) {
 			m.old = fmt.Sprintf("it is of member %x, which was removed from the cluster and cannot come back", id)
 		}
 	}
@@ -260,6 +260,9 @@ func (b *builder) dataOf(m *member) {
 		m.may.sign = true
 	case b.formed && lacking && !b.census.Known && h.Manifest == nil && !h.hasData():
 		stop(ClusterUnknown, "nothing of the cluster is on this host, and no member could be asked whether it has this one",
+			"bring the other members up first, then run again")
+	case b.formed && !b.census.Known && !b.presumed(m):
+		stop(ClusterUnknown, "it was no voter when the members were noted down last, and none of them could be asked whether it is one now",
 			"bring the other members up first, then run again")
 	case m.joins && !m.in, m.joins && !m.hasData() && !m.listed.Started, m.old != "" && m.in && !m.listed.Started:
 		b.leftovers(m)
@@ -345,6 +348,12 @@ func (b *builder) neverServed(m *member) bool {
 	return m.in && !m.listed.Started && !m.listed.Learner && m.host.Mark == nil
 }
 
+// presumed reports whether one of the spec's members is a member of the cluster, as far as anybody knows.
+func (b *builder) presumed(m *member) bool {
+	_, in := b.now.Of(m.Name)
+	return in
+}
+
 // majority holds the start of a stopped cluster that can have no quorum: too
 // many of its disks are lost.
 func (b *builder) majority() {
@@ -352,8 +361,10 @@ func (b *builder) majority() {
 	if !b.formed || v.Writable() {
 		return
 	}
-	lost := memberNames(b.those(func(m *member) bool { return m.host.Problem == "" && !m.hasData() && !m.healthy() }))
-	if able := len(b.members) - len(lost); able >= v.Quorum() || len(lost) == 0 {
+	lost := memberNames(b.those(func(m *member) bool {
+		return m.host.Problem == "" && !m.hasData() && !m.healthy() && b.presumed(m)
+	}))
+	if able := v.Total - len(lost); able >= v.Quorum() || len(lost) == 0 {
 		return
 	}
 	b.hold(Held{Reason: MajorityLost, Subject: b.spec.Name,

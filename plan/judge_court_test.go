@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"quorate/kvserver"
 	"quorate/plan"
 )
 
@@ -97,7 +98,25 @@ func (c *court) make(r *reality, m move) (n *reality, b *broken) {
 	if n.ran && n.leader != "" && len(holds) > 1 && risked {
 		panic(broken{"I9", strings.Join(holds, ", ") + " have on disk what nobody serves with"})
 	}
+	n.kept()
 	return n, nil
+}
+
+// kept is broken where a quorum of those that can vote could do without what has been acknowledged.
+func (r *reality) kept() {
+	behind, total := 0, 0
+	for _, m := range r.list {
+		if m.Learner {
+			continue
+		}
+		total++
+		if on, known := r.at(m.PeerURLs); known && r.lag[on.url] > 0 {
+			behind++
+		}
+	}
+	if r.acked && behind > total/2 {
+		panic(broken{"I3", fmt.Sprintf("%d of %d voters lack what has been acknowledged", behind, total)})
+	}
 }
 
 // moves are all that can happen next.
@@ -108,25 +127,39 @@ func (c *court) moves(r *reality) []move {
 	} else {
 		out = append(out, c.steps(r)...)
 		if r.cuts > 0 {
-			out = append(out, move{"cut", func(r *reality) { r.cuts--; r.over(false) }})
+			out = append(out, move{"cut", func(r *reality) { r.cuts--; r.wrong(); r.over(false) }})
 		}
 	}
 	for _, on := range r.seats() {
 		u, url, name := on.host.Unit, on.url, r.name(on)
 		if r.deaths > 0 && u.Running() {
 			out = append(out, move{name + " dies", func(r *reality) {
-				r.deaths, r.clean, r.down[url] = r.deaths-1, false, true
+				r.deaths, r.down[url] = r.deaths-1, true
+				r.wrong()
 				r.stop(r.where(url))
 			}})
 		}
 		if _, data := r.lag[url]; r.losses > 0 && data && on.seen.Problem == "" {
 			out = append(out, move{name + " loses its disk", func(r *reality) {
-				r.losses, r.clean = r.losses-1, false
+				r.losses--
+				r.wrong()
 				r.lose(r.where(url))
 			}})
 		}
+		if m, listed := r.listed(on); r.others > 0 && listed && r.serves(on) {
+			out = append(out, move{"somebody removes " + name, func(r *reality) {
+				up, total := r.count()
+				if up < kvserver.VotersToRemove(total) {
+					return
+				}
+				r.others--
+				r.wrong()
+				r.list = slices.DeleteFunc(slices.Clone(r.list), func(o kvserver.Member) bool { return o.ID == m.ID })
+				r.vote()
+			}})
+		}
 		if r.down[url] && u.Enabled {
-			out = append(out, move{name + " boots", func(r *reality) { r.clean = false; r.start(r.where(url)) }})
+			out = append(out, move{name + " boots", func(r *reality) { r.wrong(); r.start(r.where(url)) }})
 		}
 	}
 	return out
@@ -137,6 +170,12 @@ func (r *reality) where(url string) seat {
 	s, _ := r.at([]string{url})
 	return s
 }
+
+// wrong notes that something has gone wrong that is not the tool's doing.
+func (r *reality) wrong() { r.clean, r.calm, r.round = false, false, 0 }
+
+// rounds is in how many plans everything has to be done once nothing goes wrong any more.
+const rounds = 3
 
 // over ends a run.
 func (r *reality) over(clean bool) {
@@ -161,6 +200,12 @@ func (c *court) plan(r *reality) {
 		panic(broken{"I6", fmt.Sprintf("a run without a fault left %s to do", p.Steps[0].ID)})
 	}
 	if !p.Blocked() && !p.Empty() {
+		able, total := r.able()
+		if r.round++; r.round > rounds && !r.bad() && able > total/2 {
+			panic(broken{"I6", fmt.Sprintf("planned %d times, and there is still %s to do", r.round, p.Steps[0].ID)})
+		}
+		_, r.had0 = r.count()
+		r.calm, r.began = true, r.tolerance()
 		r.run, r.clean, r.ran, r.led = p, len(p.Held) == 0, r.leader != "", ""
 		if on := r.where(r.leader); r.leader != "" && r.runs(on) == r.disk(on) {
 			r.led = r.leader
@@ -187,21 +232,27 @@ func (c *court) end(r *reality, p *plan.Plan) {
 		}
 		return
 	}
-	able, total := 0, 0 // voters that have their data, and how many there are
+	able, total := r.able()
+	if able > total/2 && r.acked && !r.bad() && !r.stuck {
+		panic(broken{"I6", fmt.Sprintf("%d of %d voters have their data, and the way is held: %s", able, total, strings.Join(reasonsOf(p), ", "))})
+	}
+}
+
+// able is how many voters have their data, on hosts that can be reached and are the spec's, if they do not run
+// anyway; and how many there are.
+func (r *reality) able() (able, total int) {
 	for _, m := range r.list {
 		if m.Learner {
 			continue
 		}
 		total++
 		if on, known := r.at(m.PeerURLs); known {
-			if _, data := r.lag[on.url]; data && on.seen.Problem == "" {
+			if _, data := r.lag[on.url]; data && on.seen.Problem == "" && (r.up(on) || r.spec.Member(on.member.Name) != nil && urlOf(r.spec.Member(on.member.Name)) == on.url) {
 				able++
 			}
 		}
 	}
-	if able > total/2 && r.acked && !r.bad() {
-		panic(broken{"I6", fmt.Sprintf("%d of %d voters have their data, and the way is held: %s", able, total, strings.Join(reasonsOf(p), ", "))})
-	}
+	return able, total
 }
 
 func reasonsOf(p *plan.Plan) []string {
@@ -211,6 +262,15 @@ func reasonsOf(p *plan.Plan) []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// said is broken where a plan said something else of the voters than is so.
+func (r *reality) said(when string, v plan.Voters) {
+	up, total := r.count()
+	lies := v.Total != total || up < v.Healthy || up > v.Healthy+v.Unknown
+	if r.calm && total > 0 && !r.noNeeds && r.without == "" && !r.noLook && !r.noAsk && lies {
+		panic(broken{"I13", fmt.Sprintf("when %s, %d of %d voters serve, and the plan said %s", when, up, total, v)})
+	}
 }
 
 // steps are the actions that the graph allows now. Those of quiet steps change
@@ -238,8 +298,12 @@ func (c *court) steps(r *reality) []move {
 		}
 		actions := r.actions(s)
 		out = append(out, move{fmt.Sprintf("%s %d/%d", s.ID, at+1, len(actions)), func(r *reality) {
+			if exclusive && at == 0 {
+				r.said(s.ID+" begins", s.Quorum.Before)
+			}
 			if !actions[at](r) && !r.noLook {
-				if r.clean && !r.bad() {
+				v := s.Quorum.After
+				if r.clean && !r.bad() && (v.Unknown == 0 || v.Writable()) {
 					panic(broken{"I6", "a run without a fault fails at " + s.ID})
 				}
 				r.over(false)
@@ -249,6 +313,9 @@ func (c *court) steps(r *reality) []move {
 			if at+1 == len(actions) {
 				r.done |= 1 << i
 				now = place{}
+				if exclusive {
+					r.said(s.ID+" is done", s.Quorum.After)
+				}
 			}
 			if exclusive {
 				r.loud = now

@@ -26,6 +26,7 @@ type reality struct {
 	down   map[string]bool   // by a fault; they may boot again
 	first  uint64            // the last id of those that formed the cluster
 	still  bool              // the spec changes nothing that members run with
+	stuck  bool              // something that nobody cures keeps the plan from an end
 
 	run   *plan.Plan // what is being applied; nil: nobody applies
 	done  uint64     // its steps, by their place
@@ -33,9 +34,14 @@ type reality struct {
 	loud  place      // the exclusive step in progress
 	ran   bool       // a quorum served when it was planned
 	led   string     // who led then, unless its host had what it is restarted for already
-	clean bool       // nothing has gone wrong since this run began
+	clean bool       // nothing has gone wrong since this run began, and nothing was held
+	calm  bool       // nothing has gone wrong since this run began
+	began int        // the tolerance at its beginning
+	had0  int        // the voters at its beginning
+	round int        // plans made since something went wrong
 
 	cuts, deaths, losses int // faults that may still come
+	others               int // changes of the members by somebody else that may still come
 	trace                *link
 }
 
@@ -50,6 +56,7 @@ type rules struct {
 	noRecord bool   // what was done is not noted down
 
 	noCatchUp bool // a learner is promoted as it is
+	noExpect  bool // a change of the members does not look whether they are those that it was planned for
 }
 
 // place is how far a step is: 1 + its place in the plan, and the actions done. Zero: none.
@@ -125,6 +132,7 @@ func (r *reality) key(runs map[*plan.Plan]int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s %v %t %v %d %x %v %v %t %t %t %d%d%d", plan.FactsDigest(r.obs.Facts()), r.leader, r.lag, r.acked, r.down,
 		runs[r.run], r.done, r.quiet, r.loud, r.clean, r.ran, r.proven, r.cuts, r.deaths, r.losses)
+	fmt.Fprintf(&b, " %t%d%d%d%d", r.calm, r.began, r.had0, r.round, r.others)
 	for _, s := range r.seats() {
 		fmt.Fprintf(&b, " %x %s%d", r.ids[s.url], s.host.Unit.Sub, len(s.host.Certificates))
 		if s.host != s.seen || !slices.ContainsFunc(r.list, func(m kvserver.Member) bool { return m.ID == r.ids[s.url] }) {
@@ -276,7 +284,7 @@ func (r *reality) vote() {
 		if n, data := r.lag[s.url]; data && !s.host.Unit.Running() && s.seen.Problem == "" {
 			s.host.Disk = &kvserver.Inspection{Member: true, ClusterID: kvserver.ID(7), MemberID: kvserver.ID(r.ids[s.url]), BootstrapOnly: n == 2, Log: &kvserver.InspectedLog{Term: 2, LastIndex: 5}}
 			for _, o := range r.list {
-				s.host.Disk.Members = append(s.host.Disk.Members, kvserver.InspectedMember{Name: o.Name, PeerURLs: o.PeerURLs})
+				s.host.Disk.Members = append(s.host.Disk.Members, kvserver.InspectedMember{ID: kvserver.ID(o.ID), Name: o.Name, PeerURLs: o.PeerURLs, Learner: o.Learner})
 			}
 		}
 	}
@@ -338,6 +346,13 @@ func (r *reality) actions(s plan.Step) []func(*reality) bool {
 		one := s
 		one.Action = a
 		out = append(out, func(r *reality) bool { r.do(one); return true })
+	}
+	switch s.Action.(type) {
+	case *plan.Push, *plan.Files, *plan.Certificates, *plan.Record:
+		if r.still { // what lies on the disks has scenarios of its own
+			part(s.Action)
+			return out
+		}
 	}
 	switch a := s.Action.(type) {
 	case *plan.Push:
@@ -439,31 +454,34 @@ func (r *reality) actions(s plan.Step) []func(*reality) bool {
 func (r *reality) changes(s plan.Step) []func(*reality) bool {
 	ask := func(r *reality) bool {
 		up, total := r.count()
-		before := r.tolerance()
+		serves := false // who is to go does
 		switch a := s.Action.(type) {
 		case *plan.Add:
 			if up < kvserver.VotersToAdd(total, r.version()) {
 				return false
 			}
 		case *plan.Promote:
-			on := r.seat(s.Member)
-			if !r.serves(on) {
+			if !r.serves(r.seat(s.Member)) {
 				return false
 			}
 		case *plan.Expel:
 			on, known := r.at(a.Target.PeerURLs)
 			m, _ := r.listed(on)
-			if !m.Learner && known && r.up(on) && up < kvserver.VotersToRemove(total) {
+			serves = known && r.serves(on) && !m.Learner
+			if serves && !a.Answers {
+				return false // it came back, and nobody has said that it may go
+			}
+			if serves && (up < kvserver.VotersToRemove(total) || up < total && !r.noGate) {
 				return false
 			}
 		}
 		if r.leader == "" {
 			return false
 		}
-		if err := r.change(s.Action); err != nil {
+		if err := r.change(s.Action, r.noExpect); err != nil {
 			return false
 		}
-		r.changed(s, before)
+		r.changed(s, serves, up, total)
 		r.vote()
 		return true
 	}
@@ -491,12 +509,19 @@ func (r *reality) changes(s plan.Step) []func(*reality) bool {
 	return []func(*reality) bool{ask}
 }
 
-// changed judges a change of the members that has just been made.
-func (r *reality) changed(s plan.Step, before int) {
-	up, total := r.voting(r.running())
-	current := slices.DeleteFunc(slices.Clone(up), func(s seat) bool { return r.lag[s.url] > 0 })
-	if len(current) <= total/2 && before >= 0 {
-		panic(broken{"I2", fmt.Sprintf("%s leaves %d voters that have everything, of %d", s.ID, len(current), total)})
+// changed judges a change of the members that has just been made, when so many of so many voters served.
+func (r *reality) changed(s plan.Step, served bool, up, total int) {
+	voters, left := r.voting(r.running())
+	current := slices.DeleteFunc(voters, func(s seat) bool { return r.lag[s.url] > 0 })
+	switch tolerance := len(current) - left/2 - 1; {
+	case r.calm && len(current) <= left/2:
+		panic(broken{"I2", fmt.Sprintf("%s leaves %d voters that have everything, of %d", s.ID, len(current), left)})
+	case served && up < total:
+		panic(broken{"I1", fmt.Sprintf("%s takes a voter away while %d of %d serve", s.ID, up, total)})
+	case served && left < min(len(r.spec.Members), r.had0):
+		panic(broken{"I1", fmt.Sprintf("%s leaves %d voters, and neither is the spec so small, nor was the cluster", s.ID, left)})
+	case served && r.calm && tolerance < min(r.began, (len(r.spec.Members)-1)/2):
+		panic(broken{"I1", fmt.Sprintf("%s leaves a tolerance of %d, which is less than before and afterwards", s.ID, tolerance)})
 	}
 }
 

@@ -5,9 +5,11 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"quorate/kvserver"
 	"quorate/plan"
 	"quorate/plan/spec"
 )
@@ -15,21 +17,81 @@ import (
 // scenario is where a walk begins.
 type scenario struct {
 	name    string
-	quick   int // the largest cluster of an ordinary test
-	soak    int
+	quick   []int // the sizes that an ordinary test walks; the soak walks both
+	soak    []int
 	prepare func(t fataler, r *reality)
 }
 
 var scenarios = []scenario{
-	{"bootstrap", 1, 3, func(fataler, *reality) {}},
-	{"roll", 2, 3, func(t fataler, r *reality) { r.settled(t); respecQuota(r.spec, 1<<30) }},
-	{"roll of a bad setting", 1, 3, func(t fataler, r *reality) { r.settled(t); respecQuota(r.spec, 666) }},
-	{"cold start", 2, 5, func(t fataler, r *reality) {
+	{"bootstrap", []int{1}, []int{2, 3}, func(fataler, *reality) {}},
+	{"roll", []int{1, 2}, []int{3}, func(t fataler, r *reality) { r.settled(t); respecQuota(r.spec, 1<<30) }},
+	{"roll of a bad setting", []int{1}, []int{2, 3}, func(t fataler, r *reality) { r.settled(t); respecQuota(r.spec, 666) }},
+	{"cold start", []int{1, 2}, []int{3, 4, 5}, func(t fataler, r *reality) {
 		r.settled(t)
 		for _, m := range r.spec.Members {
 			r.stop(r.seat(m.Name))
 		}
 	}},
+	{"nothing to do", []int{1, 2, 3}, []int{4, 5}, func(t fataler, r *reality) { r.settled(t); r.still = true }},
+	{"join", []int{1, 2}, []int{3, 4}, recasting("add etcd8 192.168.7.108")},
+	{"join of two", []int{}, []int{1, 3}, recasting("add etcd8 192.168.7.108", "add etcd9 192.168.7.109")},
+	{"join beside a dead one", []int{3}, []int{5}, func(t fataler, r *reality) {
+		recasting("add etcd8 192.168.7.108")(t, r)
+		r.lockOut("etcd3")
+		r.stuck = len(r.spec.Members) == 4 // etcd takes nobody while fewer than three serve
+	}},
+	{"leave", []int{2, 3}, []int{4, 5}, recasting("drop etcd1")},
+	{"leave of two", []int{}, []int{5}, recasting("drop etcd1 etcd5")},
+	{"leave beside a dead one", []int{3}, []int{4, 5}, func(t fataler, r *reality) {
+		recasting("drop etcd1")(t, r)
+		r.lockOut("etcd3")
+		r.stuck = true // who is dead is in the spec still
+	}},
+	{"leave beside another operator", []int{3}, []int{4}, func(t fataler, r *reality) {
+		recasting("drop etcd1")(t, r)
+		r.others = 1
+	}},
+	{"replace a dead one", []int{3}, []int{4, 5}, func(t fataler, r *reality) {
+		recasting("drop etcd3", "add etcd8 192.168.7.108")(t, r)
+		r.lockOut("etcd3")
+	}},
+	{"replace a living one", []int{2}, []int{3, 4}, recasting("drop etcd1", "add etcd8 192.168.7.108")},
+	{"replace a living one by one that is unfit", []int{3}, []int{}, func(t fataler, r *reality) {
+		recasting("drop etcd1", "add etcd8 192.168.7.108")(t, r)
+		r.seat("etcd8").host.ClockOffset = 24 * time.Hour
+		r.stuck = true
+	}},
+	{"move to another host", []int{2}, []int{3}, recasting("move etcd1 192.168.7.111")},
+	{"a removed one comes back", []int{3}, []int{}, func(t fataler, r *reality) {
+		r.settled(t)
+		r.still = true
+		r.list = slices.DeleteFunc(slices.Clone(r.list), func(m kvserver.Member) bool { return m.Name == "etcd3" })
+		r.vote()
+	}},
+}
+
+// recasting is a cluster whose spec has other members than it.
+func recasting(changes ...string) func(t fataler, r *reality) {
+	return func(t fataler, r *reality) {
+		r.settled(t)
+		r.still = true
+		c := *r.spec
+		c.Members = slices.Clone(c.Members)
+		for _, change := range changes {
+			words := strings.Fields(change)
+			recast(t, &c, words[0], words[1:])
+		}
+		r.respec(&c)
+		r.vote()
+	}
+}
+
+// lockOut is a host that is gone for good.
+func (r *reality) lockOut(name string) {
+	s := r.seat(name)
+	halt(s.host)
+	r.unreach(s, "no route to host")
+	r.vote()
 }
 
 func respecQuota(c *spec.Cluster, bytes int64) { c.Server.QuotaBackendBytes = bytes }
@@ -39,8 +101,8 @@ func (s scenario) begin(t fataler, n int, leader int, off rules) *reality {
 	r := &reality{world: bare(cluster(t, n)), lag: map[string]int{}, down: map[string]bool{}}
 	s.prepare(t, r)
 	r.rules = off
-	if r.leader != "" {
-		r.leader = urlOf(r.spec.Members[leader])
+	if voters, _ := r.voting(r.running()); r.leader != "" {
+		r.leader = voters[min(leader, len(voters)-1)].url
 		r.vote()
 	}
 	r.cuts, r.deaths, r.losses = 1, 1, 1
@@ -72,11 +134,11 @@ func TestJudge(t *testing.T) {
 	t.Parallel()
 	soak := os.Getenv("QUORATE_SOAK") != ""
 	for _, s := range scenarios {
-		most := s.quick
+		sizes := s.quick
 		if soak {
-			most = s.soak
+			sizes = slices.Concat(s.quick, s.soak)
 		}
-		for n := 1; n <= most; n++ {
+		for _, n := range sizes {
 			t.Run(fmt.Sprintf("%s of %d", s.name, n), func(t *testing.T) {
 				t.Parallel()
 				for leader := n - 1; leader >= 0; leader-- {
@@ -129,6 +191,18 @@ func TestJudgeCatches(t *testing.T) {
 		"a planner that forgets who has what is new":                {rules{without: "holder-first"}, "roll", 3, "I9", 1},
 		"a planner that goes on beside one that has it and is down": {rules{without: "holder-is-down"}, "roll", 3, "I9", 1},
 		"a planner that does not know who leads":                    {rules{without: "leader-last"}, "roll", 3, "I4", 0},
+
+		"a member that is promoted as it is":                {rules{noCatchUp: true}, "join", 1, "I2", 0},
+		"an expulsion that does not look at the others":     {rules{noGate: true}, "leave", 4, "I1", 0},
+		"a change of members that does not look at the list": {rules{noExpect: true}, "leave beside another operator", 3, "I1", 0},
+
+		"a planner that adds whatever etcd takes":              {rules{without: "add-needs-voters"}, "join beside a dead one", 3, "I6", 0},
+		"a planner that expels the dead last":                  {rules{without: "dead-first"}, "replace a dead one", 3, "I6", 0},
+		"a planner that expels the living first":               {rules{without: "living-last"}, "replace a living one", 3, "I1", 0},
+		"a planner that waits for no successor":                {rules{without: "expel-waits"}, "replace a living one by one that is unfit", 3, "I1", 0},
+		"a planner that expels whatever is left":               {rules{without: "expel-quorum"}, "leave beside a dead one", 3, "I1", 0},
+		"a planner that has who joins start as new":            {rules{without: "existing"}, "join", 1, "I3", 0},
+		"a planner that starts who was removed with its data":  {rules{without: "removed-data"}, "a removed one comes back", 3, "I8", 0},
 	}
 	for _, g := range plan.Guards() {
 		if !slices.ContainsFunc(slices.Collect(maps.Values(table)), func(m mutation) bool { return m.off.without == g }) {

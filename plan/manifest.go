@@ -50,8 +50,8 @@ type Manifest struct {
 	Made []string `json:"made,omitempty"`
 	// Specs are the digests of the specs that were applied here, the newest last, at most [SpecsKept].
 	Specs []AppliedSpec `json:"specs,omitempty"`
-	// LastRun that changed this host.
-	LastRun LastRun `json:"last_run"`
+	// Runs that changed this host, the newest last, at most [RunsKept].
+	Runs []Run `json:"runs,omitempty"`
 }
 
 // SpecsKept is how many applied specs a manifest remembers.
@@ -69,13 +69,6 @@ func (m *Manifest) Applied(s AppliedSpec) {
 	m.Specs = slices.DeleteFunc(slices.Clone(m.Specs), func(o AppliedSpec) bool { return o.Digest == s.Digest })
 	m.Specs = append(m.Specs, s)
 	m.Specs = m.Specs[max(0, len(m.Specs)-SpecsKept):]
-}
-
-// LastRun is the last run that changed a host.
-type LastRun struct {
-	ID   string    `json:"id"`
-	Verb Verb      `json:"verb"`
-	At   time.Time `json:"at"`
 }
 
 // ParseManifest reads a manifest; one of another format is an error.
@@ -110,14 +103,14 @@ func encode(v any) []byte {
 	return append(b, '\n')
 }
 
-// same reports whether two manifests say the same about the host; the run, and
+// same reports whether two manifests say the same about the host; the runs, and
 // what only the formed cluster could say, do not count.
 func (m *Manifest) same(o *Manifest) bool {
 	if m == nil || o == nil {
 		return m == o
 	}
 	a, b := *m, *o
-	a.LastRun, b.LastRun = LastRun{}, LastRun{}
+	a.Runs, b.Runs = nil, nil
 	a.ClusterID, b.ClusterID, a.MemberID, b.MemberID = "", "", "", ""
 	a.Version, b.Version, a.Specs, b.Specs, a.Keys, b.Keys = "", "", nil, nil, nil, nil
 	return string(a.Encode()) == string(b.Encode())

@@ -16,10 +16,12 @@ func FuzzManifest(f *testing.F) {
 	at := time.Date(2026, 8, 1, 7, 0, 0, 0, time.UTC)
 	m := plan.Manifest{
 		Format: plan.ManifestFormat, Cluster: "c", Member: "m", Token: "t", Formed: true, ClusterID: "2a", DataDir: "/var/lib/etcd",
-		Files: map[string]string{"/a": "b"}, Made: []string{"/opt"}, Specs: []plan.AppliedSpec{{Digest: "d", At: at, By: "me@here"}}, LastRun: plan.LastRun{ID: "r", Verb: plan.Apply, At: at},
+		Files: map[string]string{"/a": "b"}, Made: []string{"/opt"}, Specs: []plan.AppliedSpec{{Digest: "d", At: at, By: "me@here"}},
+		Runs: []plan.Run{{ID: "r", Verb: plan.Apply, At: at, By: "me@here", Changed: []plan.Kind{plan.KindFiles}, SpecDigest: "d", On: []string{"m"}}},
 	}
 	f.Add(m.Encode())
 	f.Add([]byte(`{"format":1,"specs":[{"at":"0000-01-01T00:00:00+23:59"}]}`))
+	f.Add([]byte(`{"format":1,"last_run":{"id":"r","verb":"apply","at":"2026-08-01T07:00:00Z"}}`))
 	f.Add([]byte(`{"format":2}`))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -37,6 +39,10 @@ func FuzzManifest(f *testing.F) {
 		m.Applied(plan.AppliedSpec{Digest: "new"})
 		if n := len(m.Specs); n == 0 || n > plan.SpecsKept || m.Specs[n-1].Digest != "new" {
 			t.Errorf("%+v", m.Specs)
+		}
+		m.Ran(plan.Run{ID: "new"})
+		if n := len(m.Runs); n == 0 || n > plan.RunsKept || m.Runs[n-1].ID != "new" || m.Noted("new") == nil || m.Lacks("new") {
+			t.Errorf("%+v", m.Runs)
 		}
 	})
 }

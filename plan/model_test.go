@@ -280,7 +280,7 @@ func (w *world) do(s plan.Step) {
 		}
 		w.elect()
 	case *plan.Add, *plan.Promote, *plan.Expel:
-		if err := w.change(a); err != nil {
+		if err := w.change(a, false); err != nil {
 			panic(fmt.Sprintf("%s: %v", s.ID, err))
 		}
 		w.elect()
@@ -399,7 +399,7 @@ func (w *world) issue(c plan.Certificate) pki.Certificate {
 
 // change changes the members, as an executor asks for it and etcd does it: at another list than the one
 // expected it does not ask, and etcd refuses what it always refuses.
-func (w *world) change(a plan.Action) error {
+func (w *world) change(a plan.Action, blindly bool) error {
 	var expect []plan.Ref
 	var target plan.Ref
 	switch a := a.(type) {
@@ -410,17 +410,23 @@ func (w *world) change(a plan.Action) error {
 	case *plan.Expel:
 		expect, target = a.Expect, a.Target
 	}
-	if !plan.Lists(w.list, expect) {
+	if !plan.Lists(w.list, expect) && !blindly {
 		return fmt.Errorf("the members are %v, and not %v that the plan was made for", w.list, expect)
 	}
 	i := slices.IndexFunc(w.list, target.Is)
 	switch a.(type) {
 	case *plan.Add:
 		return w.add(target.PeerURLs)
+	}
+	if i < 0 {
+		return errors.New("etcdserver: member not found")
+	}
+	w.list = slices.Clone(w.list)
+	switch a.(type) {
 	case *plan.Promote:
 		w.list[i].Learner = false
 	case *plan.Expel:
-		w.list = slices.Delete(slices.Clone(w.list), i, i+1)
+		w.list = slices.Delete(w.list, i, i+1)
 	}
 	return nil
 }
@@ -584,15 +590,14 @@ func (w *world) elect() {
 	for _, m := range w.spec.Members {
 		w.obs.Cluster.Answers[m.Name] = w.ask(w.seat(m.Name), voters, quorum, false)
 	}
-	for _, l := range plan.TakeCensus(w.spec, w.obs).Membership.Members() {
+	census := plan.TakeCensus(w.spec, w.obs)
+	for _, l := range census.Membership.Members() {
 		if l.Spec == "" && l.ID != 0 {
 			w.stranger(l, voters, quorum)
 		}
 	}
-	if r := w.obs.Recorded; r != nil {
-		for _, left := range r.Left {
-			w.leftOver(left)
-		}
+	for _, r := range plan.Leavings(w.obs, census) {
+		w.leftOver(r)
 	}
 }
 

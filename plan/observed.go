@@ -279,6 +279,11 @@ func (h *Host) facts(name string, add func(key, format string, args ...any)) {
 	}
 	if d := h.Disk; d != nil && d.Member {
 		add(p+" disk", "member %s of cluster %s, bootstrap only=%t, removed %s", d.MemberID, d.ClusterID, d.BootstrapOnly, or(strings.Join(d.Removed, ","), "none"))
+		if d.Log != nil {
+			add(p+" disk lists", "%s, at index %d of term %d", or(strings.Join(texts(d.Members, func(m kvserver.InspectedMember) string {
+				return fmt.Sprintf("%s %s %s learner=%t", m.ID, m.Name, strings.Join(m.PeerURLs, ","), m.Learner)
+			}), "; "), "nobody"), d.Log.LastIndex, d.Log.Term)
+		}
 	}
 	if h.Mark != nil {
 		add(p+" mark", "member %s of cluster %s", h.Mark.MemberID, h.Mark.ClusterID)

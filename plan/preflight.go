@@ -177,18 +177,27 @@ func (b *builder) taken(m *member) []Held {
 // versions holds a change of the minor version: that is an upgrade, with an
 // order and gates of its own (etcd's upgrade guides), not a mere replacement.
 // It holds the binary and the configuration, which is of a version too, and
-// every restart with them; certificates are renewed all the same.
+// every restart with them; certificates are renewed all the same. Who joins comes with the version of those that are there.
 func (b *builder) versions() {
+	there, of := "", "" // a version that is served, and whose
+	for _, m := range b.seen() {
+		if st := m.answer.Status; st != nil && there == "" {
+			there, of = st.Version, m.Name
+		}
+	}
 	for _, m := range b.acting() {
 		have, word := m.version()
 		want := b.serving(m).Version
+		if m.joins && m.blank() {
+			have, word = there, "is to join "+of+", which runs"
+		}
 		if have == "" || kvserver.Minor(have) == kvserver.Minor(want) {
 			continue
 		}
 		b.hold(Held{Reason: VersionChange, Subject: m.Name,
 			Detail: fmt.Sprintf("the member %s etcd %s, the spec asks for %s", word, have, or(want, "an unknown version")),
 			WayOut: "this version of quorate does not move members between minor versions: keep the server of " + kvserver.Minor(have)})
-		m.may = grants{sign: m.may.sign}
+		m.may = grants{sign: m.may.sign && !m.joins} // nothing is staged for one that does not join
 	}
 }
 

@@ -15,6 +15,7 @@ type change struct {
 	join  *member // one of the spec's that joins; nil: somebody is expelled
 	expel Listed
 	why   string
+	last  bool // it may serve, and goes once everything else is done
 }
 
 // reconfigure decides who joins and who goes, in this order: who is dead or stands in the way (a learner that
@@ -22,12 +23,11 @@ type change struct {
 // each as a learner that is promoted once it has caught up; then those go that serve and that the spec does not have. What
 // the membership refuses is held, with the numbers, and nothing is staged for it.
 //
-// It looks at what the members will be once those that are down have been started.
+// It looks at what the members will be once those that are down have been started, and leaves behind (b.then) what they
+// will be when the restarts come.
 func (b *builder) reconfigure() {
-	if !b.formed || !b.census.Known || b.census.has(ListsDiffer) {
-		return
-	}
 	then := b.now
+	defer func() { b.then = then }()
 	for _, m := range b.members {
 		if m.ails != nil && m.may.start && !m.joins {
 			if up, err := then.Up(m.Name); err == nil {
@@ -35,17 +35,17 @@ func (b *builder) reconfigure() {
 			}
 		}
 	}
+	if !b.formed || !b.census.Known || b.census.has(ListsDiffer) {
+		return
+	}
 	first, last := b.leaving()
 	for _, l := range first {
 		then = b.expulsion(then, l)
 	}
-	late := false
 	for _, m := range b.joining() {
-		next, ok := b.admission(then, m)
-		late = late || !ok
-		then = next
+		then = b.admission(then, m)
 	}
-	if late && len(last) > 0 {
+	if len(last) > 0 && b.late() && b.stands(guardWaits) {
 		b.hold(Held{Reason: ExpelWaits, Subject: strings.Join(texts(last, Listed.Label), ", "),
 			Detail: "the spec does not have it any more, and what is to join first is held",
 			WayOut: "resolve what else is held, then apply again"})
@@ -54,8 +54,9 @@ func (b *builder) reconfigure() {
 	if b.tooMany(last) {
 		return
 	}
+	after := then
 	for _, l := range last {
-		then = b.expulsion(then, l)
+		after = b.expulsion(after, l)
 	}
 }
 
@@ -65,13 +66,22 @@ func (b *builder) leaving() (first, last []Listed) {
 	for _, l := range b.census.Membership.Members() {
 		lost := slices.ContainsFunc(b.members, func(m *member) bool { return m.lost != nil && m.lost.ID == l.ID && m.may.start })
 		switch {
-		case lost, l.Spec == "" && (l.Health == Down || l.Learner):
-			first = append(first, l)
-		case l.Spec == "":
-			last = append(last, l)
+		case !lost && l.Spec != "":
+		case l.Health == Down || l.Learner:
+			first, last = b.side(guardDead, l, first, last)
+		default:
+			last, first = b.side(guardLiving, l, last, first)
 		}
 	}
 	return first, last
+}
+
+// side puts a member to those where it belongs.
+func (b *builder) side(g guard, l Listed, right, wrong []Listed) (_, _ []Listed) {
+	if b.stands(g) {
+		return append(right, l), wrong
+	}
+	return right, append(wrong, l)
 }
 
 // joining are the spec's members that are to join: those that are learners already before the others, since
@@ -102,13 +112,13 @@ func (b *builder) expulsion(then Membership, l Listed) Membership {
 	case len(b.raised(alarmCorrupt)) > 0 && answers && !slices.Contains(b.raised(alarmCorrupt), l.Label()):
 		b.hold(Held{Reason: Corrupt, Subject: l.Label(),
 			Detail: "it is to be expelled, and the alarm CORRUPT stands: what is left may be the bad copy",
-			WayOut: "resolve the alarm first, then apply again"})
+			WayOut: "if `quorate status --hash` says that it is the one whose data differs, stop it on its host and apply again; else resolve the alarm first"})
 	case answers && b.usedAlone(l):
 		who := b.consumers[kvserver.ID(l.ID)]
 		b.hold(Held{Reason: ConsumersConnected, Subject: l.Label(),
 			Detail: fmt.Sprintf("it is to be expelled, and %d of the addresses that are connected with its client port are connected with no member that stays: %s", len(who), some(who)),
 			WayOut: "give them the endpoints of the members that stay, then apply again; or say that they may do without: --accept " + string(ConsumersConnected)})
-	case err != nil:
+	case err != nil && b.stands(guardExpel):
 		reason, out := Quorum, "bring the other members back first (see what else is held, and `quorate status`), then apply again"
 		if v := then.Voters(); l.Health == Down && v.Known() && !v.Writable() {
 			reason, out = MajorityLost, majorityLostWayOut
@@ -119,7 +129,7 @@ func (b *builder) expulsion(then Membership, l Listed) Membership {
 		if l.Spec != "" {
 			why = "its data is lost"
 		}
-		b.coming = append(b.coming, change{expel: l, why: why})
+		b.coming = append(b.coming, change{expel: l, why: why, last: answers && b.stands(guardLiving)})
 		return next
 	}
 	if m := b.called(l.Spec); m != nil && m.lost != nil {
@@ -131,12 +141,21 @@ func (b *builder) expulsion(then Membership, l Listed) Membership {
 // majorityLostWayOut is the way on where too few disks are left.
 const majorityLostWayOut = "put the lost data back if there is any; otherwise one member must be restored from what is left: this version does not do that, see etcd's disaster recovery"
 
+// late reports whether one of the spec's members is to join and does not: it was held, its host is unfit, or
+// could not be looked at.
+func (b *builder) late() bool {
+	return slices.ContainsFunc(b.members, func(m *member) bool {
+		coming := slices.ContainsFunc(b.coming, func(c change) bool { return c.join == m })
+		return (m.joins || !m.in) && !coming
+	})
+}
+
 // admission notes that a member joins, or holds it.
-func (b *builder) admission(then Membership, m *member) (_ Membership, ok bool) {
-	refuse := func(r Reason, detail, out string) (Membership, bool) {
+func (b *builder) admission(then Membership, m *member) Membership {
+	refuse := func(r Reason, detail, out string) Membership {
 		b.hold(Held{Reason: r, Subject: m.Name, Detail: detail, WayOut: out})
 		m.leave()
-		return then, false
+		return then
 	}
 	for _, alarm := range []struct {
 		kind string
@@ -145,6 +164,10 @@ func (b *builder) admission(then Membership, m *member) (_ Membership, ok bool) 
 		if len(b.raised(alarm.kind)) > 0 {
 			return refuse(alarm.r, "it is to join, and the alarm "+alarm.kind+" stands", "resolve the alarm first, then apply again")
 		}
+	}
+	if u := m.host.Unit; m.in && m.lost == nil && u.Looping() && !b.changes(m) {
+		return refuse(NotServing, fmt.Sprintf("it is to join, and its process keeps ending; its log says: %s. Its unit is %s", or(u.Cause, "nothing that names a cause"), u),
+			"remove that cause on its host, then apply again; or take it out of the spec: it is a learner, and costs no voter")
 	}
 	next, v := then, then.Voters()
 	ref := Ref{Name: m.Name, PeerURLs: []string{peerURL(m.Member)}, Learner: true}
@@ -174,7 +197,7 @@ func (b *builder) admission(then Membership, m *member) (_ Membership, ok bool) 
 		return refuse(AddNeedsVoters, "it is to join: "+err.Error(), "resolve what else is held, then apply again")
 	}
 	b.coming = append(b.coming, change{join: m})
-	return next, true
+	return next
 }
 
 // initialPeers are the members as a newcomer is told of them.
@@ -198,6 +221,9 @@ func (l Listed) bootstrapName() string {
 // votersToAdd is how many of n voters etcd wants connected for an addition, whoever of them is asked.
 func (b *builder) votersToAdd(n int) int {
 	needs := 0
+	if !b.stands(guardAdd) {
+		return needs
+	}
 	for _, m := range b.seen() {
 		if v, _ := m.version(); v != "" {
 			needs = max(needs, kvserver.VotersToAdd(n, v))
@@ -228,19 +254,22 @@ func (b *builder) tooMany(last []Listed) bool {
 	return true
 }
 
-// changeMembers adds the steps of the changes that were decided.
-func (b *builder) changeMembers() {
+// changeMembers adds the steps of the changes that were decided: before the restarts those that repair or join; after
+// them (last) those that take away who serves, since a restart is survived the better the more there are.
+func (b *builder) changeMembers(last bool) {
 	for _, c := range b.coming {
-		if c.join != nil {
+		switch {
+		case c.last != last:
+		case c.join != nil:
 			b.join(c.join)
-			continue
+		default:
+			ref := c.expel.Ref()
+			b.add(draft{subject: ref.Name, Step: Step{
+				Title:   "expel " + ref.String(),
+				Reasons: []string{c.why},
+				Action:  &Expel{Target: ref, Expect: b.now.Refs(), Answers: c.expel.Health != Down && !c.expel.Learner, Consumers: b.consumers[kvserver.ID(c.expel.ID)], Wait: changeWait},
+			}})
 		}
-		ref := c.expel.Ref()
-		b.add(draft{subject: ref.Name, Step: Step{
-			Title:   "expel " + ref.String(),
-			Reasons: []string{c.why},
-			Action:  &Expel{Target: ref, Expect: b.now.Refs(), Answers: c.expel.Health != Down && !c.expel.Learner, Consumers: b.consumers[kvserver.ID(c.expel.ID)], Wait: changeWait},
-		}})
 	}
 }
 

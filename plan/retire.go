@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"strings"
 
 	"quorate/kvserver"
 	"quorate/kvserver/node"
@@ -31,6 +32,27 @@ func outsider(c *spec.Cluster, name, called string, peerURLs, clientURLs []strin
 	return m
 }
 
+// Leavings are members that were expelled, and whose hosts may still have to be cleaned: those that were noted down as
+// such, and those that were noted down as members and that the cluster lists no more, since the run that expelled
+// them was cut.
+func Leavings(o *Observed, census Census) []RecordedMember {
+	if o.Recorded == nil {
+		return nil
+	}
+	out := slices.Clone(o.Recorded.Left)
+	if !census.Known || o.Recorded.ClusterID != kvserver.ID(census.ClusterID) {
+		return out
+	}
+	for _, r := range o.Recorded.Members {
+		is := func(l Listed) bool { return kvserver.ID(l.ID) == r.ID }
+		noted := func(l RecordedMember) bool { return l.ID == r.ID }
+		if !slices.ContainsFunc(census.Membership.Members(), is) && !slices.ContainsFunc(out, noted) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 // retire takes what is left of the members that are expelled, now or earlier, off their hosts: stopped, not
 // started at boot any more, data moved aside. A host that cannot be reached is noted down until it can be.
 func (b *builder) retire() {
@@ -41,26 +63,25 @@ func (b *builder) retire() {
 		l := c.expel
 		s := b.obs.Cluster.Strangers[l.ID]
 		r := RecordedMember{ID: kvserver.ID(l.ID), Name: l.Name, PeerURLs: canonicalURLs(l.PeerURLs)}
+		seen := s.Host != nil && s.Host.Problem == ""
 		switch {
-		case !l.Started:
+		case !seen && !l.Started:
 			// it has never served, and nobody knows of a host
-		case s.Host == nil || s.Host.Problem != "":
+		case !seen:
 			b.left = append(b.left, r)
 			b.note("%s: its host could not be reached, and is named until it could be cleaned: its member cannot come back, and ends by itself once it hears of that", l.Label())
 		default:
 			b.clean(s, r, string(KindExpel)+" "+l.Ref().Name)
 		}
 	}
-	if b.obs.Recorded == nil {
-		return
-	}
-	for _, r := range b.obs.Recorded.Left {
+	for _, r := range Leavings(b.obs, b.census) {
 		s, looked := b.obs.Left[r.ID]
 		switch {
-		case b.occupied(s.Member):
+		case b.occupied(LeftOver(b.spec, r)):
 			// a member of the spec is there now
 		case !looked || s.Host == nil || s.Host.Problem != "":
 			b.left = append(b.left, r)
+			b.note("%s was expelled, and its host could not be reached since: what is on it is still to be cleaned (id %s, %s)", or(r.Name, r.ID), r.ID, strings.Join(r.PeerURLs, ", "))
 		default:
 			b.clean(s, r, "")
 		}

@@ -62,6 +62,7 @@ const (
 	PhaseStart                // brings members up that do not serve
 	PhaseMembers              // changes who the members are: additions, joins, promotions, expulsions
 	PhaseRoll                 // takes serving members away for a moment, one at a time
+	PhaseTell                 // tells who uses the cluster, before somebody leaves it that serves
 	PhaseRecord               // notes down what has become true
 	PhaseRemove               // takes things off a host
 	PhaseForget               // on the operator's side, once everything else is done

@@ -32,7 +32,7 @@ func tellPhase(late bool) Phase {
 	if late {
 		return PhaseRecord
 	}
-	return PhaseMembers
+	return PhaseTell
 }
 
 // Describe shows what changes.

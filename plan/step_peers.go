@@ -140,8 +140,9 @@ func (b *builder) peers() {
 	}
 }
 
-// demands reports whether a file is a configuration that is the first on its host to demand peers' names.
+// demands reports whether a file is a configuration that is the first on its host to demand peers' names. One without
+// data has no former one that its peers could miss.
 func (b *builder) demands(name string, f WriteFile) bool {
 	m := b.called(name)
-	return m != nil && !m.joins && f.Path == m.layout.EtcdYAML && templates.AsksPeerName([]byte(f.Content)) && !templates.AsksPeerName(m.host.Files[f.Path].Content)
+	return m != nil && m.hasData() && f.Path == m.layout.EtcdYAML && templates.AsksPeerName([]byte(f.Content)) && !templates.AsksPeerName(m.host.Files[f.Path].Content)
 }

@@ -66,7 +66,8 @@ func (b *builder) want(m *member) *Manifest {
 	if have == nil {
 		return &want
 	}
-	want.ClusterID, want.MemberID, want.Version, want.Specs, want.Keys = have.ClusterID, have.MemberID, have.Version, have.Specs, have.Keys
+	want.ClusterID, want.MemberID, want.Version, want.Keys = have.ClusterID, have.MemberID, have.Version, have.Keys
+	want.Specs, want.Runs = have.Specs, have.Runs
 	want.Formed = want.Formed || have.Formed
 	if !m.may.stage {
 		want.SpecDigest, want.Files, want.Archives, want.User, want.DataDir, want.WALDir = have.SpecDigest, have.Files, have.Archives, have.User, have.DataDir, have.WALDir

@@ -75,7 +75,7 @@ func RecordedMembers(members []kvserver.Member) []RecordedMember {
 	slices.SortFunc(sorted, func(a, b kvserver.Member) int { return strings.Compare(kvserver.ID(a.ID), kvserver.ID(b.ID)) })
 	var out []RecordedMember
 	for _, m := range sorted {
-		out = append(out, RecordedMember{ID: kvserver.ID(m.ID), Name: m.Name, PeerURLs: slices.Sorted(slices.Values(m.PeerURLs))})
+		out = append(out, RecordedMember{ID: kvserver.ID(m.ID), Name: m.Name, PeerURLs: canonicalURLs(m.PeerURLs)})
 	}
 	return out
 }

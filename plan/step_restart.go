@@ -48,14 +48,8 @@ func (*Restart) Describe() Description { return Description{Sign: Changed} }
 // configuration and binary are not put on their hosts either: the next reboot
 // would roll them, ungated.
 func (b *builder) rollable() {
-	then := b.now
 	var stale []*member
 	for _, m := range b.members {
-		if m.ails != nil && m.may.start && len(then.Members()) > 0 {
-			if up, err := then.Up(m.Name); err == nil {
-				then = up
-			}
-		}
 		if len(m.stale) > 0 && m.may.roll && (m.healthy() || m.ails != nil && m.ails.waits) {
 			stale = append(stale, m)
 		}
@@ -74,7 +68,7 @@ func (b *builder) rollable() {
 		refuse(h)
 		return
 	}
-	if v := then.Voters(); v.Healthy < v.Total && b.stands(guardQuorum) {
+	if v := b.then.Voters(); v.Healthy < v.Total && b.stands(guardQuorum) {
 		refuse(Held{
 			Reason: Quorum,
 			Detail: fmt.Sprintf("a restart is due, but only %d of %d voters will be known to be healthy; restarting one more would leave %d, and a quorum is %d",
@@ -160,7 +154,8 @@ func last(members []*member, so func(*member) bool) []*member {
 
 // canary lets a new configuration or binary reach the second host only after
 // the first member serves with it, as long as a quorum runs without it: a
-// setting that does not start takes one voter then, and not whoever reboots next.
+// setting that does not start takes one voter then, and not whoever reboots next. Who joins is no voter yet: its
+// host may get everything at once.
 func (b *builder) canary() {
 	if !b.plan.Before.Writable() || !b.stands(guardCanary) {
 		return // nobody serves who could be harmed, and nobody would be ready before the others are
@@ -173,7 +168,7 @@ func (b *builder) canary() {
 	}
 	bird := b.those(func(m *member) bool { return slices.Contains(b.steps[first].hosts(), m.Name) })[0]
 	for i, s := range b.steps {
-		if m := b.called(s.Member); s.Action.Phase() == PhaseStage && m != nil && m != bird && b.renews(m) {
+		if m := b.called(s.Member); s.Action.Phase() == PhaseStage && m != nil && m != bird && !m.joins && b.renews(m) {
 			b.steps[i].after = append(b.steps[i].after, b.steps[first].ID)
 		}
 	}

@@ -128,13 +128,33 @@ func (b *builder) inVain(down []*member) bool {
 	who := memberNames(down)
 	after, err := b.now.Up(who...)
 	v := after.Voters()
-	if err != nil || v.Healthy+v.Unknown >= v.Quorum() {
+	if err != nil {
+		return false
+	}
+	if others := b.awaitedOutside(); v.Healthy < v.Quorum() && len(others) > 0 && !slices.ContainsFunc(down, func(m *member) bool { return !m.ails.waits }) {
+		b.hold(Held{Reason: Quorum, Subject: strings.Join(who, ", "),
+			Detail: fmt.Sprintf("they wait for a quorum of %d voters, of which the spec does not have all: %s", v.Total, strings.Join(others, ", ")),
+			WayOut: "start those on their hosts, or put them back into the spec until the others serve"})
+		return true
+	}
+	if v.Healthy+v.Unknown >= v.Quorum() {
 		return false
 	}
 	b.hold(Held{Reason: Quorum, Subject: strings.Join(who, ", "),
 		Detail: fmt.Sprintf("with them started %d of %d voters would be up, and a quorum is %d: they would only wait for it", v.Healthy, v.Total, v.Quorum()),
 		WayOut: "bring the other members back first (see what else is held), then apply again"})
 	return true
+}
+
+// awaitedOutside are voters that the spec does not have, and of which nobody knows whether they serve.
+func (b *builder) awaitedOutside() []string {
+	var out []string
+	for _, l := range b.now.Members() {
+		if l.Spec == "" && !l.Learner && l.Health == HealthUnknown {
+			out = append(out, fmt.Sprintf("%s (%s)", l.Label(), strings.Join(l.PeerURLs, ", ")))
+		}
+	}
+	return out
 }
 
 func (b *builder) startTogether(verb string, bootstrap bool, members ...*member) {

@@ -68,8 +68,12 @@ func tell(t *testing.T, hcl, observed string) string {
 			opt.SkipUnreachable = true
 		case words[0] == "keep-data":
 			opt.KeepData = true
+		case words[0] == "purge":
+			opt.Purge = true
 		case words[0] == "accept":
 			opt.Accept = append(opt.Accept, plan.Reason(words[1]))
+		case words[0] == "edited-from":
+			opt.EditedFrom = words[1]
 		case words[0] == "destroy":
 			destroy = true
 			opt.Forget = len(words) > 1 && words[1] == "forget"
@@ -119,16 +123,17 @@ func happen(t *testing.T, w *world, words []string) {
 		return args[i]
 	}
 	host := func() *plan.Host {
-		h := w.obs.Hosts[arg(0)]
 		if o := w.obs.Others[arg(0)]; o != nil {
-			h = o
+			return o
 		}
-		if h == nil {
-			t.Fatalf("%q: no such member", strings.Join(words, " "))
-		}
-		return h
+		return w.seat(arg(0)).seen
 	}
-	layout := func() plan.Layout { return plan.LayoutOf(w.spec, w.spec.Machine(arg(0))) }
+	layout := func() plan.Layout {
+		if m := w.spec.Machine(arg(0)); m != nil {
+			return plan.LayoutOf(w.spec, m)
+		}
+		return plan.LayoutOf(w.spec, w.seat(arg(0)).member)
+	}
 	place := func() plan.Place { return plan.PlaceOf(layout(), w.spec.Installed(arg(0))[0]) }
 	switch verb {
 	case "bare":
@@ -166,6 +171,30 @@ func happen(t *testing.T, w *world, words []string) {
 		for _, n := range args {
 			w.kill(n)
 		}
+		w.elect()
+	case "locked-out": // nobody gets into its host; its member serves on
+		w.unreach(w.seat(arg(0)), `cannot reach host "`+arg(0)+`": no route to host`)
+		w.elect()
+	case "reachable": // again
+		w.reach(w.seat(arg(0)))
+		w.elect()
+	case "looked": // at the data of who does not run
+		w.inspect()
+	case "listed": // as one that has never started: by an earlier run, or by hand
+		w.born++
+		w.list = append(slices.Clone(w.list), kvserver.Member{ID: w.born, PeerURLs: []string{urlOf(w.seat(arg(0)).member)}, Learner: len(args) < 2 || arg(1) != "voter"})
+		w.elect()
+	case "another-order": // of members and of what they say of themselves
+		slices.Reverse(w.list)
+		w.relist()
+	case "slashes": // a final one in each peer URL, as member update takes it
+		w.list = slices.Clone(w.list)
+		for i, m := range w.list {
+			w.list[i].PeerURLs = []string{m.PeerURLs[0] + "/"}
+		}
+		w.relist()
+	case "no-machine": // it is gone for good, and nobody knows its address any more
+		w.outside = slices.DeleteFunc(w.outside, func(o *outsider) bool { return o.member.Name == arg(0) })
 		w.elect()
 	case "failed":
 		w.kill(arg(0))
@@ -229,7 +258,7 @@ func happen(t *testing.T, w *world, words []string) {
 		host().Data = node.DirState{Exists: true, Empty: true}
 		w.elect()
 	case "reinstalled":
-		w.obs.Hosts[arg(0)] = bareHost(w.spec, w.spec.Member(arg(0)))
+		w.set(w.seat(arg(0)), bareHost(w.spec, w.seat(arg(0)).member))
 		w.elect()
 	case "claims": // manifest says member of cluster with token
 		host().Manifest = &plan.Manifest{Format: plan.ManifestFormat, Member: arg(1), Cluster: arg(2), Token: arg(3), DataDir: layout().Data}
@@ -478,10 +507,6 @@ func respec(t *testing.T, w *world, args []string) {
 		c.TLS.ExtraSANs = append(c.TLS.ExtraSANs, args[1])
 	case "client":
 		c.Clients = append(c.Clients, &spec.Client{Name: args[1], CommonName: args[1], Dir: "pki/lab/clients"})
-	case "without":
-		c.Members = slices.DeleteFunc(slices.Clone(c.Members), func(m *spec.Member) bool { return m.Name == args[1] })
-		w.respec(&c)
-		return
 	case "nothing-installed":
 		c.Clients = slices.Clone(c.Clients)
 		for i, k := range c.Clients {
@@ -490,15 +515,57 @@ func respec(t *testing.T, w *world, args []string) {
 			c.Clients[i] = &bare
 		}
 	case "rename":
+		c.Members = slices.Clone(c.Members)
 		m := *c.Members[0]
-		w.obs.Hosts[args[1]] = w.obs.Hosts[m.Name]
-		delete(w.obs.Hosts, m.Name)
 		m.Name = args[1]
-		c.Members = append([]*spec.Member{&m}, c.Members[1:]...)
+		c.Members[0] = &m
+		w.respec(&c)
+		return
+	case "add", "drop", "move", "swap", "protect", "unprotect": // its members
+		c.Members = slices.Clone(c.Members)
+		recast(t, &c, args[0], args[1:])
+		w.respec(&c)
+		return
 	default:
 		t.Fatalf("spec what? %q", args[0])
 	}
 	w.spec = &c
+}
+
+// recast changes who the members of a spec are.
+func recast(t fataler, c *spec.Cluster, verb string, args []string) {
+	member := func(name string) *spec.Member {
+		i := slices.IndexFunc(c.Members, func(m *spec.Member) bool { return m.Name == name })
+		if i < 0 {
+			t.Fatalf("the spec has no member %q", name)
+		}
+		m := *c.Members[i]
+		c.Members[i] = &m
+		return &m
+	}
+	switch verb {
+	case "add": // name, address
+		m := *c.Members[0]
+		m.Name, m.Address = args[0], args[1]
+		m.Connection.Host = args[1]
+		if m.Connection.Type == "local" {
+			m.Connection.Root = strings.TrimSuffix(m.Connection.Root, c.Members[0].Name) + m.Name
+		}
+		c.Members = append(c.Members, &m)
+	case "drop": // names
+		c.Members = slices.DeleteFunc(c.Members, func(m *spec.Member) bool { return slices.Contains(args, m.Name) })
+	case "move": // name, address
+		member(args[0]).Address = args[1]
+	case "swap": // two names
+		a, b := member(args[0]), member(args[1])
+		a.Address, b.Address = b.Address, a.Address
+	case "protect", "unprotect": // a member, or the cluster
+		if len(args) == 0 {
+			c.Protect = verb == "protect"
+			return
+		}
+		member(args[0]).Protect = verb == "protect"
+	}
 }
 
 // render is the plan as a story shows it.

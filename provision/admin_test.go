@@ -64,6 +64,7 @@ func TestModelOfMembership(t *testing.T) {
 			}
 		}
 	}
+	time.Sleep(c.HealthInterval) // all have been connected for long enough
 	admintest.Membership(t, c)
 	for v := range r.etcd.violations {
 		if !strings.Contains(v, "which was removed") { // the suite starts what was removed

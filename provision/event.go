@@ -16,6 +16,13 @@ type Event struct {
 	Step   string `json:"step,omitempty"`
 	Title  string `json:"title,omitempty"`
 	Member string `json:"member,omitempty"`
+	// Verb, By (user@machine) and Steps (how many its plan has) of a run that starts.
+	Verb  plan.Verb `json:"verb,omitempty"`
+	By    string    `json:"by,omitempty"`
+	Steps int       `json:"steps,omitempty"`
+	// Result of a step that has ended, or was not reached; Ending of a run that is over.
+	Result Result `json:"result,omitempty"`
+	Ending Ending `json:"ending,omitempty"`
 	// Seconds the step, the call or the run took.
 	Seconds float64 `json:"seconds,omitempty"`
 	// Sent and Total bytes of a transfer (compressed).
@@ -82,4 +89,25 @@ const (
 	Failed     Result = "failed"
 	Unreached  Result = "not-reached"
 	Incomplete Result = "interrupted" // begun, and abandoned at an interrupt
+	// Of a step whose journal ends while it is under way: its run was killed, or is still at it.
+	CutOff   Result = "cut-off"
+	InFlight Result = "under-way"
 )
+
+// Ending is how a run ended.
+type Ending string
+
+// The endings. A run itself can only say the first three.
+const (
+	RunDone        Ending = "done"
+	RunFailed      Ending = "failed"
+	RunInterrupted Ending = "interrupted"
+	RunCutOff      Ending = "cut-off"         // its journal has no end, and nobody writes it any more: killed, or the disk was full
+	RunUnderWay    Ending = "under-way"       // its journal has no end yet
+	RunUnreadable  Ending = "unreadable"      // its journal cannot be read
+	RunRecorded    Ending = "recorded"        // no journal here; the hosts' manifests note it
+	RunPartly      Ending = "partly-recorded" // no journal here; it was to be noted on hosts that do not note it
+)
+
+// Unfinished reports whether something of the run may be left.
+func (e Ending) Unfinished() bool { return e != RunDone && e != RunRecorded }

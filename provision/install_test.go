@@ -213,6 +213,7 @@ func TestInstallCutEverywhere(t *testing.T) {
 					r := newRig(t, story.spec)
 					c := consume(t, r)
 					story.prepare(t, r)
+					r.brief = true
 					r.world.ResetCalls()
 					if mode == "midway" {
 						r.world.CutMidwayAfter(n)

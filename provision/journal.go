@@ -7,11 +7,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"quorate/provision/host"
 )
 
-// journal is a file of events, one JSON object a line, mode 0600.
+// journalExt is how the names of journals end; before it stands the run's id.
+const journalExt = ".jsonl"
+
+// journal is a file of events, one JSON object a line, mode 0600. It is locked (flock) while its run is under way, so
+// that a run that was killed can be told from one that lives. Nothing here deletes journals.
 type journal struct {
 	file *os.File
 	enc  *json.Encoder
@@ -25,10 +30,11 @@ func (r *run) openJournal() error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("cannot keep a journal: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, r.opt.ID+".jsonl"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, r.opt.ID+journalExt), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("cannot keep a journal: %w", err)
 	}
+	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_EX) // a file system without locks loses only what the lock would tell
 	r.journal = &journal{file: f, enc: json.NewEncoder(r.session.world.Filter.Writer(f, false))}
 	return nil
 }

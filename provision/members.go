@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -162,12 +161,5 @@ func with(list []plan.Ref, old plan.Ref, successor *plan.Ref) []plan.Ref {
 	if !found && successor != nil {
 		out = append(out, *successor)
 	}
-	return out
-}
-
-// others are the voters that answered but one, by their names.
-func (a answers) others(name string) map[string]kvserver.Status {
-	out := maps.Clone(a.voters())
-	delete(out, name)
 	return out
 }

@@ -82,12 +82,10 @@ func (s *Session) meetOutsiders(ctx context.Context, o *plan.Observed) error {
 		met, ids[m.Name] = append(met, m), l.ID
 	}
 	left := map[string]string{}
-	if o.Recorded != nil {
-		for _, r := range o.Recorded.Left {
-			if m := plan.LeftOver(s.cluster, r); m != nil {
-				s.adopt(m, outsider{})
-				met, left[m.Name] = append(met, m), r.ID
-			}
+	for _, r := range plan.Leavings(o, census) {
+		if m := plan.LeftOver(s.cluster, r); m != nil {
+			s.adopt(m, outsider{})
+			met, left[m.Name] = append(met, m), r.ID
 		}
 	}
 	if len(met) == 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"quorate/kvserver"
 	"quorate/plan"
@@ -13,7 +14,7 @@ import (
 // record writes the manifest, with the run and the cluster's own ids in it.
 func (r *run) record(ctx context.Context, h host.Host, s plan.Step, a *plan.Record) (outcome, error) {
 	m := a.Manifest
-	m.LastRun = plan.LastRun{ID: r.opt.ID, Verb: r.plan.Verb, At: r.begun.UTC()}
+	m.Ran(r.note(s.Member))
 	m.Files = maps.Clone(m.Files)
 	for path, d := range m.Files {
 		m.Files[path] = r.digest(d)
@@ -33,6 +34,22 @@ func (r *run) record(ctx context.Context, h host.Host, s plan.Step, a *plan.Reco
 	}
 	_, err := h.Write(ctx, host.WriteRequest{Files: []host.File{{Path: a.Path, Mode: 0o644, Owner: a.Owner, Content: m.Encode()}}})
 	return outcome{changed: true}, err
+}
+
+// note is what the manifest of a member's host says of this run.
+func (r *run) note(member string) plan.Run {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := plan.Run{
+		ID: r.opt.ID, Verb: r.plan.Verb, At: r.begun.UTC(), By: r.session.world.Holder.Who,
+		Changed: slices.Clone(r.changed[member]), SpecDigest: r.plan.SpecDigest,
+	}
+	for _, s := range r.plan.Steps {
+		if s.Kind == plan.KindRecord {
+			n.On = append(n.On, s.Member)
+		}
+	}
+	return n
 }
 
 // saw keeps a member's status for the rest of the run: its ids do not change.

@@ -108,6 +108,17 @@ func wal(data, dir string) string {
 type disk struct {
 	Cluster uint64 `json:"cluster"`
 	Member  uint64 `json:"member"`
+	Index   uint64 `json:"index"`  // of its last entry; a bootstrap's are as many as there are members
+	Served  bool   `json:"served"` // a leader has sent it something
+}
+
+// keep writes to the disk of a member that runs what it has by now; a disk that has gone meanwhile stays so.
+func (p *peer) keep(d disk) {
+	file := wal(p.settings.DataDir, p.settings.WALDir)
+	text, _ := json.Marshal(d)
+	if old, err := p.machine.ReadFile(file); err == nil && string(old) != string(text) {
+		p.machine.WriteFile(file, text, 0o600)
+	}
 }
 
 // initial parses an initial-cluster: peer URLs by name.
@@ -214,6 +225,7 @@ func (e *etcd) identify(n *peer, s settings, argv []string) error {
 		d.Member, err = e.join(n, s, mark)
 	} else {
 		d.Member, err = e.found(n, s, mark)
+		d.Index = uint64(len(e.members))
 	}
 	if err != nil {
 		return err
@@ -319,20 +331,21 @@ func (e *etcd) settle(prefer string) {
 	}
 	for _, p := range e.peers {
 		if m := e.listed(p.id); p.up && m != nil {
-			p.ready(m, e.cluster)
+			p.ready(m, e.cluster, e.index)
 		}
 	}
 }
 
 // ready is what a member does once there is a leader, and its unit with it: it tells its name and where it
 // serves, the mark is made, and the bootstrap file taken away.
-func (p *peer) ready(m *kvserver.Member, cluster uint64) {
+func (p *peer) ready(m *kvserver.Member, cluster, index uint64) {
 	m.Name, m.ClientURLs = p.settings.Name, []string{p.settings.ClientURLs}
 	mark, _ := json.Marshal(kvserver.Mark{Format: kvserver.MarkFormat, ClusterID: kvserver.ID(cluster), MemberID: kvserver.ID(p.id), At: now})
 	if file := option(p.argv, "--mark"); file != "" {
 		p.machine.WriteFile(file, mark, 0o644)
 	}
 	p.machine.RemoveAll(option(p.argv, "--bootstrap-file"))
+	p.keep(disk{Cluster: cluster, Member: p.id, Index: index - p.behind, Served: true})
 }
 
 func (e *etcd) stop(machine string) {
@@ -398,7 +411,16 @@ func (e *etcd) dial(machine, address string) (net.Conn, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if p := e.peers[machine]; !p.up || p.settings.ClientURLs != "https://"+address {
-		return nil, syscall.ECONNREFUSED
+		// Somebody else's address: who is outside of the spec is asked through another member's host.
+		machine = ""
+		for name, p := range e.peers {
+			if p.up && p.settings.ClientURLs == "https://"+address {
+				machine = name
+			}
+		}
+		if machine == "" {
+			return nil, syscall.ECONNREFUSED
+		}
 	}
 	a, b := net.Pipe()
 	go func() {

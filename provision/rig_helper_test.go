@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 
 	"quorate/kvserver"
@@ -22,6 +23,9 @@ func keys(_ context.Context, m *hosttest.Machine, c host.Command) (host.Result, 
 			return host.Result{}, hosttest.Exit(1, "kvserver: etcd cannot be started with this configuration: max-txn-ops")
 		}
 		return host.Result{}, nil
+	}
+	if len(c.Argv) > 1 && c.Argv[1] == "inspect" {
+		return inspects(m, c.Argv)
 	}
 	if len(c.Argv) == 2 && c.Argv[1] == "probe" {
 		return probes(m, c.Stdin)
@@ -54,6 +58,23 @@ func keys(_ context.Context, m *hosttest.Machine, c host.Command) (host.Result, 
 		out = append(out, a)
 	}
 	b, err := json.Marshal(out)
+	return host.Result{Stdout: b}, err
+}
+
+// inspects is kvserver inspect, as far as a disk of the model says: which member it is, and how far its log goes.
+func inspects(m *hosttest.Machine, argv []string) (host.Result, error) {
+	dir := option(argv, "--data-dir")
+	i := kvserver.Inspection{DataDir: dir, WALDir: path.Dir(wal(dir, option(argv, "--wal-dir")))}
+	if text, err := m.ReadFile(wal(dir, option(argv, "--wal-dir"))); err == nil {
+		var d disk
+		if err := json.Unmarshal(text, &d); err != nil {
+			return host.Result{}, hosttest.Exit(1, err.Error())
+		}
+		i.Member, i.ClusterID, i.MemberID = true, kvserver.ID(d.Cluster), kvserver.ID(d.Member)
+		i.BootstrapOnly = !d.Served && d.Index > 0
+		i.Log = &kvserver.InspectedLog{Term: 1, Commit: d.Index, LastTerm: 1, LastIndex: d.Index}
+	}
+	b, err := json.Marshal(i)
 	return host.Result{Stdout: b}, err
 }
 

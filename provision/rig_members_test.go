@@ -200,7 +200,9 @@ func (e *etcd) urlsTaken(id uint64, urls []string) error {
 	return nil
 }
 
-func notFound() error { return fmt.Errorf("etcdserver: member not found: %w", kvserver.ErrMemberNotFound) }
+func notFound() error {
+	return fmt.Errorf("etcdserver: member not found: %w", kvserver.ErrMemberNotFound)
+}
 
 func (a *admin) AddLearner(ctx context.Context, via string, peerURLs []string) (m kvserver.Member, all []kvserver.Member, err error) {
 	all, err = a.change(ctx, via, "add "+strings.Join(peerURLs, ","), func(e *etcd, p *peer) error {

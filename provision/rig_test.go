@@ -33,6 +33,7 @@ type rig struct {
 	cached  string // sha256 of the archive of etcd that is on this side
 	fetches int
 	offline bool
+	brief   bool // refusals that pass by themselves are not waited out
 }
 
 const threeMembers = `
@@ -196,8 +197,13 @@ func (r *rig) run(ctx context.Context, b builder, events func(provision.Event)) 
 		return p, nil, fmt.Errorf("held: %+v", p.Held)
 	}
 	for _, st := range p.Steps {
-		if a, ok := st.Action.(*plan.Install); ok {
+		switch a := st.Action.(type) {
+		case *plan.Install:
 			a.Settle = time.Millisecond // nobody here takes longer to fall over
+		case *plan.Expel:
+			if r.brief {
+				a.Wait = 50 * time.Millisecond
+			}
 		}
 	}
 	rep, err := s.Apply(ctx, context.Background(), p, provision.RunOptions{ID: fmt.Sprintf("run-%d", r.runs), Events: events})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,7 +43,7 @@ func (s *Session) Apply(begin, abort context.Context, p *plan.Plan, o RunOptions
 	}
 	r := &run{
 		session: s, plan: p, opt: o, begun: s.world.Clock(),
-		status: map[string]kvserver.Status{}, fetched: map[string]string{}, keys: map[string]map[string]string{},
+		status: map[string]kvserver.Status{}, fetched: map[string]string{}, keys: map[string]map[string]string{}, changed: map[string][]plan.Kind{},
 	}
 	if err := r.openJournal(); err != nil {
 		return nil, err
@@ -75,6 +76,7 @@ type run struct {
 	status  map[string]kvserver.Status   // of members, as this run has seen them
 	fetched map[string]string            // by plan.FromArchive: digests of what this run got out of archives
 	keys    map[string]map[string]string // digests of the keys that this run has installed certificates for, by member and path
+	changed map[string][]plan.Kind       // by member: the kinds of the steps that changed something on its host, each once
 }
 
 // outcome is what a step's executor says when it worked.
@@ -86,7 +88,10 @@ type outcome struct {
 // execute is the scheduler: begins what is ready until nothing is left, or
 // begin or abort has ended.
 func (r *run) execute(begin, abort context.Context) (*Report, error) {
-	r.tell(Event{Type: RunStarted, Title: fmt.Sprintf("%s %s: %d steps", r.plan.Verb, r.plan.Cluster, len(r.plan.Steps))})
+	r.tell(Event{
+		Type: RunStarted, Title: fmt.Sprintf("%s %s: %d steps", r.plan.Verb, r.plan.Cluster, len(r.plan.Steps)),
+		Verb: r.plan.Verb, By: r.session.world.Holder.Who, Steps: len(r.plan.Steps),
+	})
 	type finished struct {
 		i   int
 		rep StepReport
@@ -138,7 +143,7 @@ func (r *run) execute(begin, abort context.Context) (*Report, error) {
 	for i, st := range r.plan.Steps {
 		if !begun[i] {
 			reports[i] = StepReport{ID: st.ID, Title: st.Title, Result: Unreached}
-			r.tell(Event{Type: NotReached, Step: st.ID, Title: st.Title, Member: st.Member})
+			r.tell(Event{Type: NotReached, Step: st.ID, Title: st.Title, Member: st.Member, Result: Unreached})
 		}
 		rep.Counts[reports[i].Result]++
 	}
@@ -157,7 +162,7 @@ func (r *run) execute(begin, abort context.Context) (*Report, error) {
 	if cause := cmp.Or(context.Cause(begin), context.Cause(abort)); cause != nil && (err != nil || rep.Counts[Unreached] > 0) {
 		err = &InterruptedError{Cause: errors.Join(cause, err), Left: len(r.plan.Steps) - rep.Counts[Changed] - rep.Counts[Unchanged]}
 	}
-	r.tell(Event{Type: RunFinished, Seconds: rep.Seconds, Error: text(err)})
+	r.tell(Event{Type: RunFinished, Ending: ending(err), Seconds: rep.Seconds, Error: text(err)})
 	return rep, err
 }
 
@@ -169,6 +174,17 @@ func (r *run) settled(state map[string]Result) bool {
 		}
 	}
 	return true
+}
+
+// ending is how a run ended that came to err.
+func ending(err error) Ending {
+	if _, ok := errors.AsType[*InterruptedError](err); ok {
+		return RunInterrupted
+	}
+	if err != nil {
+		return RunFailed
+	}
+	return RunDone
 }
 
 // InterruptedError says that a run was stopped from outside.
@@ -208,11 +224,27 @@ func (r *run) step(ctx context.Context, s plan.Step) (StepReport, error) {
 		rep.Result, e.Type = Failed, StepFailed
 	case out.changed:
 		rep.Result, e.Type = Changed, StepDone
+		r.touched(s)
 	}
 	rep.Seconds = r.session.world.Clock().Sub(start).Seconds()
-	e.Seconds, e.Detail, e.Error = rep.Seconds, out.detail, rep.Error
+	e.Seconds, e.Detail, e.Error, e.Result = rep.Seconds, out.detail, rep.Error, rep.Result
 	r.tell(e)
 	return rep, err
+}
+
+// touched notes that a step has changed something on the hosts that it works on.
+func (r *run) touched(s plan.Step) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	hosts := slices.Clone(s.Action.Hosts())
+	if s.Member != "" && !slices.Contains(hosts, s.Member) {
+		hosts = append(hosts, s.Member)
+	}
+	for _, h := range hosts {
+		if !slices.Contains(r.changed[h], s.Kind) {
+			r.changed[h] = append(r.changed[h], s.Kind)
+		}
+	}
 }
 
 // executor does the steps of one kind. It looks whether the postcondition

@@ -39,6 +39,9 @@ spec or the world is not what it was made for.
 
 What the plan holds back is not done; the exit code is then 4.
 
+A plan that expels a member that answers asks for the member's name; with -y it
+is refused unless --remove says the name.
+
 Ctrl-C finishes the steps in flight and begins no other; a second one abandons
 them where they stand, which is safe too. SIGTERM and a closed terminal count as
 the first. A reader that goes away (apply | head) ends the output, not the run.
@@ -48,6 +51,7 @@ line: the plan, the events of the run, the report.`,
 		Example: `  quorate apply
   quorate apply -f clusters/ --cluster lab -y
   quorate apply lab.plan
+  quorate apply -y --remove etcd3
   quorate apply --lock-timeout 5m --skip-unreachable`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -58,6 +62,7 @@ line: the plan, the events of the run, the report.`,
 	o.specOptions.AddFlags(p, cmd)
 	o.hostOptions.AddFlags(p, cmd, &o.specOptions)
 	o.runOptions.AddFlags(f)
+	o.runOptions.addRemove(f)
 	o.addJSON(f, "print the plan, events and report as JSON, one a line")
 	o.addDiff(cmd)
 	return cmd

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"quorate/cmd/quorate/internal/view"
 	"quorate/plan"
+	"quorate/plan/spec"
 	"quorate/provision"
 	"quorate/provision/world"
 )
@@ -25,15 +27,20 @@ type carrying struct {
 	hint     string
 	// confirm is what must be typed; "" asks for yes.
 	confirm string
+	// edit is the change of the spec that the plans are made for, written down before they are carried out; nil: none.
+	edit *spec.Edit
 }
 
 // line is one line of --json output.
 type line struct {
-	Type    string            `json:"type"`
-	Cluster string            `json:"cluster"`
-	Plan    *plan.Plan        `json:"plan,omitempty"`
-	Event   *provision.Event  `json:"event,omitempty"`
-	Report  *provision.Report `json:"report,omitempty"`
+	Type    string         `json:"type"`
+	Cluster string         `json:"cluster"`
+	Edit    *view.SpecEdit `json:"edit,omitempty"`
+	Plan    *plan.Plan     `json:"plan,omitempty"`
+	// Earlier is the latest run of the cluster, if it did not end well: in the line of the plan.
+	Earlier *provision.KnownRun `json:"earlier_run,omitempty"`
+	Event   *provision.Event    `json:"event,omitempty"`
+	Report  *provision.Report   `json:"report,omitempty"`
 }
 
 func (c *carrying) emit(l line) {
@@ -43,24 +50,46 @@ func (c *carrying) emit(l line) {
 	}
 }
 
-func (c *carrying) all(ctx context.Context, jobs []*job) error {
-	var worst error
-	todo := slices.DeleteFunc(slices.Clone(jobs), func(j *job) bool { return j.plan.Empty() })
-	for i, j := range jobs {
-		if len(j.plan.Held) > 0 {
-			worst = said(exitHeld)
-		}
+// show prints the edit of the spec and the plans.
+func (c *carrying) show(jobs []*job) error {
+	if c.edit != nil {
+		e := view.EditOf(c.edit)
 		if c.json {
-			c.emit(line{Type: "plan", Cluster: j.cluster.Name, Plan: j.plan})
-		} else if err := showPlan(c.p, j, i > 0, false, c.v); err != nil {
+			c.emit(line{Type: "edit", Cluster: jobs[0].cluster.Name, Edit: &e})
+		} else if err := view.EditText(c.p.out, e, c.v); err != nil {
 			return err
 		}
 	}
-	if len(todo) == 0 {
+	for i, j := range jobs {
+		if c.json {
+			c.emit(line{Type: "plan", Cluster: j.cluster.Name, Plan: j.plan, Earlier: j.left()})
+		} else if err := showPlan(c.p, j, i > 0 || c.edit != nil, false, c.v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *carrying) all(ctx context.Context, jobs []*job) (err error) {
+	var worst error
+	todo := slices.DeleteFunc(slices.Clone(jobs), func(j *job) bool { return j.plan.Empty() })
+	if err := c.show(jobs); err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		if len(j.plan.Held) > 0 {
+			worst = said(exitHeld)
+		}
+	}
+	if c.edit != nil && worst != nil && !slices.ContainsFunc(todo, acts) {
+		fmt.Fprintf(c.p.err, "nothing of it can be done now, so %s is left as it is\n", c.edit.File)
+		return worst
+	}
+	if len(todo) == 0 && c.edit == nil {
 		return worst
 	}
 	asked := c.p.now()
-	if err := c.approve(ctx); err != nil {
+	if err := c.approve(ctx, c.unnamed(todo)); err != nil {
 		return err
 	}
 	if c.p.now().Sub(asked) > longAsked {
@@ -68,6 +97,19 @@ func (c *carrying) all(ctx context.Context, jobs []*job) error {
 			return err
 		}
 	}
+	if c.edit != nil {
+		if err := writeEdit(c.edit); err != nil {
+			return err
+		}
+		if !c.json {
+			fmt.Fprintf(c.p.out, "\n%s is changed\n", c.edit.File)
+		}
+	}
+	defer func() {
+		if c.edit != nil && err != nil {
+			fmt.Fprintf(c.p.err, "%s is changed already: quorate apply%s goes on\n", c.edit.File, c.hint)
+		}
+	}()
 	for i, j := range todo {
 		err := c.one(ctx, j)
 		if worst = worse(worst, err); err == nil {
@@ -83,6 +125,13 @@ func (c *carrying) all(ctx context.Context, jobs []*job) error {
 		break
 	}
 	return worst
+}
+
+// acts reports whether a plan does more than note things down.
+func acts(j *job) bool {
+	return slices.ContainsFunc(j.plan.Steps, func(s plan.Step) bool {
+		return s.Action.Phase() != plan.PhaseRecord && s.Action.Phase() != plan.PhaseForget
+	})
 }
 
 // longAsked is how long a question may be open before what was seen is seen to be old.
@@ -108,26 +157,58 @@ func (c *carrying) again(ctx context.Context, jobs []*job) error {
 	return nil
 }
 
-// approve asks before anything is touched.
-func (c *carrying) approve(ctx context.Context) error {
-	if c.run.AutoApprove {
+// unnamed are the members that the plans expel although they answer, and that nobody has named yet.
+func (c *carrying) unnamed(jobs []*job) []string {
+	var out []string
+	for _, j := range jobs {
+		for _, s := range j.plan.Steps {
+			a, ok := s.Action.(*plan.Expel)
+			if ok && a.Answers && !slices.Contains(c.run.Remove, a.Target.Name) && !slices.Contains(c.run.Remove, a.Target.ID) {
+				out = append(out, cmp.Or(a.Target.Name, a.Target.ID))
+			}
+		}
+	}
+	return out
+}
+
+// approve asks before anything is touched: for the name of each member that is expelled although it
+// answers, which a yes does not cover, and otherwise for a yes.
+func (c *carrying) approve(ctx context.Context, unnamed []string) error {
+	flags := ""
+	for _, name := range unnamed {
+		flags += " --remove " + shellQuote(name)
+	}
+	switch {
+	case c.run.AutoApprove && len(unnamed) > 0:
+		return badUsage("%s would be expelled and may well be serving, and -y is not enough for that; nothing was touched\n  review the plan, and if that is meant, run again with%s", view.List(unnamed), flags)
+	case c.run.AutoApprove:
 		return nil
+	case !c.p.inTerminal || c.json:
+		return badUsage("this needs a yes, and nobody is there to ask; nothing was touched\n  review the plan and run again with -y%s", flags)
 	}
-	if !c.p.inTerminal || c.json {
-		return badUsage("this needs a yes, and nobody is there to ask; nothing was touched\n  review the plan and run again with -y")
+	for _, name := range unnamed {
+		if err := c.question(ctx, fmt.Sprintf("\n%s will be expelled, and its data is of no use afterwards. Type its name (%s) to go on: ", name, name), name); err != nil {
+			return err
+		}
 	}
-	question, want := "\nApply? Only yes goes on: ", "yes"
-	if c.confirm != "" {
-		question, want = fmt.Sprintf("\nThis cannot be undone. Type the cluster's name (%s) to go on: ", c.confirm), c.confirm
+	switch {
+	case c.confirm != "":
+		return c.question(ctx, fmt.Sprintf("\nThis cannot be undone. Type the cluster's name (%s) to go on: ", c.confirm), c.confirm)
+	case len(unnamed) > 0:
+		return nil // who has typed the names means the plan
 	}
+	return c.question(ctx, "\nApply? Only yes goes on: ", "yes")
+}
+
+// question asks one thing, and is nil only for the answer that is wanted.
+func (c *carrying) question(ctx context.Context, question, want string) error {
 	got, err := c.p.ask(ctx, question)
 	switch {
 	case interrupted(err):
 		return &exitError{code: exitInterrupted, message: "interrupted; nothing was touched"}
 	case err != nil:
 		return fmt.Errorf("cannot read the answer: %w", err)
-	}
-	if got != want {
+	case got != want:
 		return &exitError{code: exitFailed, message: "not approved; nothing was touched"}
 	}
 	return nil

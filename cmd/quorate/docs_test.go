@@ -33,20 +33,44 @@ func TestDocumentsNameRealVerbs(t *testing.T) {
 		}
 		for _, m := range mention.FindAllStringSubmatch(string(b), -1) {
 			words := strings.Fields(m[1])
-			cmd, _, err := root.Find(words[:1])
-			if err != nil || cmd == root {
+			cmd, rest := verbOf(root, words)
+			if cmd == root {
 				t.Errorf("%s: there is no verb %q", filepath.Base(doc), words[0])
 				continue
 			}
-			seen[cmd.Name()] = true
-			checkFlags(t, doc, cmd, words[1:])
+			seen[cmd.CommandPath()] = true
+			checkFlags(t, doc, cmd, rest)
 		}
 	}
+	for _, c := range verbs(root) {
+		if !c.HasSubCommands() && !seen[c.CommandPath()] {
+			t.Errorf("no document shows the verb %s", c.CommandPath())
+		}
+	}
+}
+
+// verbOf is the verb that words begin with, root if there is none, and the words behind it.
+func verbOf(root *cobra.Command, words []string) (*cobra.Command, []string) {
+	cmd := root
+	for len(words) > 0 {
+		next, _, err := cmd.Find(words[:1])
+		if err != nil || next == cmd {
+			break
+		}
+		cmd, words = next, words[1:]
+	}
+	return cmd, words
+}
+
+// verbs are all of them, those below others too, but for cobra's own.
+func verbs(root *cobra.Command) []*cobra.Command {
+	var out []*cobra.Command
 	for _, c := range root.Commands() {
-		if c.Name() != "help" && !seen[c.Name()] {
-			t.Errorf("no document shows the verb %s", c.Name())
+		if c.Name() != "help" && c.Name() != "completion" {
+			out = append(append(out, c), verbs(c)...)
 		}
 	}
+	return out
 }
 
 func checkFlags(t *testing.T, doc string, cmd *cobra.Command, words []string) {
@@ -77,21 +101,18 @@ func checkFlags(t *testing.T, doc string, cmd *cobra.Command, words []string) {
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	root := newRootCommand(&process{})
-	for _, c := range root.Commands() {
-		if c.Name() == "help" || c.Name() == "completion" {
-			continue // cobra's own
-		}
+	for _, c := range verbs(root) {
 		if c.Example == "" || c.Short == "" {
 			t.Errorf("%s: no example or no short text", c.Name())
 		}
 		for _, m := range mention.FindAllStringSubmatch("    "+strings.ReplaceAll(c.Example, "\n", "\n  "), -1) {
 			words := strings.Fields(m[1])
-			cmd, _, err := root.Find(words[:1])
-			if err != nil || cmd == root {
+			cmd, rest := verbOf(root, words)
+			if cmd == root {
 				t.Errorf("example of %s: there is no verb %q", c.Name(), words[0])
 				continue
 			}
-			checkFlags(t, c.Name(), cmd, words[1:])
+			checkFlags(t, c.Name(), cmd, rest)
 		}
 	}
 }

@@ -273,6 +273,25 @@ func TestSecondInterruptAbandonsTheStep(t *testing.T) {
 	if code != exitInterrupted || report.Counts[provision.Incomplete] != 1 {
 		t.Errorf("exit code %d, %v: %s", code, report.Counts, s.stderr())
 	}
+	// The next plan says what it left; what killed runs left is known too.
+	done := report.Counts[provision.Changed] + report.Counts[provision.Unchanged]
+	left := fmt.Sprintf(`ended after %d of %d steps: interrupted at "bootstrap with etcd1"; this plan goes on`, done, len(report.Steps))
+	if out := o.run(exitDone, "plan"); !strings.Contains(out, "run "+report.Run+" (apply, by ") || !strings.Contains(out, left) {
+		t.Errorf("the plan does not begin with what the run left:\n%s", out)
+	}
+	s = o.start("apply", "-y")
+	s.began(plan.KindStart)
+	if out := o.run(exitDone, "audit", "--local"); !strings.Contains(out, " under way ") {
+		t.Errorf("the run is under way:\n%s", out)
+	}
+	s.signal(os.Kill)
+	_ = s.cmd.Wait() // it was killed
+	if out := o.run(exitDone, "audit"); !strings.Contains(out, " cut off ") || !strings.Contains(out, " interrupted ") {
+		t.Errorf("one run was interrupted, one killed:\n%s", out)
+	}
+	if out := o.run(exitDone, "plan"); !strings.Contains(out, `: cut off at "`) {
+		t.Errorf("the plan does not begin with what the killed run left:\n%s", out)
+	}
 	o.run(exitDone, "destroy", "-y") // the lock is free
 }
 
@@ -327,7 +346,7 @@ func TestStream(t *testing.T) {
 		}
 	}
 	p := &process{in: strings.NewReader("yes\n"), out: s, inTerminal: true}
-	if err := (&carrying{p: p}).approve(t.Context()); err == nil || !strings.Contains(err.Error(), "nobody sees the question") {
+	if err := (&carrying{p: p}).approve(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "nobody sees the question") {
 		t.Errorf("asking nobody: %v", err)
 	}
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)

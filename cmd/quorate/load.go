@@ -20,10 +20,12 @@ import (
 
 // loaded is a spec that was read, with what its diagnostics need.
 type loaded struct {
-	spec  *spec.Spec // nil if it is not usable
-	dir   string     // absolute folder that its relative paths start from
-	files []spec.File
-	diags hcl.Diagnostics
+	spec  *spec.Spec  // nil if it is not usable
+	dir   string      // absolute folder that its relative paths start from
+	files []spec.File // with those of variables behind those of the spec
+	// options are what it was read with.
+	options spec.Options
+	diags   hcl.Diagnostics
 	// clusters are those that a verb works on: the one named, or all. Only loadSpec says.
 	clusters []*spec.Cluster
 }
@@ -54,8 +56,17 @@ func readSpec(p *process, o specOptions) (*loaded, error) {
 	if l.spec != nil {
 		p.filter.Hide(l.spec.Secrets()...)
 	}
+	l.options = opt
 	l.files = append(l.files, opt.VarFiles...)
 	return l, nil
+}
+
+// sources are the files of the spec itself.
+func (l *loaded) sources() []spec.File { return l.files[:len(l.files)-len(l.options.VarFiles)] }
+
+// edited is the spec after an edit.
+func (l *loaded) edited(e *spec.Edit) *loaded {
+	return &loaded{spec: e.Spec, dir: l.dir, files: append(slices.Clone(e.Files), l.options.VarFiles...), options: l.options, diags: e.Warnings}
 }
 
 // loadSpec is readSpec for verbs that need a usable spec, and in it the cluster
@@ -65,22 +76,30 @@ func loadSpec(p *process, o specOptions, asJSON bool) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.diags.HasErrors() && asJSON {
-		if err := writeJSON(p.out, map[string]any{"diagnostics": spec.DiagnosticsJSON(l.diags)}); err != nil {
-			return nil, err
-		}
-		return nil, said(exitUsage)
-	}
-	if len(l.diags) > 0 {
-		if err := l.writeDiagnostics(p, p.err, p.errTerminal); err != nil {
-			return nil, err
-		}
-	}
-	if l.diags.HasErrors() {
-		return nil, said(exitUsage)
+	if err := l.complain(p, asJSON); err != nil {
+		return nil, err
 	}
 	l.clusters, err = l.pick(o.Cluster)
 	return l, err
+}
+
+// complain prints what is wrong with the spec; the error ends the verb.
+func (l *loaded) complain(p *process, asJSON bool) error {
+	if l.diags.HasErrors() && asJSON {
+		if err := writeJSON(p.out, map[string]any{"diagnostics": spec.DiagnosticsJSON(l.diags)}); err != nil {
+			return err
+		}
+		return said(exitUsage)
+	}
+	if len(l.diags) > 0 {
+		if err := l.writeDiagnostics(p, p.err, p.errTerminal); err != nil {
+			return err
+		}
+	}
+	if l.diags.HasErrors() {
+		return said(exitUsage)
+	}
+	return nil
 }
 
 func (l *loaded) writeDiagnostics(p *process, w io.Writer, terminal bool) error {

@@ -96,11 +96,23 @@ func (o *hostOptions) check() error {
 type runOptions struct {
 	AutoApprove bool
 	LockTimeout time.Duration
+	// Remove are names or ids of members that answer and may be expelled.
+	Remove []string
 }
 
 func (o *runOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.AutoApprove, "auto-approve", "y", false, "do not ask")
-	f.DurationVar(&o.LockTimeout, "lock-timeout", 0, "how long to wait for another run's lock")
+	addLockTimeout(f, &o.LockTimeout)
+}
+
+// addLockTimeout adds the flag for how long another run is waited for.
+func addLockTimeout(f *pflag.FlagSet, into *time.Duration) {
+	f.DurationVar(into, "lock-timeout", 0, "how long to wait for another run's lock")
+}
+
+// addRemove adds the flag for the verbs whose plans may expel members.
+func (o *runOptions) addRemove(f *pflag.FlagSet) {
+	f.StringArrayVar(&o.Remove, "remove", nil, "expel the member `NAME` although it answers, without asking for its name; may be given several times")
 }
 
 // outputOptions say how to print.

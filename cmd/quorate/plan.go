@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 
@@ -9,6 +10,7 @@ import (
 
 	"quorate/cmd/quorate/internal/view"
 	"quorate/plan"
+	"quorate/provision"
 )
 
 // PlanOptions of the verb plan.
@@ -113,19 +115,35 @@ func planExit(p *plan.Plan, detailed bool) error {
 
 func showPlan(p *process, j *job, following, asJSON bool, v view.Options) error {
 	if asJSON {
-		b, err := j.plan.Encode()
+		b, err := json.MarshalIndent(struct {
+			*plan.Plan
+			Earlier *provision.KnownRun `json:"earlier_run,omitempty"`
+		}{j.plan, j.left()}, "", "  ")
 		if err == nil {
-			_, err = p.out.Write(b)
+			_, err = p.out.Write(append(b, '\n'))
 		}
 		return err
 	}
 	if following {
 		fmt.Fprintln(p.out)
 	}
+	if r := j.left(); r != nil {
+		if err := view.Earlier(p.out, r, v); err != nil {
+			return err
+		}
+	}
 	if j.observed != nil && j.observed.CA.Exists {
 		v.CAEnds = j.observed.CA.Cert.NotAfter
 	}
 	return view.Plan(p.out, j.plan, v)
+}
+
+// left is the latest run if it did not end well, and there is something to do: without that, nothing of it is left.
+func (j *job) left() *provision.KnownRun {
+	if j.plan.Empty() && len(j.plan.Held) == 0 {
+		return nil
+	}
+	return j.earlier
 }
 
 // savePlan writes the plan for apply FILE. It holds no secret, but file

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"quorate/plan"
 )
 
 func TestAsk(t *testing.T) {
@@ -35,24 +37,44 @@ func TestAsk(t *testing.T) {
 
 func TestApprove(t *testing.T) {
 	t.Parallel()
+	expel := func(name, id string, answers bool) plan.Step {
+		return plan.Step{Action: &plan.Expel{Target: plan.Ref{Name: name, ID: id}, Answers: answers}}
+	}
+	jobs := func(steps ...plan.Step) []*job { return []*job{{plan: &plan.Plan{Steps: steps}}} }
+	auto := func(remove ...string) carrying { return carrying{run: runOptions{AutoApprove: true, Remove: remove}} }
+	a, b, dead, nameless := expel("a", "1f", true), expel("b", "2f", true), expel("c", "3f", false), expel("", "4f", true)
 	for _, c := range []struct {
 		name     string
 		carrying carrying
 		terminal bool
 		typed    string
 		want     int
+		plans    []*job
 	}{
-		{"yes", carrying{}, true, "yes\n", exitDone},
-		{"y is not enough", carrying{}, true, "y\n", exitFailed},
-		{"no", carrying{}, true, "\n", exitFailed},
-		{"the name", carrying{confirm: "lab"}, true, "lab\n", exitDone},
-		{"not the name", carrying{confirm: "lab"}, true, "yes\n", exitFailed},
-		{"nobody there", carrying{}, false, "yes\n", exitUsage},
-		{"json cannot ask", carrying{json: true}, true, "yes\n", exitUsage},
-		{"auto", carrying{run: runOptions{AutoApprove: true}}, false, "", exitDone},
+		{"yes", carrying{}, true, "yes\n", exitDone, nil},
+		{"y is not enough", carrying{}, true, "y\n", exitFailed, nil},
+		{"no", carrying{}, true, "\n", exitFailed, nil},
+		{"the name", carrying{confirm: "lab"}, true, "lab\n", exitDone, nil},
+		{"not the name", carrying{confirm: "lab"}, true, "yes\n", exitFailed, nil},
+		{"nobody there", carrying{}, false, "yes\n", exitUsage, nil},
+		{"json cannot ask", carrying{json: true}, true, "yes\n", exitUsage, nil},
+		{"auto", carrying{run: runOptions{AutoApprove: true}}, false, "", exitDone, nil},
+		{"dead", carrying{}, true, "yes\n", exitDone, jobs(dead)},
+		{"dead, auto", auto(), false, "", exitDone, jobs(dead)},
+		{"its name", carrying{}, true, "a\n", exitDone, jobs(a, dead)},
+		{"yes is no name", carrying{}, true, "yes\n", exitFailed, jobs(a)},
+		{"both names", carrying{}, true, "a\nb\n", exitDone, jobs(a, b)},
+		{"one of two names", carrying{}, true, "a\na\n", exitFailed, jobs(a, b)},
+		{"an id", carrying{}, true, "4f\n", exitDone, jobs(nameless)},
+		{"auto is not enough", auto(), false, "", exitUsage, jobs(a)},
+		{"auto and another name", auto("b"), false, "", exitUsage, jobs(a, b)},
+		{"auto and the names", auto("a", "2f"), false, "", exitDone, jobs(a, b)},
+		{"said already", carrying{run: runOptions{Remove: []string{"a"}}}, true, "yes\n", exitDone, jobs(a)},
+		{"said already, no yes", carrying{run: runOptions{Remove: []string{"a"}}}, true, "a\n", exitFailed, jobs(a)},
+		{"nobody there to say it", carrying{}, false, "a\n", exitUsage, jobs(a)},
 	} {
 		c.carrying.p = &process{in: strings.NewReader(c.typed), out: io.Discard, inTerminal: c.terminal}
-		if got := exitCode(c.carrying.approve(t.Context())); got != c.want {
+		if got := exitCode(c.carrying.approve(t.Context(), c.carrying.unnamed(c.plans))); got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, got, c.want)
 		}
 	}

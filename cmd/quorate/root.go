@@ -55,6 +55,8 @@ func newRootCommand(p *process) *cobra.Command {
 		newPlanCommand(p),
 		newApplyCommand(p),
 		newStatusCommand(p),
+		newAuditCommand(p),
+		newMemberCommand(p),
 		newCtlCommand(p),
 		newEnvCommand(p),
 		newDestroyCommand(p),
@@ -82,6 +84,16 @@ func atMost(n int) cobra.PositionalArgs {
 			return nil
 		}
 		return badFlags(fmt.Errorf("%s does not know what to do with %q%s", cmd.CommandPath(), args[n], placeOf(cmd, args[n])))
+	}
+}
+
+// each takes exactly these words after a verb.
+func each(words ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < len(words) {
+			return badFlags(fmt.Errorf("%s wants %s", cmd.CommandPath(), strings.Join(words, " ")))
+		}
+		return atMost(len(words))(cmd, args)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -26,7 +25,9 @@ type job struct {
 	world    provision.World
 	session  *provision.Session
 	observed *plan.Observed
-	hashes   *plan.Hashes // nil unless they were asked for
+	hashes   *plan.Hashes        // nil unless they were asked for
+	notes    *provision.Notes    // nil unless they were asked for
+	earlier  *provision.KnownRun // the latest run, if it did not end well
 	plan     *plan.Plan
 	ready    chan struct{} // closed when the job is prepared, or err says why not
 	err      error
@@ -43,8 +44,10 @@ type look struct {
 	wait     time.Duration
 	build    builder
 	hashes   bool // compare what the members hold
+	notes    bool // read the hosts' manifests and look at nothing else
 	keepData bool
 	forget   bool
+	from     string // spec.Digest of what the spec was edited from; "" if it was not
 }
 
 // prepare opens, locks, observes and plans every cluster, several at a time.
@@ -105,7 +108,7 @@ func inOrder(ctx context.Context, p *process, l *loaded, how look, show func(j *
 			return err
 		}
 		worst, following = worse(worst, verdict), true
-		j.observed, j.hashes, j.plan = nil, nil, nil
+		j.observed, j.hashes, j.notes, j.plan = nil, nil, nil, nil
 	}
 	done()
 	return worse(worstError(p, jobs), worst)
@@ -127,6 +130,11 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 			return err
 		}
 	}
+	if how.notes {
+		n, err := j.session.Notes(ctx)
+		j.notes = &n
+		return err
+	}
 	var err error
 	if j.observed, err = j.session.Observe(ctx); err != nil {
 		return err
@@ -141,9 +149,10 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 	if how.build == nil {
 		return nil
 	}
+	j.earlier = j.session.Earlier(j.observed)
 	j.plan, err = how.build(j.cluster, j.observed, plan.Options{
 		Now: p.now(), Token: random(16), SpecDigest: spec.Digest(j.cluster),
-		SkipUnreachable: how.SkipUnreachable, Accept: how.Accept, KeepData: how.keepData, Forget: how.forget,
+		SkipUnreachable: how.SkipUnreachable, Accept: how.Accept, KeepData: how.keepData, Forget: how.forget, EditedFrom: how.from,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot plan cluster %q: %w", j.cluster.Name, err)
@@ -159,7 +168,7 @@ func (j *job) open(p *process, reads bool) error {
 		return err
 	}
 	e.Reads = reads
-	e.Runs = filepath.Join(j.dir, ".quorate", j.cluster.Name, "runs")
+	e.Runs = runsDir(j.dir, j.cluster)
 	if j.world, err = world.New(j.cluster, e); err != nil {
 		return err
 	}

@@ -17,7 +17,9 @@ import (
 )
 
 // AddLearner adds a learner with these peer URLs and returns it with all
-// members as they are then. Asked through one voter.
+// members as they are then. Asked through one voter. etcd makes the id of the peer URLs and the second
+// (computeMemberID in api/membership/member.go): for the rest of the second in which one with these URLs was added and
+// removed again, the answer is [kvserver.ErrMemberNotFound].
 func (c *Client) AddLearner(ctx context.Context, via string, peerURLs []string) (kvserver.Member, []kvserver.Member, error) {
 	r, err := call(ctx, c, via, fmt.Sprintf("add learner %v", peerURLs), pb.NewClusterClient, pb.ClusterClient.MemberAdd, &pb.MemberAddRequest{PeerURLs: peerURLs, IsLearner: true})
 	if err != nil {
@@ -26,7 +28,8 @@ func (c *Client) AddLearner(ctx context.Context, via string, peerURLs []string) 
 	return member(r.Member), memberList(r.Members), nil
 }
 
-// Promote makes a learner a voter; [kvserver.ErrLearnerNotReady] until it has caught up.
+// Promote makes a learner a voter; [kvserver.ErrLearnerNotReady] until it has caught up. One that had caught up and has died since
+// is promoted all the same: that it is there is the caller's to see to.
 func (c *Client) Promote(ctx context.Context, via string, id uint64) ([]kvserver.Member, error) {
 	r, err := call(ctx, c, via, fmt.Sprintf("promote member %x", id), pb.NewClusterClient, pb.ClusterClient.MemberPromote, &pb.MemberPromoteRequest{ID: id})
 	if err != nil {

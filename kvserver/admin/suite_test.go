@@ -1,7 +1,10 @@
 package admin_test
 
 import (
+	"os"
+	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 
 	"go.etcd.io/etcd/api/v3/version"
@@ -9,6 +12,7 @@ import (
 	"quorate/kvserver"
 	"quorate/kvserver/admintest"
 	"quorate/kvserver/servertest"
+	"quorate/templates"
 )
 
 // The suites that the models pass too, beside real members.
@@ -22,10 +26,28 @@ func TestSuite(t *testing.T) {
 
 func TestMembership(t *testing.T) {
 	t.Parallel()
+	membership(t, "", version.Version)
+}
+
+// TestMembershipUpstream is the same beside the etcd at $QUORATE_ETCD: what it demands of a change depends on its version.
+func TestMembershipUpstream(t *testing.T) {
+	etcd := os.Getenv("QUORATE_ETCD")
+	if etcd == "" {
+		t.Skip("QUORATE_ETCD names no binary of etcd")
+	}
+	said, err := exec.Command(etcd, "--version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, _, _ := strings.Cut(string(said), "\n")
+	membership(t, etcd, strings.TrimPrefix(line, "etcd Version: "))
+}
+
+// membership runs the suite beside members that run this binary of etcd, or, with none, are kvserver.
+func membership(t *testing.T, etcd, version string) {
 	c := servertest.New(t, 3)
-	c.Start()
 	s := admintest.Changing{
-		Subject: subject(c), Spare: [2]string{"m4", "m5"}, HealthInterval: kvserver.HealthInterval, Version: version.Version,
+		Subject: subject(c), Spare: [2]string{"m4", "m5"}, HealthInterval: kvserver.HealthInterval, Version: version,
 		PeerURL: func(name string) string { return named(c, name).PeerURL() },
 		Join: func(name string, members ...string) {
 			var all []*servertest.Member
@@ -41,7 +63,17 @@ func TestMembership(t *testing.T) {
 	for _, n := range s.Spare {
 		c.Add(n)
 	}
-	s.Admin = c.Admin() // knows those too
+	for _, m := range c.Members {
+		m.Etcd = etcd
+		c.WriteConfig(m, func(p *templates.ConfigParams) { p.Version = version })
+	}
+	for _, n := range s.Names {
+		named(c, n).Start()
+	}
+	for _, n := range s.Names {
+		named(c, n).WaitReady()
+	}
+	s.Admin = c.Admin() // knows all five
 	admintest.Membership(t, s)
 }
 

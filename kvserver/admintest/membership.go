@@ -216,17 +216,17 @@ func (s Changing) learner(t *testing.T) {
 	_, err = s.Admin.Remove(t.Context(), via, 4711)
 	refused(t, "nobody removed", err, kvserver.ErrMemberNotFound)
 
-	s.Join(s.Spare[0], s.Names[0], s.Names[1], s.Spare[0]) // one is missing
-	s.ends(t, s.Spare[0])
-	s.Wipe(s.Spare[0])
-	s.Join(s.Spare[0], s.Names[0], s.Names[1], s.Spare[0], s.Spare[1]) // as many, and not these
-	s.ends(t, s.Spare[0])
-	s.Wipe(s.Spare[0])
+	all := append(slices.Clone(s.Names), s.Spare[0])
+	for _, wrong := range [][]string{all[1:], append(slices.Clone(all), s.Spare[1]), append(slices.Clone(all[1:]), s.Spare[1])} { // too few, too many, and others
+		s.Join(s.Spare[0], wrong...)
+		s.ends(t, s.Spare[0])
+		s.Wipe(s.Spare[0])
+	}
 	if byID, _ := s.members(t, via); len(byID) != 4 || byID[learner.ID].Name != "" {
 		t.Errorf("a start that was refused changed the members: %+v", byID)
 	}
-	s.takeUp(t, s.Spare[0], learner.ID, append(slices.Clone(s.Names), s.Spare[0])...)
-	s.listed(t, via, append(slices.Clone(s.Names), s.Spare[0])...)
+	s.takeUp(t, s.Spare[0], learner.ID, all...)
+	s.listed(t, via, all...)
 	_, err = s.Admin.Members(t.Context(), s.Spare[0])
 	refused(t, "a learner asked for the members", err, kvserver.ErrIsLearner)
 	_, err = s.Admin.MembersLocal(t.Context(), s.Spare[0])

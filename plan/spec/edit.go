@@ -58,7 +58,7 @@ type ProtectedError struct {
 }
 
 func (e *ProtectedError) Error() string {
-	return fmt.Sprintf("cannot %s: %s is protected\n  take protect = true away at %s:%d first, if you mean it", e.Change, e.Whose, e.At.Filename, e.At.Start.Line)
+	return fmt.Sprintf("cannot %s: %s is protected\n  take protect = true away at %s:%d and apply first, if you mean it", e.Change, e.Whose, e.At.Filename, e.At.Start.Line)
 }
 
 // AddMember writes a member into a cluster: after the last one, and like the

@@ -2,6 +2,7 @@ package view
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -115,6 +116,23 @@ func TestNothingSteersTheTerminal(t *testing.T) {
 					return err
 				}
 				return Reach(w, &r, evil, o)
+			},
+			"audit": func(w io.Writer) error {
+				a := Audit{Cluster: "c", Runs: runs(), Asked: []string{"etcd1"}, Unseen: map[string]string{"etcd1": evil}}
+				s := &provision.PastStep{StepReport: provision.StepReport{Title: "t", Result: provision.Failed, Error: "e", Detail: "d"}, Calls: []provision.PastCall{{Member: "m", Call: "c", Error: "e"}}}
+				r := Run{"c", cutOff(), []*provision.PastStep{s}}
+				r.Here.Error = "e"
+				taint(reflect.ValueOf(&r))
+				taint(reflect.ValueOf(&a.Runs))
+				if err := AuditText(w, a, o); err != nil {
+					return err
+				}
+				for _, k := range append(a.Runs, r.KnownRun) {
+					if err := errors.Join(RunText(w, Run{"c", k, r.Plan}, o), Earlier(w, k, o)); err != nil {
+						return err
+					}
+				}
+				return nil
 			},
 			"moved": func(w io.Writer) error { return Moved(w, evil, []string{evil}, o) },
 			"progress": func(w io.Writer) error {

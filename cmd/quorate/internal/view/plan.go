@@ -94,7 +94,12 @@ func (d *paper) diff(indent painted, i plan.Item) {
 	if i.Diff == "" || d.o.Diff == DiffNone || i.Sign == plan.New && d.o.Diff != DiffAll {
 		return
 	}
-	for l := range strings.Lines(i.Diff) {
+	d.unified(indent, i.Diff)
+}
+
+// unified draws a unified diff.
+func (d *paper) unified(indent painted, diff string) {
+	for l := range strings.Lines(diff) {
 		l = strings.TrimSuffix(l, "\n")
 		color := ""
 		switch {

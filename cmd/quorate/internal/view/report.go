@@ -23,19 +23,7 @@ func Report(w io.Writer, r *provision.Report, o Options) error {
 			d.wrapped("  ", s.Error, "")
 		}
 	}
-	var counts []string
-	for _, c := range []struct {
-		result provision.Result
-		word   string
-	}{
-		{provision.Changed, "done"}, {provision.Unchanged, "as it was already"}, {provision.Failed, "failed"},
-		{provision.Incomplete, "abandoned"}, {provision.Unreached, "not begun"},
-	} {
-		if n := r.Counts[c.result]; n > 0 {
-			counts = append(counts, english.Plural(n, "step", "steps")+" "+c.word)
-		}
-	}
-	d.line("cluster %s: %s, in %s", r.Cluster, cmp.Or(List(counts), "no steps"), Seconds(r.Seconds))
+	d.line("cluster %s: %s, in %s", r.Cluster, cmp.Or(counted(r.Counts), "no steps"), Seconds(r.Seconds))
 	if r.Problem != "" {
 		d.wrapped("  ", r.Problem, red)
 	}
@@ -46,6 +34,23 @@ func Report(w io.Writer, r *provision.Report, o Options) error {
 		d.line("nothing is lost: fix the cause and apply again; steps that are done are skipped")
 	}
 	return d.err
+}
+
+// counted is how many steps came to what.
+func counted(counts map[provision.Result]int) string {
+	var out []string
+	for _, c := range []struct {
+		result provision.Result
+		word   string
+	}{
+		{provision.Changed, "done"}, {provision.Unchanged, "as it was already"}, {provision.Failed, "failed"},
+		{provision.Incomplete, "abandoned"}, {provision.CutOff, "cut off"}, {provision.InFlight, "under way"}, {provision.Unreached, "not begun"},
+	} {
+		if n := counts[c.result]; n > 0 {
+			out = append(out, english.Plural(n, "step", "steps")+" "+c.word)
+		}
+	}
+	return List(out)
 }
 
 // StillHeld says after a run what the plan had refused.

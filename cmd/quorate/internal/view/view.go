@@ -125,9 +125,9 @@ func columnsOf(text string) int {
 }
 
 // wrap breaks text at spaces into lines of at most width columns; a word that
-// is longer stands alone. Width below 20 does not wrap.
+// is longer stands alone. Width below 10 does not wrap.
 func wrap(text string, width int) []string {
-	if width < 20 || len([]rune(text)) <= width {
+	if width < 10 || len([]rune(text)) <= width {
 		return []string{text}
 	}
 	var out []string

@@ -80,6 +80,7 @@ cluster "full" {
     peer_port    = 12380
     metrics_port = 12381
     extra_sans   = "a.example.com"
+    protect      = true
 
     connection {
       host      = "a_alias"
