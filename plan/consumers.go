@@ -193,7 +193,7 @@ func (b *builder) installed() []RecordedInstall {
 	var out []RecordedInstall
 	for _, m := range b.machines() {
 		for _, i := range b.spec.Installed(m.Name) {
-			id := string(KindInstall) + " " + installSubject(m, i)
+			id := InstallID(i.Client.Name, m.Name)
 			if b.oursAt(m, i) || slices.ContainsFunc(b.steps, func(s draft) bool { return s.ID == id }) {
 				out = append(out, recordedInstall(m, i))
 			}

@@ -44,8 +44,8 @@ func (a *Endpoints) Describe() Description {
 	return Description{Sign: i.Sign, Items: []Item{i}}
 }
 
-// endpointsFile is where this side has a client's endpoints.
-func endpointsFile(c *spec.Client) string { return c.Dir + "/" + c.Name + "/endpoints" }
+// EndpointsFile is where this side has a client's endpoints.
+func EndpointsFile(c *spec.Client) string { return c.Dir + "/" + c.Name + "/endpoints" }
 
 // line is what a file of endpoints is to say that says something, or nothing, now: while nobody can say who votes, it stays.
 func (b *builder) line(had string) string {
@@ -64,6 +64,6 @@ func (b *builder) tellThisSide(after []string, late bool) {
 			continue
 		}
 		b.add(draft{subject: c.Name, after: after, Step: Step{Title: "write the endpoints for client " + c.Name,
-			Action: &Endpoints{Client: c.Name, Path: endpointsFile(c), Content: line, Had: had, Late: late}}})
+			Action: &Endpoints{Client: c.Name, Path: EndpointsFile(c), Content: line, Had: had, Late: late}}})
 	}
 }

@@ -147,8 +147,7 @@ func (b *builder) installs(after []string, late bool) {
 				if last != "" {
 					d.after = append(d.after, last)
 				}
-				d.ID = string(KindInstall) + " " + d.subject
-				last = d.ID
+				last = InstallID(i.Client.Name, m.Name)
 			}
 			b.add(d)
 		}
@@ -156,6 +155,11 @@ func (b *builder) installs(after []string, late bool) {
 }
 
 func installSubject(m *member, i spec.Installation) string { return i.Client.Name + " on " + m.Name }
+
+// InstallID is the ID of the step that puts a client on a machine.
+func InstallID(client, machine string) string {
+	return string(KindInstall) + " " + client + " on " + machine
+}
 
 // uninstalled is what of a client differs on a machine, with the reasons beside the files; nil if nothing does.
 func (b *builder) uninstalled(m *member, i spec.Installation) (*Install, []string) {

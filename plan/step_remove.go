@@ -181,8 +181,8 @@ func (b *builder) forget() {
 	for _, c := range b.spec.Clients {
 		have := b.obs.Clients[c.Name]
 		if have.Endpoints != "" {
-			a.Files = append(a.Files, endpointsFile(c))
-			a.Dirs = append(a.Dirs, path.Dir(endpointsFile(c)))
+			a.Files = append(a.Files, EndpointsFile(c))
+			a.Dirs = append(a.Dirs, path.Dir(EndpointsFile(c)))
 		}
 		if have.Cert != nil {
 			a.Files = append(a.Files, c.Dir+"/"+c.Name+".pem", c.Dir+"/"+c.Name+"-key.pem")

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"path"
 	"slices"
 	"strings"
 
@@ -13,6 +14,72 @@ import (
 	"quorate/plan/spec"
 	"quorate/provision/host"
 )
+
+// ConsumersReport is what those who use the cluster have to know after a run that changed who serves, or where, or a client.
+type ConsumersReport struct {
+	// EtcdServers is what kube-apiserver takes as --etcd-servers.
+	EtcdServers string `json:"etcd_servers"`
+	// HandOver are the clients whose files lie on this side, and are used elsewhere.
+	HandOver []HandOver `json:"hand_over,omitempty"`
+	// Installed are the clients that are kept on the machines that use them.
+	Installed []InstalledReport `json:"installed,omitempty"`
+}
+
+// HandOver is where a client's files lie on this side, as the spec has the paths.
+type HandOver struct {
+	Client      string `json:"client"`
+	Certificate string `json:"certificate"`
+	Key         string `json:"key"`
+	CA          string `json:"ca"`
+	Endpoints   string `json:"endpoints"`
+}
+
+// InstalledReport is a client, and what came of putting it on its machines.
+type InstalledReport struct {
+	Client string `json:"client"`
+	Host   string `json:"host"`
+	Dir    string `json:"dir"` // there
+	// Detail says what became of the units; "" where nothing was to be done.
+	Detail string `json:"detail,omitempty"`
+}
+
+// tells is nil for a run that changed nothing that those who use the cluster have to know.
+func (r *run) tells(done []StepReport) *ConsumersReport {
+	changed := false
+	details := map[string]string{}
+	for i, s := range r.plan.Steps {
+		details[s.ID] = done[i].Detail
+		switch a := s.Action.(type) {
+		case *plan.Add, *plan.Promote, *plan.Expel, *plan.Endpoints, *plan.Install, *plan.IssueClient:
+			changed = changed || done[i].Result == Changed
+		case *plan.Start:
+			changed = changed || a.Bootstrap && done[i].Result == Changed
+		}
+	}
+	if !changed || len(r.plan.Endpoints) == 0 {
+		return nil
+	}
+	c := r.session.cluster
+	out := &ConsumersReport{EtcdServers: strings.Join(r.plan.Endpoints, ",")}
+	for _, k := range c.ClientsHere() {
+		out.HandOver = append(out.HandOver, HandOver{Client: k.Name, Certificate: path.Join(k.Dir, k.Name+".pem"), Key: path.Join(k.Dir, k.Name+"-key.pem"),
+			CA: path.Join(k.Dir, "ca.pem"), Endpoints: plan.EndpointsFile(k)})
+	}
+	for _, h := range r.plan.Held {
+		for _, i := range c.Installed(h.Subject) {
+			id := plan.InstallID(i.Client.Name, h.Subject)
+			if _, planned := details[id]; !planned {
+				details[id] = "as it was, since that is held: " + string(h.Reason)
+			}
+		}
+	}
+	for _, m := range r.session.machines() {
+		for _, i := range c.Installed(m.Name) {
+			out.Installed = append(out.Installed, InstalledReport{Client: i.Client.Name, Host: m.Name, Dir: i.Dir, Detail: details[plan.InstallID(i.Client.Name, m.Name)]})
+		}
+	}
+	return out
+}
 
 // probeConsumers is the probe that reads who is connected with a member's client port.
 const probeConsumers = "consumers"

@@ -311,3 +311,33 @@ func TestConsumersConnected(t *testing.T) {
 	must(t, r.apply())
 	r.settled(t)
 }
+
+// Who is outside of the spec, and stays since its expulsion is held, counts when a run says at its end whether the cluster serves.
+func TestHeldExpulsionCounts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, consumedByTwo)
+	consume(t, r)
+	must(t, r.apply())
+	r.world.Machine("etcd2").Handle("grep", func(context.Context, *hosttest.Machine, host.Command) (host.Result, error) {
+		return host.Result{Stdout: []byte("   0: 6607A8C0:094B C807A8C0:D2F4 01 00000000:00000000\n")}, nil
+	})
+	r.respec(consumedByOne)
+	s := r.session()
+	defer s.Close()
+	must(t, s.Lock(context.Background(), plan.Apply, 0))
+	p, err := r.build(s, plan.Build)
+	must(t, err)
+	if len(p.Held) != 1 || p.Held[0].Reason != plan.ConsumersConnected || len(p.Steps) == 0 {
+		t.Fatalf("held %+v, %d steps", p.Held, len(p.Steps))
+	}
+	for _, st := range p.Steps {
+		if a, ok := st.Action.(*plan.Install); ok {
+			a.Settle = 0
+		}
+	}
+	rep, err := s.Apply(context.Background(), context.Background(), p, provision.RunOptions{ID: "x"})
+	must(t, err)
+	if rep.Voters == nil || rep.Voters.Healthy != 2 || rep.Consumers == nil || rep.Consumers.EtcdServers+"\n" != urls("101") {
+		t.Errorf("voters %v, consumers %+v", rep.Voters, rep.Consumers)
+	}
+}

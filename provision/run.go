@@ -151,7 +151,7 @@ func (r *run) execute(begin, abort context.Context) (*Report, error) {
 	if verified != nil {
 		v := <-verified
 		if len(errs) == 0 && begin.Err() == nil && abort.Err() == nil {
-			rep.Voters, rep.Members, rep.Problem = v.voters, v.members, text(v.err)
+			rep.Voters, rep.Members, rep.Problem, rep.Consumers = v.voters, v.members, text(v.err), r.tells(reports)
 			if v.err != nil {
 				errs = append(errs, v.err)
 			}

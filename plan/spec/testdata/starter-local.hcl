@@ -81,28 +81,7 @@ cluster "laptop" {
   # }
 
   ## A machine that is no member, for the install blocks of clients.
-  # # host "" {
+  # # host "control1" {
   # #   address = "192.168.7.111" # its IP address or host name
-  # #   ## How the machine is reached, where it differs from the cluster's connection.
-  # #   connection {
-  # #     type = "ssh"                             # ssh, or local for members on this machine without root
-  # #     # host = "etcd1.mgmt.example.com"        # host to dial, or its alias in ssh_config; default: the member's address
-  # #     # port = 22                              # SSH port; default: ssh_config's, else 22
-  # #     # user = "admin"                         # login user; default: ssh_config's, else your own
-  # #     # identity_file = ["~/.ssh/id_ed25519"]  # private key files, or the .pub of keys in the agent, tried in order; one string is fine too; default: ssh_config's, else OpenSSH's defaults
-  # #     # passphrase = env("SSH_KEY_PASSPHRASE") # opens encrypted identity files; default: none
-  # #     # password = env("SSH_PASSWORD")         # login password; default: none
-  # #     agent = true                             # ask the agent at SSH_AUTH_SOCK
-  # #     # ssh_config = "none"                    # the only ssh_config file to read; "none" reads none; default: ~/.ssh/config, then /etc/ssh/ssh_config
-  # #     # proxy_jump = ["admin@bastion.example.com:22"] # bastions on the way, outermost first; default: ssh_config's, else none
-  # #     # known_hosts_file = "known_hosts"       # where host keys are looked up and recorded; the system's files are read as well; a line that cannot be read is passed over, as ssh does; default: ssh_config's, else ~/.ssh/known_hosts
-  # #     host_keys = []                           # pinned host keys, or their SHA256 fingerprints; known_hosts is then not read
-  # #     # strict_host_key_checking = "accept-new" # yes: only known keys; accept-new: an unknown host's key is recorded at first use, a changed one is refused; default: ssh_config's, else yes
-  # #     sudo = "auto"                            # auto: when the login user is not root
-  # #     # sudo_password = env("SUDO_PASSWORD")   # for sudo that asks; default: none
-  # #     connect_timeout = "10s"                  # bounds one attempt to connect and log in
-  # #     wait_for_host = "0s"                     # how long to keep trying while a host is being born; 0s tries once
-  # #     keep_alive = "15s"                       # interval of keepalives; 0s is off
-  # #   }
   # # }
 }
