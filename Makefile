@@ -58,8 +58,8 @@ test: ## run every test this machine can run; lists what was skipped and why
 	@GO='$(GO)' sh test/run.sh
 
 .PHONY: soak
-soak: ## the tests with a larger budget: every kill and power cut in the lab, every scenario of the judge (Linux, root; hours)
-	QUORATE_SOAK=1 QUORATE_LAB=required $(GO) test -v -timeout 300m -run 'Killed|PowerCut|Judge' ./test/stories ./plan
+soak: ## the tests with a larger budget: every kill and power cut and every change under clients in the lab, every scenario of the judge (Linux, root; hours)
+	QUORATE_SOAK=1 QUORATE_LAB=required $(GO) test -v -timeout 300m -run 'Killed|PowerCut|Linearizable|Judge' ./test/stories ./plan
 
 # Looking for the shortest input that shows something new would take most of the time: 50 tries are enough.
 .PHONY: fuzz
@@ -86,8 +86,8 @@ fmt: ## format the Go sources
 	gofmt -w $$(git ls-files -co --exclude-standard '*.go')
 
 # What no main needs may be there for tests only in packages for tests, and in the names of the last row, whose users are tests elsewhere.
-FORTESTS := ^provision/host/hosttest/|^kvserver/servertest/|^test/lab/testing\.go
-FORTESTS := $(FORTESTS)|unreachable func: (Kinds|BytesBlob|bytesBlob\.[A-Za-z]+)$$
+FORTESTS := ^provision/host/hosttest/|^kvserver/servertest/|^test/lab/testing\.go|^test/history/
+FORTESTS := $(FORTESTS)|unreachable func: (Kinds|VotersToRemove|BytesBlob|bytesBlob\.[A-Za-z]+)$$
 
 .PHONY: lint
 lint: ## formatting, vet, staticcheck, no function that nothing needs

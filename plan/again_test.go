@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"quorate/kvserver/node"
 	"quorate/pki"
 	"quorate/plan"
 )
@@ -59,5 +60,39 @@ func TestEditedPlan(t *testing.T) {
 				t.Errorf("made again: %v", err)
 			}
 		})
+	}
+}
+
+// TestSavedPlanOfAMove: data grows while a plan waits to be applied, and that is no other plan; another file
+// system under the folder is one.
+func TestSavedPlanOfAMove(t *testing.T) {
+	t.Parallel()
+	w := bare(cluster(t, 3))
+	if err := w.settle(); err != nil {
+		t.Fatal(err)
+	}
+	respec(t, w, []string{"dirs", "/srv/etcd"})
+	h := w.obs.Hosts["etcd2"]
+	h.Mounts["/srv/etcd"] = node.MountState{Known: true, Point: "/srv"}
+	h.Former.Moves[0].Bytes = 10 << 20
+	p, err := plan.Build(w.spec, w.obs, options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := p.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved, err := plan.Decode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Former.Moves[0].Bytes = 12 << 20
+	if _, err := saved.Again(w.spec, w.obs); err != nil {
+		t.Errorf("with more data: %v", err)
+	}
+	h.Mounts["/srv/etcd"] = node.MountState{Known: true, Point: "/"}
+	if _, err := saved.Again(w.spec, w.obs); err == nil {
+		t.Error("what was to be copied is renamed, and the plan is the same")
 	}
 }

@@ -83,6 +83,7 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 			b.files(m)
 			b.certificates(m)
 			b.aside(m)
+			b.relocateStopped(m)
 		}
 		b.fetch()
 		b.clients()
@@ -155,6 +156,8 @@ type member struct {
 	lost *Listed
 	// list is the member list that it joins with, itself included.
 	list []templates.InitialPeer
+	// moves are left to be made of its data, which is not where the spec wants it.
+	moves []TreeMove
 	// rolls: a restart of it is in this plan.
 	rolls bool
 }

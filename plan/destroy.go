@@ -21,6 +21,12 @@ func BuildDestroy(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 	for _, m := range b.seen() {
 		man := m.host.Manifest
 		mine := man != nil && man.Cluster == c.Name && man.DataDir == m.layout.Data && man.WALDir == m.layout.WAL
+		if m.host.Former.holds() {
+			b.hold(Held{Reason: DataMoved, Subject: m.Name,
+				Detail: fmt.Sprintf("the member's data is in %s, the spec says %s", man.dataPaths(), m.layout.dataPaths()),
+				WayOut: "put the former data_dir and wal_dir back into the spec, or apply first"})
+			continue
+		}
 		if m.hasData() && !mine && !b.proven(m) {
 			b.hold(Held{Reason: DataExists, Subject: m.Name,
 				Detail: m.layout.dataPaths() + " holds data of an etcd member that this cluster did not make",

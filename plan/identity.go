@@ -251,9 +251,10 @@ func (b *builder) dataOf(m *member) {
 	case h.Manifest == nil && b.foreign(h.Base) != "":
 		stop(FolderInUse, fmt.Sprintf("the root %s holds something that quorate did not make: %s", l.Root, b.foreign(h.Base)),
 			"give the member a root of its own (connection: root)")
-	case b.formed && h.Manifest != nil && (h.Manifest.DataDir != l.Data || h.Manifest.WALDir != l.WAL):
-		stop(DataMoved, fmt.Sprintf("the member's data is in %s, the spec says %s", strings.TrimSpace(h.Manifest.DataDir+" "+h.Manifest.WALDir), l.dataPaths()),
-			"put the former data_dir and wal_dir back into the spec")
+	case h.Former.unfinished():
+		b.moves(m, stop)
+	case h.Manifest != nil && h.Former == nil && (h.Manifest.DataDir != l.Data || h.Manifest.WALDir != l.WAL):
+		stop(DataMoved, fmt.Sprintf("the member's data is in %s, the spec says %s, and nobody has looked there", h.Manifest.dataPaths(), l.dataPaths()), "plan again")
 	case b.formed && m.healthy() && lacking:
 		stop(DataLost, fmt.Sprintf("the member serves, and %s does not hold its data: what the process has open may be the last copy", l.dataPaths()),
 			"do not restart it; find out where its data went (was it deleted, or is another file system mounted over it?) and take a backup: quorate ctl -- snapshot save FILE")
@@ -444,11 +445,12 @@ func (b *builder) authority(data bool) {
 	}
 }
 
-func (h *Host) hasData() bool { return h != nil && (h.Data.Member || h.WAL.Member) }
+func (h *Host) hasData() bool { return h != nil && (h.Data.Member || h.WAL.Member || h.Former.holds()) }
 
 // ownEntries are what quorate and etcd make in the folders that the spec names:
 // what an earlier, interrupted apply or a destroy that kept the data has left.
-var ownEntries = []string{".aside", "member", "wal", "etc", "opt", "var", "run"}
+var ownEntries = []string{".aside", "member", "wal", "etc", "opt", "var", "run",
+	".member.quorate-copy", ".member.quorate-copied", ".wal.quorate-copy", ".wal.quorate-copied"}
 
 // foreign lists what is in a folder that neither quorate nor etcd made; "" for none.
 func (b *builder) foreign(d node.DirState) string {

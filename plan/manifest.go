@@ -34,6 +34,8 @@ type Manifest struct {
 	User    string `json:"user,omitempty"`
 	DataDir string `json:"data_dir"`
 	WALDir  string `json:"wal_dir,omitempty"`
+	// Former are the folders that its data lay in before: some of it may be kept aside there.
+	Former []string `json:"former,omitempty"`
 	// Protect: the spec that was applied last said that this member is not to be expelled.
 	Protect bool `json:"protect,omitempty"`
 	// SpecDigest the files were made from, and the files with their digests ("" for keys, which are never read).

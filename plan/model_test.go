@@ -287,8 +287,19 @@ func (w *world) do(s plan.Step) {
 	case *plan.Restart:
 		w.run(s.Member)
 		w.elect()
+	case *plan.Relocate:
+		for _, t := range a.Moves {
+			w.lies(s.Member, t.To.Path(), "there")
+		}
+		if a.Restart != nil {
+			w.run(s.Member)
+			w.elect()
+		}
 	case *plan.Record:
 		m := a.Manifest
+		if l := plan.LayoutOf(w.spec, w.spec.Member(s.Member)); m.DataDir == l.Data && m.WALDir == l.WAL {
+			h.Former = nil
+		}
 		m.Files = maps.Clone(m.Files)
 		for path, d := range m.Files {
 			m.Files[path] = w.digest(d)
@@ -477,6 +488,58 @@ func (w *world) launch(s seat) error {
 	return nil
 }
 
+// former looks where the data of members is whose manifests name other folders than the spec: all of it is there.
+func (w *world) former() {
+	for _, m := range w.spec.Members {
+		h, l := w.obs.Hosts[m.Name], plan.LayoutOf(w.spec, m)
+		if man := h.Manifest; man == nil || man.DataDir == l.Data && man.WALDir == l.WAL {
+			continue
+		}
+		h.Former = &plan.Former{Data: h.Data, WAL: h.WAL}
+		for _, t := range l.Moves(h.Manifest.DataDir, h.Manifest.WALDir) {
+			h.Former.Moves = append(h.Former.Moves, plan.SeenMove{TreeMove: t, Here: h.Data.Member})
+			for _, dir := range []string{t.From.Dir, t.To.Dir} {
+				h.Mounts[dir] = node.MountState{Known: true, Point: "/"}
+				h.Space[dir] = 10 << 30
+			}
+		}
+		if h.Manifest.DataDir != l.Data {
+			h.Data = node.DirState{}
+		}
+		if h.Manifest.WALDir != l.WAL {
+			h.WAL = node.DirState{}
+		}
+		w.logs(m.Name)
+	}
+}
+
+// lies has a tree be where it was ("here"), where it is to go ("there"), at both ("both"), at neither ("nowhere"), or
+// copied and not renamed ("copied").
+func (w *world) lies(name, to, where string) {
+	f := w.obs.Hosts[name].Former
+	for i, t := range f.Moves {
+		if t.To.Path() == to {
+			f.Moves[i].Here = where == "here" || where == "both"
+			f.Moves[i].There = where == "there" || where == "both"
+			f.Moves[i].Waits = where == "copied"
+		}
+	}
+	w.logs(name)
+}
+
+// logs has a look say where the log of a member is that is on the move: at the new place once it has come there.
+func (w *world) logs(name string) {
+	h := w.obs.Hosts[name]
+	log := h.Former.Moves[0] // of the two the log is the one with "wal" in its name; alone, it goes with the data
+	for _, t := range h.Former.Moves {
+		if strings.HasSuffix(t.To.Name, "wal") {
+			log = t
+		}
+	}
+	h.Data.Member, h.WAL.Member = log.There, log.There
+	h.Data.Exists = h.Data.Exists || log.There
+}
+
 // become says which member one with an empty disk is. The first start of a cluster makes the whole list, as etcd's
 // static bootstrap does. Who joins has to know exactly the members that are listed, by their peer URLs
 // (membership.ValidateClusterAndAssignIDs).
@@ -539,7 +602,9 @@ func (w *world) inspect() {
 
 // listed is the member that a seat's data makes it, if the cluster lists it.
 func (w *world) listed(s seat) (kvserver.Member, bool) {
-	i := slices.IndexFunc(w.list, func(m kvserver.Member) bool { return m.ID == w.ids[s.url] && s.host.Data.Member })
+	i := slices.IndexFunc(w.list, func(m kvserver.Member) bool {
+		return m.ID == w.ids[s.url] && (s.host.Data.Member || s.host.Former != nil)
+	})
 	if i < 0 {
 		return kvserver.Member{}, false
 	}

@@ -77,6 +77,8 @@ type Host struct {
 	// Consumers are the addresses that are connected with the member's client port; nil: nobody looked, which is done only
 	// while a member that serves is to leave. They move by themselves.
 	Consumers []string
+	Former    *Former  // nil: the manifest names no other folders for the data than the spec
+	Kept      []string // where things are aside in folders that the data lay in before; looked for only if somebody wants to know
 }
 
 // Platform is "os/arch" in Go's words.
@@ -268,6 +270,11 @@ func (h *Host) facts(name string, add func(key, format string, args ...any)) {
 	for name, dir := range map[string]node.DirState{"data": h.Data, "wal": h.WAL, "root": h.Base} {
 		if len(dir.Aside) > 0 {
 			add(p+" "+name+" aside", "%s", strings.Join(dir.Aside, " "))
+		}
+	}
+	if h.Former != nil {
+		for _, m := range h.Former.Moves {
+			add(p+" "+m.From.Path(), "to %s: here=%t there=%t copied=%t, one file system=%t", m.To.Path(), m.Here, m.There, m.Waits, h.sameMount(m.From.Dir, m.To.Dir))
 		}
 	}
 	add(p+" unit", "loaded=%t enabled=%t active=%s looping=%t masked=%t exe=%s config=%s",

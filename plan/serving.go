@@ -60,6 +60,8 @@ func (b *builder) diagnose(m *member) *ailment {
 	problem := or(m.answer.Problem, "nobody could ask it")
 	changes := b.changes(m)
 	switch {
+	case b.movable(m):
+		return &ailment{why: m.Name + " " + m.goes(), restart: m.host.Unit.Running()}
 	case m.old != "":
 		return &ailment{why: m.Name + " begins anew, since its data goes aside"}
 	case !u.Running():
@@ -130,6 +132,9 @@ func (b *builder) staleness(m *member) []string {
 		return nil
 	}
 	var out []string
+	if len(m.moves) > 0 {
+		out = append(out, m.goes())
+	}
 	if u.ExeDigest != "" && u.ExeDigest != m.want.exe {
 		out = append(out, fmt.Sprintf("runs another binary (%s instead of %s)", short(u.ExeDigest), short(m.want.exe)))
 	}

@@ -135,6 +135,7 @@ var kinds = map[Kind]func() Action{
 	KindReach:       func() Action { return new(Reach) },
 	KindAside:       func() Action { return new(Aside) },
 	KindStart:       func() Action { return new(Start) },
+	KindRelocate:    func() Action { return new(Relocate) },
 	KindRestart:     func() Action { return new(Restart) },
 	KindAdd:         func() Action { return new(Add) },
 	KindPromote:     func() Action { return new(Promote) },

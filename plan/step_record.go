@@ -70,7 +70,8 @@ func (b *builder) want(m *member) *Manifest {
 	want.Specs, want.Runs = have.Specs, have.Runs
 	want.Formed = want.Formed || have.Formed
 	if !m.may.stage {
-		want.SpecDigest, want.Files, want.Archives, want.User, want.DataDir, want.WALDir = have.SpecDigest, have.Files, have.Archives, have.User, have.DataDir, have.WALDir
+		want.SpecDigest, want.Files, want.Archives, want.User = have.SpecDigest, have.Files, have.Archives, have.User
 	}
+	b.settles(m, &want, have)
 	return &want
 }

@@ -123,11 +123,12 @@ func (b *builder) restarts() {
 		if !m.rolls {
 			continue
 		}
-		b.add(draft{Step: Step{
-			Member: m.Name, Reasons: m.stale,
-			Title:  "restart " + m.Name,
-			Action: &Restart{Unit: m.layout.Unit, ExeDigest: m.want.exe, ConfigDigest: m.want.config, Voters: b.now.Voters().Total, Wait: startWait},
-		}})
+		a := &Restart{Unit: m.layout.Unit, ExeDigest: m.want.exe, ConfigDigest: m.want.config, Voters: b.now.Voters().Total, Wait: startWait}
+		if len(m.moves) > 0 {
+			b.relocate(m, a, m.stale...)
+			continue
+		}
+		b.add(draft{Step: Step{Member: m.Name, Reasons: m.stale, Title: "restart " + m.Name, Action: a}})
 	}
 }
 

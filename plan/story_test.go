@@ -417,6 +417,20 @@ func happen(t *testing.T, w *world, words []string) {
 		host().Files[place().CA] = node.FileState{Exists: true, Type: "file", Mode: 0o644, Owner: "root", Group: "root", Content: []byte("another CA\n"), Digest: sha("another CA\n")}
 	case "unsafe-place":
 		host().Unsafe = append(host().Unsafe, node.Exposure{Path: arg(1)})
+	case "lies": // host, a tree under the name that it is to have, where it is
+		w.lies(arg(0), arg(1), arg(2))
+	case "file-system": // of a folder begins at
+		host().Mounts[arg(1)] = node.MountState{Known: true, Point: arg(2)}
+	case "takes": // what is to be moved, each of the trees
+		n, err := strconv.ParseInt(arg(1), 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range host().Former.Moves {
+			host().Former.Moves[i].Bytes = n << 20
+		}
+	case "unmarked":
+		host().Mark = nil
 	case "client-gone":
 		w.obs.Clients[arg(0)] = plan.ClientFiles{}
 	case "clock":
@@ -499,8 +513,8 @@ func respec(t *testing.T, w *world, args []string) {
 	switch args[0] {
 	case "quota":
 		c.Server.QuotaBackendBytes = 1 << 30
-	case "data_dir":
-		c.Server.DataDir = args[1]
+	case "dirs": // data_dir, and a wal_dir or none
+		c.Server.DataDir, c.Server.WALDir = args[1], strings.Join(args[2:], "")
 	case "user":
 		c.Server.User = strings.Join(args[1:], "")
 	case "san":
@@ -530,6 +544,9 @@ func respec(t *testing.T, w *world, args []string) {
 		t.Fatalf("spec what? %q", args[0])
 	}
 	w.spec = &c
+	if args[0] == "dirs" {
+		w.former()
+	}
 }
 
 // recast changes who the members of a spec are.

@@ -118,6 +118,14 @@ func (j *journaled) Aside(ctx context.Context, r host.AsideRequest) (host.Aside,
 	return noted(j, "aside "+r.Dir+" "+r.Name, func() (host.Aside, error) { return j.Host.Aside(ctx, r) })
 }
 
+func (j *journaled) Move(ctx context.Context, r host.MoveRequest) (host.Moved, error) {
+	name := "move "
+	if r.Try {
+		name = "try to move "
+	}
+	return noted(j, name+r.From.Path()+" "+r.To.Path(), func() (host.Moved, error) { return j.Host.Move(ctx, r) })
+}
+
 func (j *journaled) Remove(ctx context.Context, r host.RemoveRequest) ([]string, error) {
 	var what []string
 	for _, e := range r.Entries {

@@ -251,6 +251,9 @@ func (s *Session) look(ctx context.Context, m *spec.Member, ca plan.CA) *plan.Ho
 		}
 	}
 	out.Disk = inspection(look.Probes[probeDisk], l.Data, out.Data.Member || out.WAL.Member)
+	if err := former(ctx, h, out, l); err != nil {
+		return &plan.Host{Problem: err.Error()}
+	}
 	if f := look.Files[l.Mark]; f.Exists {
 		mark, err := kvserver.ParseMark(f.Content)
 		if err != nil {

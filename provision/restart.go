@@ -15,8 +15,17 @@ import (
 // healthy, after moving leadership to another one, and done only once the
 // member has caught up.
 func (r *run) restart(ctx context.Context, s plan.Step, a *plan.Restart) (outcome, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, a.Wait, fmt.Errorf("%s did not serve within %s", s.Member, a.Wait))
-	defer cancel()
+	return r.away(ctx, s, a, nil)
+}
+
+// away is restart, with something to be done while the member is stopped, nil for nothing, which may take as long
+// as it does.
+func (r *run) away(all context.Context, s plan.Step, a *plan.Restart, meanwhile func(ctx context.Context, h host.Host) error) (outcome, error) {
+	within := func() (context.Context, context.CancelFunc) {
+		return context.WithTimeoutCause(all, a.Wait, fmt.Errorf("%s did not serve within %s", s.Member, a.Wait))
+	}
+	ctx, cancel := within()
+	defer func() { cancel() }()
 	h, err := r.session.Host(ctx, s.Member)
 	if err != nil {
 		return outcome{}, err
@@ -36,7 +45,19 @@ func (r *run) restart(ctx context.Context, s plan.Step, a *plan.Restart) (outcom
 	if err != nil {
 		return outcome{}, err
 	}
-	if _, err := h.Service(ctx, host.ServiceRequest{Unit: a.Unit, Verb: "restart", Wait: a.Wait, Progress: r.waits(s, s.Member)}); err != nil {
+	verb := "restart"
+	if meanwhile != nil {
+		verb = "start"
+		if _, err := h.Service(ctx, host.ServiceRequest{Unit: a.Unit, Verb: "stop", Wait: plan.StopWait}); err != nil {
+			return outcome{}, err
+		}
+		cancel()
+		if err := meanwhile(all, h); err != nil {
+			return outcome{}, fmt.Errorf("%w; %s is stopped until an apply goes on", err, s.Member)
+		}
+		ctx, cancel = within()
+	}
+	if _, err := h.Service(ctx, host.ServiceRequest{Unit: a.Unit, Verb: verb, Wait: a.Wait, Progress: r.waits(s, s.Member)}); err != nil {
 		return outcome{}, err
 	}
 	r.session.relocate(s.Member, "") // it serves where its configuration, which is the spec's now, says

@@ -122,11 +122,12 @@ func (p *peer) keep(d disk) {
 }
 
 // initial parses an initial-cluster: peer URLs by name.
-func initial(text string) map[string]string {
-	out := map[string]string{}
+func initial(text string) map[string][]string {
+	out := map[string][]string{}
 	for _, one := range strings.Split(text, ",") {
 		name, url, _ := strings.Cut(one, "=")
-		out[name] = url
+		out[name] = append(out[name], url)
+		slices.Sort(out[name])
 	}
 	return out
 }
@@ -233,6 +234,7 @@ func (e *etcd) identify(n *peer, s settings, argv []string) error {
 	d.Cluster, n.id = e.cluster, d.Member
 	text, _ := json.Marshal(d)
 	m.WriteFile(file, text, 0o600)
+	m.WriteFile(path.Join(s.DataDir, "member/snap/db"), []byte("db"), 0o600)
 	return nil
 }
 
@@ -256,7 +258,7 @@ func (e *etcd) found(n *peer, s settings, mark kvserver.Mark) (uint64, error) {
 		urls := initial(s.Initial)
 		for _, name := range slices.Sorted(maps.Keys(urls)) {
 			e.lastID++
-			e.members = append(e.members, kvserver.Member{ID: e.lastID, Name: name, PeerURLs: []string{urls[name]}})
+			e.members = append(e.members, kvserver.Member{ID: e.lastID, Name: name, PeerURLs: urls[name]})
 		}
 	}
 	for _, m := range e.members {
@@ -273,8 +275,8 @@ func (e *etcd) join(n *peer, s settings, mark kvserver.Mark) (uint64, error) {
 	answers := false
 	for _, p := range e.peers {
 		if m := e.listed(p.id); p.up && m != nil {
-			for name, url := range urls {
-				answers = answers || name != s.Name && slices.Contains(m.PeerURLs, url)
+			for name, all := range urls {
+				answers = answers || name != s.Name && slices.ContainsFunc(all, func(u string) bool { return slices.Contains(m.PeerURLs, u) })
 			}
 		}
 	}
@@ -287,8 +289,8 @@ func (e *etcd) join(n *peer, s settings, mark kvserver.Mark) (uint64, error) {
 	var own *kvserver.Member
 	for i, m := range e.members {
 		found := false
-		for name, url := range urls {
-			if slices.Equal(m.PeerURLs, []string{url}) {
+		for name, all := range urls {
+			if slices.Equal(m.PeerURLs, all) {
 				if found = true; name == s.Name {
 					own = &e.members[i]
 				}

@@ -78,6 +78,17 @@ func inspects(m *hosttest.Machine, argv []string) (host.Result, error) {
 	return host.Result{Stdout: b}, err
 }
 
+// sizes is du -sk: of each path that is there, a kibibyte for a file.
+func sizes(_ context.Context, m *hosttest.Machine, c host.Command) (host.Result, error) {
+	var out strings.Builder
+	for _, p := range c.Argv[2:] {
+		if n := len(m.Paths(p)); n > 0 {
+			fmt.Fprintf(&out, "%d\t%s\n", n, p)
+		}
+	}
+	return host.Result{Stdout: []byte(out.String())}, nil
+}
+
 // probes is kvserver probe, on a network in which nobody reaches a machine that has the file /firewall.
 func probes(m *hosttest.Machine, stdin []byte) (host.Result, error) {
 	var ask kvserver.PeerProbe

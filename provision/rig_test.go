@@ -81,6 +81,7 @@ func (r *rig) machines() {
 		r.etcd.peers[name] = &peer{machine: machine}
 		machine.Program("", r.etcd.start)
 		machine.Handle("kvserver", keys)
+		machine.Handle("du", sizes)
 		machine.SetDialer(func(_ context.Context, _, address string) (net.Conn, error) { return r.etcd.dial(name, address) })
 		r.world.Add(machine)
 		r.at[m.Address] = name

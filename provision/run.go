@@ -267,6 +267,7 @@ var executors = map[plan.Kind]executor{
 	plan.KindReach:       of((*run).reach),
 	plan.KindAside:       on((*run).aside),
 	plan.KindStart:       of((*run).start),
+	plan.KindRelocate:    on((*run).relocate),
 	plan.KindRestart:     of((*run).restart),
 	plan.KindAdd:         of((*run).add),
 	plan.KindPromote:     of((*run).promote),

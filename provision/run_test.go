@@ -76,6 +76,31 @@ func TestCutEverywhere(t *testing.T) {
 			m.Crash("quorate-lab.service")
 		}},
 		"roll": {prepare: func(t *testing.T, r *rig) { must(t, r.apply()); r.binary = "kvserver binary 2" }},
+		"move": {prepare: func(t *testing.T, r *rig) { // renamed
+			must(t, r.apply())
+			r.respec(withServer(`data_dir = "/var/lib/etcd"`))
+		}},
+		"move to a mount": {prepare: func(t *testing.T, r *rig) { // copied, and the log elsewhere
+			must(t, r.apply())
+			for _, m := range r.world.Machines() {
+				must(t, m.Mount("/srv/etcd", hosttest.NewDisk()))
+				must(t, m.Mount("/ssd", hosttest.NewDisk()))
+			}
+			r.respec(withServer(`data_dir = "/srv/etcd"`, `wal_dir = "/ssd/wal"`))
+		}, after: keptAside},
+		"move while it is stopped": {prepare: func(t *testing.T, r *rig) {
+			must(t, r.apply())
+			must(t, r.world.Machine("etcd2").Mount("/srv/etcd", hosttest.NewDisk()))
+			r.world.Machine("etcd2").Crash("quorate-lab.service")
+			r.respec(withServer(`data_dir = "/srv/etcd"`))
+		}},
+		"move back to the data": {spec: withServer(`wal_dir = "/ssd/wal"`), prepare: func(t *testing.T, r *rig) {
+			for _, m := range r.world.Machines() {
+				must(t, m.Mount("/ssd", hosttest.NewDisk()))
+			}
+			must(t, r.apply())
+			r.respec(withServer(`data_dir = "/srv/etcd"`))
+		}},
 		"cold start": {prepare: func(t *testing.T, r *rig) {
 			must(t, r.apply())
 			for _, m := range r.world.Machines() {
@@ -109,7 +134,7 @@ func TestCutEverywhere(t *testing.T) {
 						build = story.build
 					}
 					r.world.ResetCalls()
-					r.etcd.watching, r.etcd.least = name == "roll" || name == "release", 3
+					r.etcd.watching, r.etcd.least = name == "roll" || name == "release" || strings.HasPrefix(name, "move") && !strings.Contains(name, "stopped"), 3
 					if mode == "midway" {
 						r.world.CutMidwayAfter(n)
 					} else {
@@ -139,6 +164,30 @@ func TestCutEverywhere(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// withServer is three members with something said of their server.
+func withServer(lines ...string) string {
+	return strings.Replace(threeMembers, "client ", "server {\n"+strings.Join(lines, "\n")+"\n}\n  client ", 1)
+}
+
+// keptAside sees that nothing of what was copied from is lost, and that it is known where it is.
+func keptAside(t *testing.T, r *rig) {
+	r.settled(t)
+	s := r.session()
+	defer s.Close()
+	o, err := s.Observe(context.Background())
+	must(t, err)
+	s.Kept(context.Background(), o)
+	for n, h := range o.Hosts {
+		found := 0
+		for _, dir := range h.Kept {
+			found += len(r.world.Machine(n).Paths(dir))
+		}
+		if found != 5 { // the log and a file in it, the data's folder, one in it, and its file
+			t.Errorf("%s: %d things are kept in %q, of %q", n, found, h.Kept, r.world.Machine(n).Paths("/var/lib/quorate/lab"))
+		}
 	}
 }
 

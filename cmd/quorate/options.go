@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,7 +58,11 @@ func (o *hostOptions) AddFlags(p *process, cmd *cobra.Command, s *specOptions) {
 	f := cmd.Flags()
 	f.IntVar(&o.Parallelism, "parallelism", 10, "how many steps, and clusters looked at, at a time; 0 is no bound")
 	o.addClient(p, cmd, s)
-	f.Func("accept", "pass over a `REASON` that would be held: spec-behind", func(r string) error {
+	var acceptable []string
+	for _, r := range plan.Acceptable() {
+		acceptable = append(acceptable, string(r))
+	}
+	f.Func("accept", "pass over a `REASON` that would be held: "+strings.Join(acceptable, ", "), func(r string) error {
 		o.Accept = append(o.Accept, plan.Reason(r))
 		return nil
 	})

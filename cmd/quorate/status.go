@@ -61,7 +61,7 @@ func runStatus(ctx context.Context, p *process, o StatusOptions, v view.Options)
 	if err != nil {
 		return err
 	}
-	how := look{hostOptions: o.hostOptions, hashes: o.Hash}
+	how := look{hostOptions: o.hostOptions, hashes: o.Hash, kept: true}
 	return inOrder(ctx, p, l, how, func(j *job, following bool) (verdict, err error) {
 		s := view.StatusOf(j.cluster, j.observed, p.now())
 		if j.hashes != nil {

@@ -45,6 +45,7 @@ type look struct {
 	build    builder
 	hashes   bool // compare what the members hold
 	notes    bool // read the hosts' manifests and look at nothing else
+	kept     bool // look for what is kept aside where data lay before
 	keepData bool
 	forget   bool
 	from     string // spec.Digest of what the spec was edited from; "" if it was not
@@ -138,6 +139,9 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 	var err error
 	if j.observed, err = j.session.Observe(ctx); err != nil {
 		return err
+	}
+	if how.kept {
+		j.session.Kept(ctx, j.observed)
 	}
 	if how.hashes {
 		h, err := j.session.Hashes(ctx, j.observed)

@@ -65,6 +65,8 @@ type Host interface {
 	Run(ctx context.Context, c Command) (Result, error)
 	// Aside empties a folder without deleting anything: see [AsideRequest].
 	Aside(ctx context.Context, r AsideRequest) (Aside, error)
+	// Move moves a tree to another name, maybe on another file system: see [MoveRequest].
+	Move(ctx context.Context, r MoveRequest) (Moved, error)
 	// Remove deletes what it is told by name, and folders if they are empty. What is not there is fine.
 	Remove(ctx context.Context, r RemoveRequest) ([]string, error)
 	// Close ends the session and releases its locks.

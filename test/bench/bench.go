@@ -98,13 +98,19 @@ type stage struct {
 	op  *lab.Operator
 }
 
-// onHosts is a row that is measured on a new lab, with more packages on its hosts.
+// onHosts is a row that is measured on a new lab of three hosts, with more packages on them.
 func onHosts(measure func(context.Context, *stage) ([]Result, error), packages ...string) func(context.Context, *bench) ([]Result, error) {
+	return onLab(lab.Options{Packages: packages}, measure)
+}
+
+// onLab is a row that is measured on a new lab.
+func onLab(o lab.Options, measure func(context.Context, *stage) ([]Result, error)) func(context.Context, *bench) ([]Result, error) {
 	return func(ctx context.Context, b *bench) ([]Result, error) {
 		if err := b.build(); err != nil {
 			return nil, err
 		}
-		o := lab.Options{Packages: packages, Log: &logLines{b: b}}
+		o := o
+		o.Log = &logLines{b: b}
 		if err := lab.Prepare(ctx, o); err != nil {
 			return nil, err
 		}
@@ -148,18 +154,23 @@ func (s *stage) settle(ctx context.Context) error {
 	return nil
 }
 
-// spec makes a new folder with main.hcl: the hosts as members of cluster "lab",
-// with more blocks of the cluster before them.
+// spec makes a new folder with main.hcl: the first three hosts as members of
+// cluster "lab", with more blocks of the cluster before them.
 func (s *stage) spec(more string) (dir string, err error) {
 	dir, err = os.MkdirTemp(s.op.Home(), "spec-")
 	if err != nil {
 		return "", err
 	}
+	return dir, s.write(dir, s.lab.Hosts()[:3], more)
+}
+
+// write writes main.hcl in a spec's folder: those hosts as members.
+func (s *stage) write(dir string, hosts []*lab.Host, more string) error {
 	text := fmt.Appendf(nil, "cluster \"lab\" {\n%s\n", more)
-	for _, h := range s.lab.Hosts() {
+	for _, h := range hosts {
 		text = fmt.Appendf(text, "  member %q { address = %q }\n", h.Name(), h.Addr())
 	}
-	return dir, os.WriteFile(filepath.Join(dir, "main.hcl"), append(text, "}\n"...), 0o600)
+	return os.WriteFile(filepath.Join(dir, "main.hcl"), append(text, "}\n"...), 0o600)
 }
 
 // quorate runs it as the operator in a spec's folder, and returns the seconds it took.

@@ -209,4 +209,29 @@ func (a *timedAdmin) Status(ctx context.Context, name string) (kvserver.Status, 
 	return a.Admin.Status(ctx, name)
 }
 
+func (a *timedAdmin) MoveLeader(ctx context.Context, leader string, to uint64) error {
+	defer a.d.note(leader, "API move leader", time.Now())
+	return a.Admin.MoveLeader(ctx, leader, to)
+}
+
+func (a *timedAdmin) MembersLocal(ctx context.Context, name string) ([]kvserver.Member, error) {
+	defer a.d.note(name, "API members, its own", time.Now())
+	return a.Admin.MembersLocal(ctx, name)
+}
+
+func (a *timedAdmin) AddLearner(ctx context.Context, via string, peerURLs []string) (kvserver.Member, []kvserver.Member, error) {
+	defer a.d.note(via, "API add", time.Now())
+	return a.Admin.AddLearner(ctx, via, peerURLs)
+}
+
+func (a *timedAdmin) Promote(ctx context.Context, via string, id uint64) ([]kvserver.Member, error) {
+	defer a.d.note(via, "API promote", time.Now())
+	return a.Admin.Promote(ctx, via, id)
+}
+
+func (a *timedAdmin) Remove(ctx context.Context, via string, id uint64) ([]kvserver.Member, error) {
+	defer a.d.note(via, "API remove", time.Now())
+	return a.Admin.Remove(ctx, via, id)
+}
+
 const uploading = "upload"

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"quorate/test/lab"
 )
 
 // fresh brings a cluster of three up on hosts that were just made, by quorate
@@ -67,15 +69,25 @@ func (s *stage) freshShell(ctx context.Context) (float64, error) {
 	if err := s.reset(ctx); err != nil {
 		return 0, err
 	}
-	work, err := os.MkdirTemp(s.op.Home(), "shell-")
-	if err != nil {
-		return 0, err
-	}
-	args := []string{filepath.Join(s.root, "test/bench/shell/fresh.sh"), s.op.SSHConfig(), s.bin("kvserver"), work}
-	for _, h := range s.lab.Hosts() {
-		args = append(args, h.Name()+"="+h.Addr())
-	}
-	took, err := timed(s.op.Command(ctx, "sh", args...))
+	took, _, err := s.shellCluster(ctx, nil)
 	s.logf("script  %.2f s", took)
 	return took, err
+}
+
+// shellCluster runs the script for the first three hosts, and stages one more for later if it is given. work is
+// where the script's keys and certificates are.
+func (s *stage) shellCluster(ctx context.Context, staged *lab.Host) (took float64, work string, err error) {
+	if work, err = os.MkdirTemp(s.op.Home(), "shell-"); err != nil {
+		return 0, "", err
+	}
+	args := []string{filepath.Join(s.root, "test/bench/shell/fresh.sh"), s.op.SSHConfig(), s.bin("kvserver"), work}
+	for _, h := range s.lab.Hosts()[:3] {
+		args = append(args, h.Name()+"="+h.Addr())
+	}
+	cmd := s.op.Command(ctx, "sh", args...)
+	if staged != nil {
+		cmd.Env = append(cmd.Env, "STAGED="+staged.Name()+"="+staged.Addr())
+	}
+	took, err = timed(cmd)
+	return took, work, err
 }

@@ -20,6 +20,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"quorate/test/lab"
 )
 
 // timeLimit bounds the whole program, with room for a machine under load.
@@ -139,8 +141,10 @@ func rows() []row {
 		{"fresh", "a fresh cluster beside a shell script", onHosts(fresh)},
 		{"ansible", "a fresh cluster beside an Ansible play", onHosts(ansible, "python3")},
 		{"plan", "a plan with nothing to change beside three ssh HOST true", onHosts(emptyPlan)},
+		{"roll", "a setting that rolls through three members beside three bare restarts", onHosts(roll)},
+		{"members", "a member more, and one less, beside the same by hand", onLab(lab.Options{Hosts: 4}, membership)},
 		{"sudo", "a user whose sudo takes two seconds", onHosts(slowSudo)},
-		{"rounds", "round trips, counted and confirmed", onHosts(rounds)},
+		{"rounds", "round trips, counted and confirmed", onLab(lab.Options{Hosts: 4}, rounds)},
 		{"fleet", "planning 300 and 3,000 hosts", fleetPlan},
 		{"writes", "kvserver's writes beside upstream etcd's", writes},
 		{"memory", "quorate's memory", onHosts(memory)},

@@ -21,8 +21,7 @@ const (
 )
 
 // rounds counts the round trips that follow one another on each host's
-// connection in a fresh apply and in an empty plan, after the login; and
-// confirms them by what the same work takes longer through a proxy that is a
+// connection in each errand, after the login; and confirms them by what the same work takes longer through a proxy that is a
 // known time away.
 func rounds(ctx context.Context, s *stage) ([]Result, error) {
 	rtt := map[time.Duration]time.Duration{}
@@ -34,40 +33,76 @@ func rounds(ctx context.Context, s *stage) ([]Result, error) {
 		rtt[away] = took
 	}
 	var results []Result
-	for _, w := range []struct {
-		apply bool
-		limit float64
-		what  string
-		turns int
-	}{{true, 11, "fresh apply", s.turns(3)}, {false, 4, "plan with nothing to change", s.turns(3)}} {
-		r, err := s.countTrips(ctx, w.apply, w.turns, rtt)
+	for _, e := range errands() {
+		r, err := s.countTrips(ctx, e, s.turns(3), rtt)
 		if err != nil {
 			return results, err
 		}
-		r.Work, r.Limit, r.Unit = w.what+": sequential round trips per host after login", w.limit, "round trips"
+		r.Work, r.Limit, r.Unit = e.what+": sequential round trips per host after login", e.limit, "round trips"
 		results = append(results, r)
 	}
 	return results, nil
 }
 
-// countTrips does one verb several times here, near and far. Measured is the
-// most round trips that follow one another on any host.
-func (s *stage) countTrips(ctx context.Context, apply bool, turns int, rtt map[time.Duration]time.Duration) (Result, error) {
-	var r Result
-	dir, err := s.settled(ctx, apply)
-	if err != nil {
-		return r, err
+// errand is something that a verb does to a cluster, the same in every turn.
+type errand struct {
+	what  string
+	limit float64 // of round trips
+	apply bool    // else it is planned
+	// ready makes the hosts and the spec's folder ready for a turn.
+	ready func(ctx context.Context, s *stage) (dir string, err error)
+}
+
+func errands() []errand {
+	return []errand{
+		{"fresh apply", 11, true, func(ctx context.Context, s *stage) (string, error) {
+			if err := s.reset(ctx); err != nil {
+				return "", err
+			}
+			return s.spec("")
+		}},
+		{"plan with nothing to change", 4, false, func(ctx context.Context, s *stage) (string, error) { return s.settled(ctx) }},
+		{"a setting that rolls", 20, true, func(ctx context.Context, s *stage) (string, error) {
+			dir, err := s.settled(ctx)
+			if err != nil {
+				return "", err
+			}
+			return dir, s.write(dir, s.lab.Hosts()[:3], "server { snapshot_count = 5000 }")
+		}},
+		{"a member more, three to four", 30, true, func(ctx context.Context, s *stage) (string, error) {
+			dir, err := s.settled(ctx)
+			if err != nil {
+				return "", err
+			}
+			return dir, s.write(dir, s.lab.Hosts(), "")
+		}},
+		{"a member less, three to two", 30, true, func(ctx context.Context, s *stage) (string, error) {
+			dir, err := s.settled(ctx)
+			if err != nil {
+				return "", err
+			}
+			return dir, s.write(dir, s.lab.Hosts()[:2], "")
+		}},
 	}
+}
+
+// countTrips does one errand several times here, near and far. Measured is the
+// most round trips that follow one another on any host.
+func (s *stage) countTrips(ctx context.Context, e errand, turns int, rtt map[time.Duration]time.Duration) (Result, error) {
+	var r Result
+	var dir string
+	var err error
 	drives := map[time.Duration][]*drive{}
 	took := map[time.Duration][]float64{}
 	for range turns {
 		for _, away := range []time.Duration{0, near, far} {
-			if apply {
-				if dir, err = s.settled(ctx, apply); err != nil {
+			// What is planned only can be planned again.
+			if dir == "" || e.apply {
+				if dir, err = e.ready(ctx, s); err != nil {
 					return r, err
 				}
 			}
-			d := &drive{apply: apply, delay: away}
+			d := &drive{apply: e.apply, delay: away}
 			if err := d.run(ctx, s, dir); err != nil {
 				return r, err
 			}
@@ -98,7 +133,7 @@ func (s *stage) countTrips(ctx context.Context, apply bool, turns int, rtt map[t
 		r.Measured = max(r.Measured, float64(n))
 		notes = append(notes, fmt.Sprintf("%s: %d in a row; round trips by call, and how long it takes from here: %s", member, n, strings.Join(list, ", ")))
 	}
-	if apply {
+	if e.apply {
 		notes = append(notes, fmt.Sprintf("not counted: %d more windows of 2 MiB in which the binary goes out, which are a matter of its size and of sshd", windows(drives[far])))
 	}
 	r.Low, r.High, r.Notes = r.Measured, r.Measured, notes
@@ -192,14 +227,13 @@ func windows(drives []*drive) int {
 	return most
 }
 
-// settled makes the hosts ready for a round: new ones for an apply, or ones
-// that a plan finds nothing to do on.
-func (s *stage) settled(ctx context.Context, apply bool) (dir string, err error) {
+// settled makes new hosts with a cluster on them that a plan finds nothing to do for.
+func (s *stage) settled(ctx context.Context) (dir string, err error) {
 	if err := s.reset(ctx); err != nil {
 		return "", err
 	}
-	if dir, err = s.spec(""); err != nil || apply {
-		return dir, err
+	if dir, err = s.spec(""); err != nil {
+		return "", err
 	}
 	if _, err := s.quorate(ctx, dir, "apply", "-y"); err != nil {
 		return "", err

@@ -71,7 +71,7 @@ func fixture(t *testing.T, l *lab.Lab, config ssh.Config) hosttest.Fixture {
 			}
 			return ssh.New(c)
 		},
-		Dir: dir + "/here", Owner: "ops:ops", Account: "suite" + toLower(id),
+		Dir: dir + "/here", Elsewhere: "/dev/shm/" + id, Owner: "ops:ops", Account: "suite" + toLower(id),
 		Talker: "127.0.0.1:22", ListeningPort: 22,
 		Services: &hosttest.Services{
 			Systemd: true, Wait: 10 * time.Second,

@@ -23,6 +23,25 @@ import (
 // and dials the members directly, as kube-apiserver would.
 func (s *stage) client() *clientv3.Client {
 	s.Helper()
+	var endpoints []string
+	for _, h := range s.Hosts() {
+		endpoints = append(endpoints, "https://"+net.JoinHostPort(h.Addr(), "2379"))
+	}
+	return s.consumer(endpoints)
+}
+
+// consumer is the same with endpoints of its own.
+func (s *stage) consumer(endpoints []string) *clientv3.Client {
+	s.Helper()
+	c, err := clientv3.New(s.clientConfig(endpoints))
+	s.check(err)
+	s.Cleanup(func() { c.Close() })
+	return c
+}
+
+// clientConfig is what client "app" dials with, out of the lab's network.
+func (s *stage) clientConfig(endpoints []string) clientv3.Config {
+	s.Helper()
 	dir := filepath.Join(s.dir, "pki/lab/clients")
 	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "app.pem"), filepath.Join(dir, "app-key.pem"))
 	s.check(err)
@@ -32,19 +51,12 @@ func (s *stage) client() *clientv3.Client {
 	if !pool.AppendCertsFromPEM(ca) {
 		s.Fatal("ca.pem holds no certificate")
 	}
-	var endpoints []string
-	for _, h := range s.Hosts() {
-		endpoints = append(endpoints, "https://"+net.JoinHostPort(h.Addr(), "2379"))
-	}
-	c, err := clientv3.New(clientv3.Config{
+	return clientv3.Config{
 		Endpoints: endpoints, TLS: &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool}, Logger: zap.NewNop(),
 		DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
 			return s.DialContext(ctx, "tcp", addr)
 		})},
-	})
-	s.check(err)
-	s.Cleanup(func() { c.Close() })
-	return c
+	}
 }
 
 // load writes one key after the other until it is stopped. Each write is
@@ -54,8 +66,7 @@ type load struct {
 	stop     chan struct{}
 	done     chan struct{}
 	// What came of it; to be read after the end.
-	acknowledged int
-	longest      time.Duration // between two acknowledgements
+	acknowledged []time.Time // when each write was
 	err          error
 }
 
@@ -66,21 +77,34 @@ func (s *stage) startLoad(c *clientv3.Client, patience time.Duration) *load {
 	l := &load{stop: make(chan struct{}), done: make(chan struct{}), patience: patience}
 	go func() {
 		defer close(l.done)
-		last := time.Now()
 		for {
 			select {
 			case <-l.stop:
 				return
 			default:
 			}
-			if l.err = put(s.Context(), c, key(l.acknowledged), patience); l.err != nil {
+			if l.err = put(s.Context(), c, key(len(l.acknowledged)), patience); l.err != nil {
 				return
 			}
-			l.acknowledged++
-			l.longest, last = max(l.longest, time.Since(last)), time.Now()
+			l.acknowledged = append(l.acknowledged, time.Now())
 		}
 	}()
 	return l
+}
+
+// gap is the longest time without an acknowledgement of which any part lies between from and to. The
+// acknowledgements are sorted, and some lie before and after.
+func gap(acknowledged []time.Time, from, to time.Time) time.Duration {
+	longest, last := time.Duration(0), from
+	for _, at := range acknowledged {
+		if at.After(from) {
+			longest = max(longest, at.Sub(last))
+		}
+		if last = at; at.After(to) {
+			break
+		}
+	}
+	return longest
 }
 
 // put repeats a write for as long as patience.
@@ -108,15 +132,15 @@ func (s *stage) end(l *load, c *clientv3.Client) {
 	r, err := c.Get(s.Context(), "/load/", clientv3.WithPrefix(), clientv3.WithKeysOnly(),
 		clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend), clientv3.WithLimit(0))
 	s.check(err)
-	if len(r.Kvs) < l.acknowledged {
-		s.Errorf("%d writes were acknowledged, %d are there", l.acknowledged, len(r.Kvs))
+	if len(r.Kvs) < len(l.acknowledged) {
+		s.Errorf("%d writes were acknowledged, %d are there", len(l.acknowledged), len(r.Kvs))
 	}
-	for i := range min(l.acknowledged, len(r.Kvs)) {
+	for i := range min(len(l.acknowledged), len(r.Kvs)) {
 		if string(r.Kvs[i].Key) != key(i) {
 			s.Fatalf("the acknowledged write %s is not there", key(i))
 		}
 	}
-	s.Logf("%d writes acknowledged, the longest wait for one was %s", l.acknowledged, l.longest.Round(time.Millisecond))
+	s.Logf("%d writes acknowledged, the longest wait for one was %s", len(l.acknowledged), gap(l.acknowledged, l.acknowledged[0], time.Now()).Round(time.Millisecond))
 }
 
 // A setting changes for all: members are restarted one at a time, the quorum

@@ -21,6 +21,8 @@ type Fixture struct {
 	Open func(t *testing.T) host.Host
 	// Dir is an absolute folder on the host for the suite alone; it need not exist.
 	Dir string
+	// Elsewhere, if set, is such a folder on another file system.
+	Elsewhere string
 	// Owner, if set, is an owner ("user:group") that files can be given; not the caller's own.
 	Owner string
 	// Account, if set, is an account that is not there yet and may be made.
@@ -84,6 +86,12 @@ func SuiteCommands(m *Machine) {
 		m.Link(c.Argv[3], c.Argv[2])
 		return host.Result{}, nil
 	})
+	m.Handle("mv", func(_ context.Context, m *Machine, c host.Command) (host.Result, error) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.rename(c.Argv[1], c.Argv[2])
+		return host.Result{}, nil
+	})
 	m.Handle("sleep", func(ctx context.Context, _ *Machine, c host.Command) (host.Result, error) {
 		<-ctx.Done()
 		return host.Result{}, ctx.Err()
@@ -120,6 +128,9 @@ func Suite(t *testing.T, open func(t *testing.T) Fixture) {
 		{"remove entries", testRemoveEntries},
 		{"aside", testAside},
 		{"aside refused", testAsideRefused},
+		{"move", testMove},
+		{"move that was cut", testMoveCut},
+		{"move refused", testMoveRefused},
 		{"relay", testRelay},
 		{"relay that ends", testRelayThatEnds},
 		{"run", testRun},

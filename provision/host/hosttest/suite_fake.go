@@ -24,7 +24,10 @@ func FakeFixture(m *Machine) Fixture {
 		go func() { _, _ = there.Write([]byte("hello")); there.Close() }()
 		return here, nil
 	})
-	f := Fixture{Open: func(*testing.T) host.Host { return m.Host() }, Dir: "/opt/suite", Talker: "127.0.0.1:7", ListeningPort: 22}
+	if err := m.Mount("/mnt", NewDisk()); err != nil {
+		panic(err) // nothing is mounted there yet
+	}
+	f := Fixture{Open: func(*testing.T) host.Host { return m.Host() }, Dir: "/opt/suite", Elsewhere: "/mnt/suite", Talker: "127.0.0.1:7", ListeningPort: 22}
 	sv := &Services{Wait: time.Second}
 	if m.facts.Root {
 		f.Owner, f.Account, sv.Systemd = "nobody:nobody", "suiteacc", true

@@ -102,7 +102,7 @@ func TestSuite(t *testing.T) {
 		address, port := talker(t)
 		return hosttest.Fixture{
 			Open: func(t *testing.T) host.Host { return New(Config{Name: "etcd1", Root: root, Now: time.Now}) },
-			Dir:  dir, Talker: address, ListeningPort: port,
+			Dir:  dir, Elsewhere: hosttest.Shm(t), Talker: address, ListeningPort: port,
 			Services: &hosttest.Services{Good: unit(t, dir, "good"), Bad: unit(t, dir, "bad"), Loop: unit(t, dir, "loop"), Hang: unit(t, dir, "mute"), Wait: 5 * time.Second},
 		}
 	})

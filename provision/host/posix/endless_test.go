@@ -55,8 +55,12 @@ func TestAHostThatNeverStopsTalking(t *testing.T) {
 					_, err := h.Service(ctx, host.ServiceRequest{Unit: "u.service", Verb: "start", Wait: time.Hour})
 					return err
 				},
-				"run":    func() error { _, err := h.Run(ctx, host.Command{Argv: []string{"true"}}); return err },
-				"aside":  func() error { _, err := h.Aside(ctx, host.AsideRequest{Dir: "/d", Name: "n"}); return err },
+				"run":   func() error { _, err := h.Run(ctx, host.Command{Argv: []string{"true"}}); return err },
+				"aside": func() error { _, err := h.Aside(ctx, host.AsideRequest{Dir: "/d", Name: "n"}); return err },
+				"move": func() error {
+					_, err := h.Move(ctx, host.MoveRequest{From: host.Tree{Dir: "/d", Name: "m"}, To: host.Tree{Dir: "/e", Name: "m"}, Keep: "k"})
+					return err
+				},
 				"remove": func() error { _, err := h.Remove(ctx, host.RemoveRequest{Files: []string{"/f"}}); return err },
 			} {
 				if err := do(); err == nil || errors.Is(err, context.DeadlineExceeded) {

@@ -200,11 +200,21 @@ func FuzzWrite(f *testing.F) {
 func FuzzEntries(f *testing.F) {
 	f.Add([]byte("moved\ta\nmoved\tb\naside\t/data/.aside/then\n"))
 	f.Add([]byte("removed\t/data/a\nremoved\t/data\n"))
+	f.Add([]byte("progress\t1\t2\naside\t/data/.aside/then/m\ncopied\n"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if a, err := answering(body).Aside(t.Context(), host.AsideRequest{Dir: "/data", Name: "then"}); err == nil {
 			if a.Path != "" && a.Path != "/data/.aside/then" || !slices.IsSorted(a.Moved) || slices.ContainsFunc(a.Moved, func(n string) bool { return n == "" || strings.Contains(n, "/") }) {
 				t.Errorf("%+v", a)
 			}
+		}
+		move := host.MoveRequest{From: host.Tree{Dir: "/data", Name: "m"}, To: host.Tree{Dir: "/to", Name: "m"}, Keep: "then",
+			Progress: func(done, total int64) {
+				if done > total {
+					t.Errorf("%d of %d", done, total)
+				}
+			}}
+		if m, err := answering(body).Move(t.Context(), move); err == nil && (m.How == "" || m.Aside != "" && path.Base(m.Aside) != "m") {
+			t.Errorf("%+v", m)
 		}
 		r, err := answering(body).Remove(t.Context(), host.RemoveRequest{Entries: []host.Entries{{Dir: "/data", Names: []string{"a"}}}, Files: []string{"/data"}})
 		if err == nil && slices.ContainsFunc(r, func(p string) bool { return p != "/data" && p != "/data/a" }) {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -65,6 +66,47 @@ func TestMounts(t *testing.T) {
 			a, err := h.Aside(t.Context(), host.AsideRequest{Dir: dir, Name: "x"})
 			if err != nil || a.Path != dir+"/.aside/x" || !slices.Equal(a.Moved, []string{"member"}) {
 				t.Errorf("%s: %+v, %v", dir, a, err)
+			}
+		}
+		// One file system, mounted twice: nothing can be renamed from one to the other, whatever their numbers say.
+		from := host.Tree{Dir: bound, Name: "tree"}
+		for i, to := range []host.Tree{{Dir: filepath.Join(root, "source"), Name: "moved"}, {Dir: data, Name: "tree"}} {
+			if err := os.MkdirAll(filepath.Join(from.Path(), "deep"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(from.Path(), "deep", "f"), []byte("log"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			m, err := h.Move(t.Context(), host.MoveRequest{From: from, To: to, Keep: string(rune('a' + i))})
+			if err != nil || m.How != host.Copied || m.Aside != bound+"/.aside/"+string(rune('a'+i))+"/tree" {
+				t.Errorf("to %s: %+v, %v", to.Path(), m, err)
+			}
+			if got, err := os.ReadFile(filepath.Join(to.Path(), "deep", "f")); err != nil || string(got) != "log" {
+				t.Errorf("%q, %v", got, err)
+			}
+			left, err := os.ReadDir(to.Dir)
+			if err != nil || slices.ContainsFunc(left, func(e os.DirEntry) bool { return strings.Contains(e.Name(), "quorate") }) {
+				t.Errorf("left are %v, %v", left, err)
+			}
+		}
+		// What does not fit is not begun, and what has a mount point in it is not moved.
+		if err := os.MkdirAll(filepath.Join(root, "large", "tree"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, "large", "tree", "f"), make([]byte, 5<<20), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, try := range []bool{true, false} {
+			r := host.MoveRequest{From: host.Tree{Dir: filepath.Join(root, "large"), Name: "tree"}, To: host.Tree{Dir: data, Name: "large"}, Keep: "k", Try: try}
+			if m, err := h.Move(t.Context(), r); err == nil || !strings.Contains(err.Error(), "MiB free") {
+				t.Errorf("%+v, %v", m, err)
+			}
+			r = host.MoveRequest{From: host.Tree{Dir: root, Name: "large"}, To: host.Tree{Dir: root, Name: "elsewhere"}, Keep: "k", Try: try}
+			if try {
+				mounted(t, filepath.Join(root, "large", "inner"), 0)
+			}
+			if m, err := h.Move(t.Context(), r); err == nil || !strings.Contains(err.Error(), "is a mount point") {
+				t.Errorf("%+v, %v", m, err)
 			}
 		}
 		// An entry that is one stops it before anything is moved.

@@ -127,7 +127,7 @@ func TestSuite(t *testing.T) {
 				t.Cleanup(func() { l.Close() })
 				f := hosttest.Fixture{
 					Open: func(t *testing.T) host.Host { return New(transport, options(root)) },
-					Dir:  filepath.Join(root, "suite"), ListeningPort: l.Addr().(*net.TCPAddr).Port,
+					Dir:  filepath.Join(root, "suite"), Elsewhere: hosttest.Shm(t), ListeningPort: l.Addr().(*net.TCPAddr).Port,
 					NoServices: "systemd is the lab's",
 				}
 				if os.Geteuid() == 0 {

@@ -54,6 +54,9 @@ var serviceText string
 //go:embed scripts/aside.sh
 var asideScript string
 
+//go:embed scripts/move.sh
+var moveScript string
+
 //go:embed scripts/remove.sh
 var removeScript string
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"quorate/provision/host"
+	"quorate/provision/host/hosttest"
 )
 
 // somebody is a user who is neither root nor anybody who runs tests.
@@ -178,6 +179,59 @@ func TestAsideInAMembersFolder(t *testing.T) {
 				t.Errorf("%s belongs to %d", p, got)
 			}
 		}
+	})
+}
+
+// TestMoveInAMembersFolder: both folders are a service account's, who could put links there; what comes of it
+// belongs to whom it did.
+func TestMoveInAMembersFolder(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to make what belongs to others")
+	}
+	each(t, func(t *testing.T, s shell, root string) {
+		h := New(&s, options(root))
+		defer h.Close()
+		far := hosttest.Shm(t)
+		if far == "" {
+			t.Skip("there is one file system only")
+		}
+		from, to, victim := filepath.Join(root, "from"), filepath.Join(far, "to"), filepath.Join(root, "victim")
+		for _, err := range []error{os.Mkdir(victim, 0o755), os.Mkdir(to, 0o700), os.Mkdir(from, 0o700), os.Mkdir(filepath.Join(from, "member"), 0o700),
+			os.WriteFile(filepath.Join(from, "member", "f"), []byte("log"), 0o600), os.Symlink(victim, filepath.Join(from, ".aside")),
+			os.Symlink(victim, filepath.Join(to, ".member.quorate-copy")), os.Chown(filepath.Join(from, "member"), somebody, somebody),
+			os.Chown(filepath.Join(from, "member", "f"), somebody, somebody), os.Chown(from, somebody, somebody), os.Chown(to, somebody, somebody)} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		owners := func(paths ...string) {
+			t.Helper()
+			for _, p := range paths {
+				info, err := os.Lstat(p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := uid(info); got != somebody {
+					t.Errorf("%s belongs to %d", p, got)
+				}
+			}
+		}
+		r := host.MoveRequest{From: host.Tree{Dir: from, Name: "member"}, To: host.Tree{Dir: to, Name: "member"}, Keep: "now"}
+		if _, err := h.Move(t.Context(), r); err == nil || !strings.Contains(err.Error(), "is no folder") {
+			t.Errorf("through a link: %v", err)
+		}
+		if left, _ := os.ReadDir(victim); len(left) > 0 {
+			t.Errorf("something came through a link: %v", left)
+		}
+		owners(from, to, filepath.Join(from, "member"))
+		if err := os.Remove(filepath.Join(from, ".aside")); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := h.Move(t.Context(), r); err != nil || m.How != host.Copied {
+			t.Fatalf("%v %v", m, err)
+		}
+		owners(from, to, filepath.Join(to, "member"), filepath.Join(to, "member", "f"), filepath.Join(from, ".aside"),
+			filepath.Join(from, ".aside", "now"), filepath.Join(from, ".aside", "now", "member", "f"))
 	})
 }
 

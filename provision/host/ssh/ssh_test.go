@@ -116,7 +116,7 @@ func TestSuite(t *testing.T) {
 						}
 						return New(conn)
 					},
-					Dir: filepath.Join(root, "suite"), Talker: "127.0.0.1:" + port, ListeningPort: server.Port(),
+					Dir: filepath.Join(root, "suite"), Elsewhere: hosttest.Shm(t), Talker: "127.0.0.1:" + port, ListeningPort: server.Port(),
 					NoServices: "systemd is the lab's",
 				}
 				if os.Geteuid() == 0 {

@@ -4,7 +4,9 @@
 # cheapest cipher, no compression on a fast network, keys made while the
 # binary travels. What Quorate is measured against.
 #
-#   fresh.sh SSH_CONFIG KVSERVER WORK NAME=ADDRESS…
+#   [STAGED=NAME=ADDRESS] fresh.sh SSH_CONFIG KVSERVER WORK NAME=ADDRESS…
+#
+# STAGED gets all that a member needs to join the others later, and is not started.
 #
 # It does what a cluster needs and no more: a CA, a server and a peer certificate
 # per member, an own account, the binary, a unit that starts at boot, and a
@@ -45,7 +47,7 @@ cert() {
 		-days 365 -copy_extensions copy -out "$1.pem" 2>/dev/null
 }
 
-# files NAME ADDRESS: the folder that goes to the host as it is.
+# files NAME ADDRESS STATE: the folder that goes to the host as it is.
 files() {
 	d=$1/etc/etcd
 	mkdir -p "$d" "$1/etc/systemd/system"
@@ -63,7 +65,7 @@ files() {
 		listen-peer-urls: https://$2:2380
 		initial-advertise-peer-urls: https://$2:2380
 		initial-cluster: $initial
-		initial-cluster-state: new
+		initial-cluster-state: $3
 		initial-cluster-token: lab
 		client-transport-security: {cert-file: /etc/etcd/server.pem, key-file: /etc/etcd/server-key.pem, trusted-ca-file: /etc/etcd/ca.pem, client-cert-auth: true}
 		peer-transport-security: {cert-file: /etc/etcd/peer.pem, key-file: /etc/etcd/peer-key.pem, trusted-ca-file: /etc/etcd/ca.pem, client-cert-auth: true}
@@ -82,7 +84,7 @@ files() {
 	END
 }
 
-# host NAME ADDRESS: the binary first, which takes longest; the small files as
+# host NAME ADDRESS VERB: the binary first, which takes longest; the small files as
 # soon as they are made. Starting returns when the member serves.
 host() {
 	on "$2" -o ControlMaster=yes -o ControlPersist=30 \
@@ -94,19 +96,25 @@ host() {
 		sleep 0.01
 	done
 	tar -C "$1" -cf - etc | on "$2" 'tar -C / --no-same-owner -xf - && chown -R etcd: /etc/etcd && chmod 600 /etc/etcd/*-key.pem &&
-		systemctl daemon-reload && systemctl enable --quiet --now etcd && systemctl is-active --quiet etcd'
+		systemctl daemon-reload && '"$3"
 	ssh -F "$config" -o ControlPath="$control/%h" -O exit "$2" 2>/dev/null
 }
 
 pids=
 for member; do
-	host "${member%%=*}" "${member#*=}" &
+	host "${member%%=*}" "${member#*=}" 'systemctl enable --quiet --now etcd && systemctl is-active --quiet etcd' &
 	pids="$pids $!"
 done
 ca
 for member; do
-	{ files "${member%%=*}" "${member#*=}" && : >"${member%%=*}.done"; } &
+	{ files "${member%%=*}" "${member#*=}" new && : >"${member%%=*}.done"; } &
 done
+if [ -n "${STAGED:-}" ]; then
+	initial="$initial,${STAGED%%=*}=https://${STAGED#*=}:2380"
+	{ files "${STAGED%%=*}" "${STAGED#*=}" existing && : >"${STAGED%%=*}.done"; } &
+	host "${STAGED%%=*}" "${STAGED#*=}" true &
+	pids="$pids $!"
+fi
 cert client client DNS:client
 for pid in $pids; do wait "$pid"; done
 pids=

@@ -149,7 +149,7 @@ func member(c *spec.Cluster, m *spec.Member, o *plan.Observed, now time.Time) Me
 		return ms
 	}
 	ms.Enabled, ms.Manager = h.Unit.Enabled, h.Manager
-	ms.Aside = slices.Sorted(slices.Values(slices.Concat(h.Data.Aside, h.WAL.Aside, h.Base.Aside)))
+	ms.Aside = slices.Sorted(slices.Values(slices.Concat(h.Data.Aside, h.WAL.Aside, h.Base.Aside, h.Kept, h.Former.Aside())))
 	if ms.Unit = h.Unit.Active; !h.Unit.Loaded {
 		ms.Unit = "absent"
 	}
