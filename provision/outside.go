@@ -108,6 +108,7 @@ func (s *Session) meetOutsiders(ctx context.Context, o *plan.Observed) error {
 			o.Cluster.Strangers[m.listed.ID] = m.stranger
 		}
 	}
+	s.meetConsumers(ctx, o)
 	return ctx.Err()
 }
 
@@ -155,6 +156,13 @@ func (s *Session) askOutsiders(ctx context.Context, o *plan.Observed, met []outs
 		}
 	})
 	return nil
+}
+
+// asks reports whether a member outside the spec has an address to be asked at.
+func (s *Session) asks(member string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.outside[member].address != ""
 }
 
 // listens reports whether a connection can be made from a member's host to a peer's URL.

@@ -137,7 +137,7 @@ func StatusOf(c *spec.Cluster, o *plan.Observed, now time.Time) Status {
 		e := expiry("CA", "ca", &o.CA.Cert, c.TLS, o.CA.Cert, now)
 		s.CA = &e
 	}
-	for _, cl := range c.Clients {
+	for _, cl := range c.ClientsHere() {
 		s.Clients = append(s.Clients, expiry(cl.Name, string(pki.Client), o.Clients[cl.Name].Cert, c.TLS, o.CA.Cert, now))
 	}
 	return s
