@@ -23,12 +23,14 @@ type Inputs struct {
 	KeepData        bool     `json:"keep_data,omitempty"`
 	Forget          bool     `json:"forget,omitempty"`
 	Purge           bool     `json:"purge,omitempty"`
+	// Consumers are the addresses that were connected with a member that leaves and with none that stays, by its id (hex).
+	Consumers map[string][]string `json:"consumers,omitempty"`
 }
 
 // inputs notes down what the plan is made from.
 func (b *builder) inputs() Inputs {
 	in := Inputs{Now: b.opt.Now, Token: b.opt.Token, SkipUnreachable: b.opt.SkipUnreachable, Accept: b.opt.Accept, EditedFrom: b.opt.EditedFrom,
-		KeepData: b.opt.KeepData, Forget: b.opt.Forget, Purge: b.opt.Purge}
+		KeepData: b.opt.KeepData, Forget: b.opt.Forget, Purge: b.opt.Purge, Consumers: b.consumers}
 	for _, m := range b.members {
 		if b.leads(m) {
 			in.Leader = m.Name
@@ -55,7 +57,7 @@ func (p *Plan) Again(c *spec.Cluster, o *Observed) (*Plan, error) {
 	}
 	in := p.Inputs
 	again, err := build(c, o, Options{Now: in.Now, Token: in.Token, SpecDigest: p.SpecDigest, leader: &in.Leader,
-		SkipUnreachable: in.SkipUnreachable, Accept: in.Accept, EditedFrom: in.EditedFrom, KeepData: in.KeepData, Forget: in.Forget, Purge: in.Purge})
+		SkipUnreachable: in.SkipUnreachable, Accept: in.Accept, EditedFrom: in.EditedFrom, KeepData: in.KeepData, Forget: in.Forget, Purge: in.Purge, consumers: in.Consumers})
 	if err != nil {
 		return nil, err
 	}

@@ -33,8 +33,9 @@ type Options struct {
 	// Purge deletes the data of members that are expelled; otherwise it is moved aside on their hosts.
 	Purge bool
 
-	leader  *string // who led when the plan was made that is made again, "" for nobody known; nil: who leads now
-	without guard   // switched off, by tests only
+	leader    *string             // who led when the plan was made that is made again, "" for nobody known; nil: who leads now
+	consumers map[string][]string // of the plan that is made again, see [Inputs]
+	without   guard               // switched off, by tests only
 }
 
 // Situation is what was found, in one word.
@@ -75,6 +76,7 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 		b.reconfigure()
 		b.rollable()
 		b.createCA()
+		b.pushHelpers()
 		b.encryptCA()
 		for _, m := range b.members {
 			b.push(m)
@@ -93,6 +95,7 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 		b.changeMembers(true)
 		b.retire()
 		b.canary()
+		b.tellConsumers()
 		for _, m := range b.members {
 			b.record(m)
 		}
@@ -111,6 +114,10 @@ type builder struct {
 	members []*member // the spec's, in its order
 	census  Census
 	user    string // the account that members run as
+	// others are the machines that are no members and that something is installed on.
+	others []*member
+	// consumers are the addresses that use a member that leaves, and none that stays, by its id (hex).
+	consumers map[string][]string
 	// formed: the cluster has served; lost data is lost.
 	formed bool
 	// byName: members refuse peers whose certificate is not a peer's.
@@ -214,6 +221,14 @@ func begin(v Verb, c *spec.Cluster, o *Observed, opt Options) (*builder, error) 
 		}
 		b.members = append(b.members, &member{Member: m, host: h, layout: LayoutOf(c, m), answer: o.Cluster.Answers[m.Name]})
 	}
+	for _, m := range c.Consumers() {
+		h := o.Others[m.Name]
+		if h == nil {
+			errs = append(errs, fmt.Errorf("host %q was not looked at", m.Name))
+			continue
+		}
+		b.others = append(b.others, &member{Member: m, host: h, layout: LayoutOf(c, m)})
+	}
 	b.census = TakeCensus(c, o)
 	b.now = b.census.Membership
 	b.plan.Before = b.now.Voters()
@@ -221,8 +236,10 @@ func begin(v Verb, c *spec.Cluster, o *Observed, opt Options) (*builder, error) 
 		m.listed, m.in = b.census.Membership.Of(m.Name)
 		m.in = m.in && b.census.Known
 	}
+	b.consumers = b.onlyThere()
 	if opt.leader != nil {
 		b.lead(*opt.leader)
+		b.consumers = opt.consumers
 	}
 	b.user = b.account()
 	b.plan.Inputs = b.inputs()

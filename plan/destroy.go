@@ -57,6 +57,7 @@ func BuildDestroy(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 		b.remove(m)
 		removes += len(b.steps) - before
 	}
+	b.uninstall()
 	// The CA goes last and only if nothing is left behind that would need it.
 	if len(b.plan.Held) == 0 {
 		b.forget()

@@ -172,6 +172,10 @@ func bare(c *spec.Cluster) *world {
 	for _, m := range c.Members {
 		w.obs.Hosts[m.Name] = bareHost(c, m)
 	}
+	w.obs.Others = map[string]*plan.Host{}
+	for _, m := range c.Consumers() {
+		w.obs.Others[m.Name] = bareHost(c, m)
+	}
 	return w
 }
 
@@ -217,7 +221,9 @@ func fake(s string) string { return fmt.Sprintf("%-64s", s+"-digest") }
 func (w *world) do(s plan.Step) {
 	var h *plan.Host
 	var on seat
-	if s.Member != "" {
+	if other := w.obs.Others[s.Member]; other != nil {
+		h = other
+	} else if s.Member != "" {
 		on = w.seat(s.Member)
 		h = on.host
 	}
@@ -244,16 +250,16 @@ func (w *world) do(s plan.Step) {
 		h.Unit.Enabled = h.Unit.Enabled || a.Enable
 		h.Unit.NeedReload = h.Unit.NeedReload && !a.Reload
 	case *plan.Certificates:
-		w.put(h, a.CA, node.FileState{Type: "file", Mode: 0o644, Digest: sha(w.obs.CA.PEM), Content: []byte(w.obs.CA.PEM)}, a.Owner)
-		h.Certificates[a.CA] = w.obs.CA.Cert
-		for _, c := range a.Issue {
-			w.put(h, c.Key, node.FileState{Type: "file", Mode: 0o600}, a.Owner)
-			w.put(h, c.Path, node.FileState{Type: "file", Mode: 0o644, Digest: fake("cert")}, a.Owner)
-			h.Certificates[c.Path] = w.issue(c)
-		}
+		w.certify(h, a)
 	case *plan.IssueClient:
 		cert := w.issue(a.Certificate)
-		w.obs.Clients[a.Name] = plan.ClientFiles{Cert: &cert, Key: true, Bundle: w.obs.CA.Cert.Fingerprint}
+		w.obs.Clients[a.Name] = plan.ClientFiles{Cert: &cert, Key: true, Bundle: w.obs.CA.Cert.Fingerprint, Endpoints: w.obs.Clients[a.Name].Endpoints}
+	case *plan.Endpoints:
+		c := w.obs.Clients[a.Client]
+		c.Endpoints = a.Content
+		w.obs.Clients[a.Client] = c
+	case *plan.Install:
+		w.install(h, a)
 	case *plan.Reach, *plan.Peers:
 	case *plan.Fetch:
 		w.fetched()
@@ -307,6 +313,12 @@ func (w *world) do(s plan.Step) {
 		}
 		w.elect()
 	case *plan.Remove:
+		if on.host == nil || strings.Contains(s.ID, " on ") { // a client, or kvserver where no member is
+			for _, p := range slices.Concat(a.Files, a.Folders) {
+				delete(h.Files, p)
+			}
+			return
+		}
 		fresh := bareHost(w.spec, on.member)
 		fresh.Accounts, fresh.Data.Aside = h.Accounts, h.Data.Aside
 		for _, dir := range a.Aside {
@@ -327,6 +339,32 @@ func (w *world) do(s plan.Step) {
 		w.obs.Clients = map[string]plan.ClientFiles{}
 	default:
 		panic(fmt.Sprintf("the model does not know %T", a))
+	}
+}
+
+// install puts a client on a machine.
+func (w *world) install(h *plan.Host, a *plan.Install) {
+	for _, f := range a.Files {
+		state := node.FileState{Type: "dir", Mode: f.Mode}
+		if !f.Dir {
+			state = node.FileState{Type: "file", Mode: f.Mode, Content: []byte(f.Content), Digest: sha(f.Content)}
+		}
+		w.put(h, f.Path, state, f.Owner)
+	}
+	if a.Certificates != nil {
+		w.certify(h, a.Certificates)
+	}
+	delete(h.Files, a.Pending.Path)
+}
+
+// certify puts keys and certificates on a machine.
+func (w *world) certify(h *plan.Host, a *plan.Certificates) {
+	w.put(h, a.CA, node.FileState{Type: "file", Mode: 0o644, Digest: sha(w.obs.CA.PEM), Content: []byte(w.obs.CA.PEM)}, a.Owner)
+	h.Certificates[a.CA] = w.obs.CA.Cert
+	for _, c := range a.Issue {
+		w.put(h, c.Key, node.FileState{Type: "file", Mode: 0o600}, a.Owner)
+		w.put(h, c.Path, node.FileState{Type: "file", Mode: 0o644, Digest: fake("cert")}, a.Owner)
+		h.Certificates[c.Path] = w.issue(c)
 	}
 }
 

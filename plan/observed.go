@@ -19,6 +19,8 @@ type Observed struct {
 	CA CA
 	// Hosts by member name; every member of the spec has an entry.
 	Hosts map[string]*Host
+	// Others are the machines that are no members and that something is installed on, by name, see [spec.Cluster.Consumers].
+	Others map[string]*Host
 	// Cluster is what the members themselves say.
 	Cluster Cluster
 	// Recorded is what an earlier run noted down on the operator's side; nil: nothing.
@@ -70,8 +72,13 @@ type Host struct {
 	// Mark is what the host noted when its member served; nil: it has not.
 	Mark     *kvserver.Mark
 	Manifest *Manifest // nil: none, or not readable
-	Former   *Former   // nil: the manifest names no other folders for the data than the spec
-	Kept     []string  // where things are aside in folders that the data lay in before; looked for only if somebody wants to know
+	// Unsafe is how what is on the way to the folders of installed clients could be exchanged, in its order, each once.
+	Unsafe []node.Exposure
+	// Consumers are the addresses that are connected with the member's client port; nil: nobody looked, which is done only
+	// while a member that serves is to leave. They move by themselves.
+	Consumers []string
+	Former    *Former  // nil: the manifest names no other folders for the data than the spec
+	Kept      []string // where things are aside in folders that the data lay in before; looked for only if somebody wants to know
 }
 
 // Platform is "os/arch" in Go's words.
@@ -99,6 +106,8 @@ type ClientFiles struct {
 	Cert   *pki.Certificate // nil: none that parses
 	Key    bool             // the key is there, fits the certificate and is 0600
 	Bundle string           // fingerprint of the CA beside it
+	// Endpoints is what its file of endpoints says; "" if there is none.
+	Endpoints string
 }
 
 // Cluster is what the members say through their API: each one's own words, in
@@ -166,6 +175,9 @@ func (o *Observed) Facts() []Fact {
 	add("ca", "%s unsealed=%t %s", or(o.CA.Cert.Fingerprint, "none"), o.CA.Unsealed, o.CA.Problem)
 	if o.Recorded != nil {
 		add("recorded", "cluster %s, %s, left %d", o.Recorded.ClusterID, o.Recorded.Names(), len(o.Recorded.Left))
+		for _, i := range o.Recorded.Installed {
+			add("installed "+i.Client+" on "+i.Host, "%s", i.Dir)
+		}
 	}
 	for _, n := range sortedKeys(o.Clients) {
 		c := o.Clients[n]
@@ -174,6 +186,7 @@ func (o *Observed) Facts() []Fact {
 			fp = c.Cert.Fingerprint
 		}
 		add("client "+n, "%s key=%t ca=%s", fp, c.Key, c.Bundle)
+		add("client "+n+" endpoints", "%s", or(c.Endpoints, "none"))
 	}
 	for _, p := range sortedKeys(o.Binaries) {
 		for _, n := range sortedKeys(o.Binaries[p]) {
@@ -183,6 +196,9 @@ func (o *Observed) Facts() []Fact {
 	}
 	for _, n := range sortedKeys(o.Hosts) {
 		o.Hosts[n].facts(n, add)
+	}
+	for _, n := range sortedKeys(o.Others) {
+		o.Others[n].facts(n, add)
 	}
 	for _, n := range sortedKeys(o.Cluster.Answers) {
 		o.Cluster.Answers[n].facts("member "+n, add)

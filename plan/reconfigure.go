@@ -113,6 +113,11 @@ func (b *builder) expulsion(then Membership, l Listed) Membership {
 		b.hold(Held{Reason: Corrupt, Subject: l.Label(),
 			Detail: "it is to be expelled, and the alarm CORRUPT stands: what is left may be the bad copy",
 			WayOut: "if `quorate status --hash` says that it is the one whose data differs, stop it on its host and apply again; else resolve the alarm first"})
+	case answers && b.usedAlone(l):
+		who := b.consumers[kvserver.ID(l.ID)]
+		b.hold(Held{Reason: ConsumersConnected, Subject: l.Label(),
+			Detail: fmt.Sprintf("it is to be expelled, and %d of the addresses that are connected with its client port are connected with no member that stays: %s", len(who), some(who)),
+			WayOut: "give them the endpoints of the members that stay, then apply again; or say that they may do without: --accept " + string(ConsumersConnected)})
 	case err != nil && b.stands(guardExpel):
 		reason, out := Quorum, "bring the other members back first (see what else is held, and `quorate status`), then apply again"
 		if v := then.Voters(); l.Health == Down && v.Known() && !v.Writable() {
@@ -215,13 +220,13 @@ func (l Listed) bootstrapName() string {
 
 // votersToAdd is how many of n voters etcd wants connected for an addition, whoever of them is asked.
 func (b *builder) votersToAdd(n int) int {
-	needs := 0
 	if !b.stands(guardAdd) {
-		return needs
+		return 0
 	}
+	needs := 0
 	for _, m := range b.seen() {
-		if v, _ := m.version(); v != "" {
-			needs = max(needs, kvserver.VotersToAdd(n, v))
+		if st := m.answer.Status; st != nil {
+			needs = max(needs, kvserver.VotersToAdd(n, st.Version))
 		}
 	}
 	return needs
@@ -262,7 +267,7 @@ func (b *builder) changeMembers(last bool) {
 			b.add(draft{subject: ref.Name, Step: Step{
 				Title:   "expel " + ref.String(),
 				Reasons: []string{c.why},
-				Action:  &Expel{Target: ref, Expect: b.now.Refs(), Answers: c.expel.Health != Down && !c.expel.Learner, Wait: changeWait},
+				Action:  &Expel{Target: ref, Expect: b.now.Refs(), Answers: c.expel.Health != Down && !c.expel.Learner, Consumers: b.consumers[kvserver.ID(c.expel.ID)], Wait: changeWait},
 			}})
 		}
 	}

@@ -21,7 +21,16 @@ type Recorded struct {
 	Members   []RecordedMember `json:"members"`
 	// Left are members that were expelled while their hosts could not be reached: what is on them is still to be cleaned up.
 	Left []RecordedMember `json:"left,omitempty"`
-	At   time.Time        `json:"at"` // when it was noted
+	// Installed are the clients that were put on machines: what lies there stays when the spec does not have it any more, and is named then.
+	Installed []RecordedInstall `json:"installed,omitempty"`
+	At        time.Time         `json:"at"` // when it was noted
+}
+
+// RecordedInstall is one client on one machine.
+type RecordedInstall struct {
+	Client string `json:"client"`
+	Host   string `json:"host"`
+	Dir    string `json:"dir"` // on the machine
 }
 
 // RecordedMember is one member as the cluster listed it.

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -76,18 +77,28 @@ func (b *builder) retire() {
 			b.clean(s, r, string(KindExpel)+" "+l.Ref().Name)
 		}
 	}
-	for _, r := range Leavings(b.obs, b.census) {
-		s, looked := b.obs.Left[r.ID]
-		switch {
-		case Occupied(b.spec, LeftOver(b.spec, r)):
-			// a member of the spec is there now
-		case !looked || s.Host == nil || s.Host.Problem != "":
-			b.left = append(b.left, r)
-			b.note("%s was expelled, and its host could not be reached since: what is on it is still to be cleaned (id %s, %s)", or(r.Name, r.ID), r.ID, strings.Join(r.PeerURLs, ", "))
-		default:
+	for _, r := range Uncleaned(b.spec, b.obs, b.census) {
+		if s := b.obs.Left[r.ID]; s.Host != nil && s.Host.Problem == "" {
 			b.clean(s, r, "")
+			continue
 		}
+		b.left = append(b.left, r)
+		b.note("%s; if it is gone for good, take its entry out of \"left\" in %s", r.Unreached(), b.recordedFile())
 	}
+}
+
+// Uncleaned are those of [Leavings] on whose hosts no member of the spec is now, and where something of theirs lies, as
+// far as that is known.
+func Uncleaned(c *spec.Cluster, o *Observed, census Census) []RecordedMember {
+	return slices.DeleteFunc(Leavings(o, census), func(r RecordedMember) bool {
+		h := o.Left[r.ID].Host
+		return Occupied(c, LeftOver(c, r)) || h != nil && h.Problem == "" && h.Manifest == nil && !h.hasData()
+	})
+}
+
+// Unreached says that what an expelled member has left on its host is still there.
+func (r RecordedMember) Unreached() string {
+	return fmt.Sprintf("%s (id %s, %s) was expelled, and what is on its host is still to be cleaned: it could not be reached since", or(r.Name, "a member without a name"), r.ID, strings.Join(r.PeerURLs, ", "))
 }
 
 // clean stops a member that is listed no longer, and takes what is ours off its host.

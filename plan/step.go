@@ -62,6 +62,7 @@ const (
 	PhaseStart                // brings members up that do not serve
 	PhaseMembers              // changes who the members are: additions, joins, promotions, expulsions
 	PhaseRoll                 // takes serving members away for a moment, one at a time
+	PhaseTell                 // tells who uses the cluster, before somebody leaves it that serves
 	PhaseRecord               // notes down what has become true
 	PhaseRemove               // takes things off a host
 	PhaseForget               // on the operator's side, once everything else is done
@@ -140,6 +141,8 @@ var kinds = map[Kind]func() Action{
 	KindPromote:     func() Action { return new(Promote) },
 	KindExpel:       func() Action { return new(Expel) },
 	KindClient:      func() Action { return new(IssueClient) },
+	KindEndpoints:   func() Action { return new(Endpoints) },
+	KindInstall:     func() Action { return new(Install) },
 	KindRecord:      func() Action { return new(Record) },
 	KindStop:        func() Action { return new(Stop) },
 	KindRemove:      func() Action { return new(Remove) },

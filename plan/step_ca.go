@@ -75,7 +75,7 @@ func (a *IssueClient) Describe() Description {
 }
 
 func (b *builder) clients() {
-	for _, c := range b.spec.Clients {
+	for _, c := range b.spec.ClientsHere() {
 		want := b.clientCertificate(c)
 		have := b.obs.Clients[c.Name]
 		var why []string

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -90,7 +91,7 @@ func (b *builder) unsigned(m *member) *Certificates {
 	a := &Certificates{CA: l.CA, Owner: b.userOwner(m), Helper: l.KVServer}
 	a.CADrift = drift(m.Member, node.FileState{Mode: 0o644, Digest: digest(b.obs.CA.PEM)}, b.userOwner(m), h.Files[l.CA])
 	for _, want := range b.memberCertificates(m) {
-		if want.Why = b.certificateDrift(m, want); len(want.Why) == 0 {
+		if want.Why = b.certificateDrift(m, want, b.userOwner(m)); len(want.Why) == 0 {
 			continue
 		}
 		if have, ok := h.Certificates[want.Path]; ok {
@@ -104,7 +105,8 @@ func (b *builder) unsigned(m *member) *Certificates {
 	return a
 }
 
-func (b *builder) certificateDrift(m *member, want Certificate) []string {
+// certificateDrift says why a certificate that is to be on a host, with its key, does not serve.
+func (b *builder) certificateDrift(m *member, want Certificate, owner string) []string {
 	key, file := m.host.Files[want.Key], m.host.Files[want.Path]
 	if !key.Exists && !file.Exists {
 		return []string{(&Drift{What: DriftMissing}).String()}
@@ -112,10 +114,10 @@ func (b *builder) certificateDrift(m *member, want Certificate) []string {
 	if !key.Exists {
 		return []string{"there is no key"}
 	}
-	if d := drift(m.Member, node.FileState{Mode: 0o600}, b.userOwner(m), key); d != nil {
+	if d := drift(m.Member, node.FileState{Mode: 0o600}, owner, key); d != nil {
 		return []string{"its key " + d.String()}
 	}
-	if d := drift(m.Member, node.FileState{Mode: 0o644}, b.userOwner(m), file); d != nil {
+	if d := drift(m.Member, node.FileState{Mode: 0o644}, owner, file); d != nil {
 		return []string{d.String()}
 	}
 	have, ok := m.host.Certificates[want.Path]
@@ -185,12 +187,24 @@ func Requests(c *spec.Cluster, o *Observed, now time.Time) []pki.Request {
 			add(have, ok, r)
 		}
 	}
-	for _, cl := range c.Clients {
+	for _, cl := range c.ClientsHere() {
 		have := pki.Certificate{}
 		if said := o.Clients[cl.Name].Cert; said != nil {
 			have = *said
 		}
 		add(have, o.Clients[cl.Name].Cert != nil, clientRequest(cl, c.TLS))
+	}
+	for _, cl := range c.Clients {
+		for _, i := range cl.Install {
+			for _, name := range i.Hosts {
+				m, h := c.Machine(name), cmp.Or(o.Hosts[name], o.Others[name])
+				if h == nil || h.Problem != "" {
+					continue
+				}
+				have, ok := h.Certificates[PlaceOf(LayoutOf(c, m), spec.Installation{Client: cl, Install: i}).Cert]
+				add(have, ok, clientRequest(cl, c.TLS))
+			}
+		}
 	}
 	return out
 }

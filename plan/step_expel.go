@@ -12,6 +12,8 @@ type Expel struct {
 	Expect []Ref `json:"expect"`
 	// Answers: it is a voter that serves, or may serve: somebody has to say its name.
 	Answers bool `json:"answers,omitempty"`
+	// Consumers are the addresses that are connected with it and with no member that stays.
+	Consumers []string `json:"consumers,omitempty"`
 	// Wait bounds how long etcd's refusal is waited out, see [changeWait].
 	Wait time.Duration `json:"wait"`
 }
@@ -36,5 +38,5 @@ func (a *Expel) Effect(_ string, now Membership) (during, after Membership, err 
 
 // Describe names what is listed no longer.
 func (a *Expel) Describe() Description {
-	return Description{Sign: Gone, Items: urlItems(a.Target.PeerURLs, Gone, "listed no longer")}
+	return Description{Sign: Gone, Items: append(urlItems(a.Target.PeerURLs, Gone, "listed no longer"), urlItems(a.Consumers, Gone, "connected with it, and with no member that stays")...)}
 }

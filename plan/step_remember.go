@@ -41,14 +41,15 @@ func (b *builder) remember() {
 		a, ok := s.Action.(*Start)
 		return ok && (a.Bootstrap || have == nil && !b.census.Known)
 	})
-	says := have != nil && len(b.coming) == 0 && have.says(b.census.ClusterID, b.census.Membership) && slices.EqualFunc(have.Left, b.left, RecordedMember.is)
+	says := have != nil && len(b.coming) == 0 && have.says(b.census.ClusterID, b.census.Membership) && slices.EqualFunc(have.Left, b.left, RecordedMember.is) &&
+		slices.Equal(have.Installed, b.installed())
 	if !forms && (!b.census.Known || says) {
 		return
 	}
 	d := draft{Step: Step{Title: "note the cluster down in " + b.recordedFile(),
-		Action: &Remember{Path: b.recordedFile(), Recorded: Recorded{Format: RecordedFormat, Cluster: b.spec.Name, Token: b.plan.Token, Left: b.left}}}}
+		Action: &Remember{Path: b.recordedFile(), Recorded: Recorded{Format: RecordedFormat, Cluster: b.spec.Name, Token: b.plan.Token, Left: b.left, Installed: b.installed()}}}}
 	for _, s := range b.steps {
-		if s.Action.Exclusive() || slices.Contains(b.cleaning, s.ID) {
+		if s.Action.Exclusive() || s.Kind == KindInstall || slices.Contains(b.cleaning, s.ID) {
 			d.after = append(d.after, s.ID)
 		}
 	}

@@ -177,15 +177,24 @@ func (b *builder) forget() {
 		return
 	}
 	a := &Forget{}
+	var dirs []string
 	for _, c := range b.spec.Clients {
-		if have := b.obs.Clients[c.Name]; have.Cert != nil {
+		have := b.obs.Clients[c.Name]
+		if have.Endpoints != "" {
+			a.Files = append(a.Files, EndpointsFile(c))
+			a.Dirs = append(a.Dirs, path.Dir(EndpointsFile(c)))
+		}
+		if have.Cert != nil {
 			a.Files = append(a.Files, c.Dir+"/"+c.Name+".pem", c.Dir+"/"+c.Name+"-key.pem")
-			if !slices.Contains(a.Dirs, c.Dir) {
-				a.Files = append(a.Files, c.Dir+"/ca.pem")
-				a.Dirs = append(a.Dirs, c.Dir)
-			}
+		}
+		if have.Cert != nil && !slices.Contains(a.Files, c.Dir+"/ca.pem") {
+			a.Files = append(a.Files, c.Dir+"/ca.pem")
+		}
+		if (have.Cert != nil || have.Endpoints != "") && !slices.Contains(dirs, c.Dir) {
+			dirs = append(dirs, c.Dir)
 		}
 	}
+	a.Dirs = append(a.Dirs, dirs...)
 	if ca := b.obs.CA; ca.Exists && !ca.Own {
 		key := b.spec.TLS.Dir + "/ca-key.pem"
 		if ca.Encrypted {

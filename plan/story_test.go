@@ -123,9 +123,18 @@ func happen(t *testing.T, w *world, words []string) {
 		return args[i]
 	}
 	host := func() *plan.Host {
+		if o := w.obs.Others[arg(0)]; o != nil {
+			return o
+		}
 		return w.seat(arg(0)).seen
 	}
-	layout := func() plan.Layout { return plan.LayoutOf(w.spec, w.seat(arg(0)).member) }
+	layout := func() plan.Layout {
+		if m := w.spec.Machine(arg(0)); m != nil {
+			return plan.LayoutOf(w.spec, m)
+		}
+		return plan.LayoutOf(w.spec, w.seat(arg(0)).member)
+	}
+	place := func() plan.Place { return plan.PlaceOf(layout(), w.spec.Installed(arg(0))[0]) }
 	switch verb {
 	case "bare":
 	case "settled":
@@ -387,6 +396,27 @@ func happen(t *testing.T, w *world, words []string) {
 			h.Files[l.EtcdYAML] = f
 			h.Unit.ConfigDigest = kvserver.ConfigDigest(f.Content, h.Files[l.UnitFile].Content)
 		}
+	case "machine-unreachable":
+		w.obs.Others[arg(0)] = &plan.Host{Problem: `cannot reach host "` + arg(0) + `": no route to host`}
+	case "connected": // addresses with a member's client port
+		w.seat(arg(0)).host.Consumers = args[1:]
+		w.elect()
+	case "told": // a machine has these endpoints
+		host().Files[place().Endpoints] = node.FileState{Exists: true, Type: "file", Mode: 0o644, Owner: "root", Group: "root", Content: []byte(arg(1) + "\n"), Digest: sha(arg(1) + "\n")}
+	case "restart-pending":
+		host().Files[place().Pending] = node.FileState{Exists: true, Type: "file", Mode: 0o600, Owner: "root", Group: "root"}
+	case "installed-expires-in":
+		d, err := time.ParseDuration(arg(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := host().Certificates[place().Cert]
+		c.NotAfter = now.Add(d)
+		host().Certificates[place().Cert] = c
+	case "foreign-ca": // in a client's folder
+		host().Files[place().CA] = node.FileState{Exists: true, Type: "file", Mode: 0o644, Owner: "root", Group: "root", Content: []byte("another CA\n"), Digest: sha("another CA\n")}
+	case "unsafe-place":
+		host().Unsafe = append(host().Unsafe, node.Exposure{Path: arg(1)})
 	case "lies": // host, a tree under the name that it is to have, where it is
 		w.lies(arg(0), arg(1), arg(2))
 	case "file-system": // of a folder begins at
@@ -491,6 +521,13 @@ func respec(t *testing.T, w *world, args []string) {
 		c.TLS.ExtraSANs = append(c.TLS.ExtraSANs, args[1])
 	case "client":
 		c.Clients = append(c.Clients, &spec.Client{Name: args[1], CommonName: args[1], Dir: "pki/lab/clients"})
+	case "nothing-installed":
+		c.Clients = slices.Clone(c.Clients)
+		for i, k := range c.Clients {
+			bare := *k
+			bare.Install = nil
+			c.Clients[i] = &bare
+		}
 	case "rename":
 		c.Members = slices.Clone(c.Members)
 		m := *c.Members[0]

@@ -16,31 +16,39 @@ import (
 // signs them here, and has the host put each certificate in place together
 // with its key: two calls. A step without anything to issue installs the CA only.
 func (r *run) certificates(ctx context.Context, h host.Host, s plan.Step, a *plan.Certificates) (outcome, error) {
-	ca, err := r.session.world.Authority.Look()
+	pairs, done, err := r.certify(ctx, h, a)
 	if err != nil {
 		return outcome{}, err
+	}
+	r.installed(s.Member, pairs, done.Keys)
+	return outcome{changed: len(done.Changed) > 0}, nil
+}
+
+// certify is what was installed, and what the host says of it.
+func (r *run) certify(ctx context.Context, h host.Host, a *plan.Certificates) (_ []kvserver.CertificatePair, done kvserver.CertificatesAnswer, err error) {
+	ca, err := r.session.world.Authority.Look()
+	if err != nil {
+		return nil, done, err
 	}
 	want := kvserver.Certificates{CA: &kvserver.CertificateFile{Path: a.CA, PEM: ca.PEM, Owner: a.Owner, Mode: 0o644}}
 	if len(a.Issue) > 0 {
 		csrs, err := keys(ctx, h, a)
 		if err != nil {
-			return outcome{}, err
+			return nil, done, err
 		}
 		for _, c := range a.Issue {
 			pem, _, err := r.session.world.Authority.Sign(ctx, csrs[c.Key], c.Algorithm, c.Request)
 			if err != nil {
-				return outcome{}, fmt.Errorf("cannot sign the %s certificate: %w", c.Request.Profile, err)
+				return nil, done, fmt.Errorf("cannot sign the %s certificate: %w", c.Request.Profile, err)
 			}
 			want.Pairs = append(want.Pairs, kvserver.CertificatePair{Key: c.Key,
 				Certificate: kvserver.CertificateFile{Path: c.Path, PEM: string(pem), Owner: a.Owner, Mode: 0o644}})
 		}
 	}
-	var done kvserver.CertificatesAnswer
 	if err := helper(ctx, h, a.Helper, "certificates", want, &done); err != nil {
-		return outcome{}, fmt.Errorf("cannot install certificates on host %q: %w", h.Name(), err)
+		return nil, done, fmt.Errorf("cannot install certificates on host %q: %w", h.Name(), err)
 	}
-	r.installed(s.Member, want.Pairs, done.Keys)
-	return outcome{changed: len(done.Changed) > 0}, nil
+	return want.Pairs, done, nil
 }
 
 // installed keeps the digests of the keys that certificates were installed for: the manifest notes them. Of

@@ -63,6 +63,8 @@ type Report struct {
 	// Voters and Members as they answered when every step was done; nil after a destroy and a run that failed.
 	Voters  *plan.Voters   `json:"voters,omitempty"`
 	Members []MemberReport `json:"members,omitempty"`
+	// Consumers is what those who use the cluster have to know; nil where nothing of it has changed.
+	Consumers *ConsumersReport `json:"consumers,omitempty"`
 	// Problem says what is wrong although every step is done; "" if nothing is.
 	Problem string `json:"problem,omitempty"`
 	// Journal is the file with the whole story, "" if none was kept.

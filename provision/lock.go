@@ -77,10 +77,10 @@ func (s *Session) lockAll(ctx context.Context, verb plan.Verb, wait time.Duratio
 	return errors.Join(errs...)
 }
 
-// lockOrder sorts the members by where their hosts are. Two that look the same
+// lockOrder sorts the machines by where their hosts are. Two that look the same
 // keep an order by name.
 func (s *Session) lockOrder() []*spec.Member {
-	out := slices.Clone(s.cluster.Members)
+	out := s.machines()
 	slices.SortFunc(out, func(a, b *spec.Member) int {
 		return strings.Compare(s.address(a)+" "+a.Name, s.address(b)+" "+b.Name)
 	})

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,7 +32,7 @@ const apiTimeout = 7 * time.Second
 // an error; errors are about this side: the CA, the client certificates, the binaries' folder.
 func (s *Session) Observe(ctx context.Context) (*plan.Observed, error) {
 	o := &plan.Observed{
-		Hosts: map[string]*plan.Host{}, Binaries: map[string]map[string]plan.Binary{},
+		Hosts: map[string]*plan.Host{}, Others: map[string]*plan.Host{}, Binaries: map[string]map[string]plan.Binary{},
 		BinaryProblems: map[string]string{}, Clients: map[string]plan.ClientFiles{},
 		Cluster: plan.Cluster{Answers: map[string]plan.Answer{}},
 	}
@@ -86,6 +87,14 @@ func (s *Session) Observe(ctx context.Context) (*plan.Observed, error) {
 		}
 		defer enough()
 	}
+	for _, m := range s.cluster.Consumers() {
+		wg.Go(func() {
+			h := s.look(ctx, m, o.CA)
+			mu.Lock()
+			defer mu.Unlock()
+			o.Others[m.Name] = h
+		})
+	}
 	wg.Wait()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -116,8 +125,8 @@ func (s *Session) Observe(ctx context.Context) (*plan.Observed, error) {
 
 // findBinaries looks for what the platforms seen need.
 func (s *Session) findBinaries(o *plan.Observed) {
-	for _, m := range s.cluster.Members {
-		h := o.Hosts[m.Name]
+	for _, m := range s.machines() {
+		h := cmp.Or(o.Hosts[m.Name], o.Others[m.Name])
 		p := h.Platform()
 		if h.Problem != "" || o.Binaries[p] != nil || o.BinaryProblems[p] != "" {
 			continue
@@ -214,9 +223,21 @@ func (s *Session) look(ctx context.Context, m *spec.Member, ca plan.CA) *plan.Ho
 		out.ClockOffset = look.Facts.Clock.Sub(s.world.Clock())
 	}
 	folders, way := l.Folders(), l.Way()
+	if s.helps(m) {
+		folders, way = l.Ancestors(l.Bin), l.HelperWay()
+	}
+	places := s.places(m, l)
+	for _, at := range places {
+		for _, p := range at.Way() {
+			if e := look.Files[p].Exposed; e.Path != "" && !slices.Contains(out.Unsafe, e) {
+				out.Unsafe = append(out.Unsafe, e)
+			}
+		}
+	}
+	out.Consumers = consumers(look)
 	for p, f := range look.Files {
-		if slices.Contains(folders, p) || !slices.Contains(way, p) {
-			s.file(out, m.Name, l, ca, p, f)
+		if slices.Contains(folders, p) || !slices.Contains(way, p) && !onWay(places, p) {
+			s.file(out, m.Name, l, places, ca, p, f)
 		}
 	}
 	for _, p := range way {
@@ -262,13 +283,14 @@ func inspection(p node.ProbeState, dir string, member bool) *kvserver.Inspection
 
 // file takes one file over: keys without their digest, certificates parsed,
 // digests of large files remembered.
-func (s *Session) file(h *plan.Host, member string, l plan.Layout, ca plan.CA, p string, f host.FileState) {
-	switch p {
-	case l.CA, l.Cert("server"), l.Cert("peer"), l.Cert("client"):
+func (s *Session) file(h *plan.Host, member string, l plan.Layout, places []plan.Place, ca plan.CA, p string, f host.FileState) {
+	placed := slices.ContainsFunc(places, func(at plan.Place) bool { return p == at.CA || p == at.Cert })
+	switch {
+	case placed, p == l.CA, p == l.Cert("server"), p == l.Cert("peer"), p == l.Cert("client"):
 		if c, err := s.world.Authority.Parse(f.Content, ca); err == nil {
 			h.Certificates[p] = c
 		}
-	case l.KVServer, l.Etcd:
+	case p == l.KVServer, p == l.Etcd:
 		if s.world.Stamps != nil && f.Exists {
 			s.world.Stamps.Seen(member, p, f.Stamp, f.Digest)
 		}
@@ -279,8 +301,67 @@ func (s *Session) file(h *plan.Host, member string, l plan.Layout, ca plan.CA, p
 	h.Files[p] = f
 }
 
-// query is what a look at a member's host asks.
+// helps reports whether a machine is no member, and has kvserver for the clients that are installed there.
+func (s *Session) helps(m *spec.Member) bool {
+	return slices.ContainsFunc(s.cluster.Consumers(), func(o *spec.Member) bool { return o.Name == m.Name })
+}
+
+// places are where clients are installed on a machine.
+func (s *Session) places(m *spec.Member, l plan.Layout) []plan.Place {
+	var out []plan.Place
+	for _, i := range s.cluster.Installed(m.Name) {
+		out = append(out, plan.PlaceOf(l, i))
+	}
+	return out
+}
+
+// onWay reports whether a folder is looked at only for whether it can be exchanged.
+func onWay(places []plan.Place, p string) bool {
+	return slices.ContainsFunc(places, func(at plan.Place) bool { return slices.Contains(at.Way(), p) }) &&
+		!slices.ContainsFunc(places, func(at plan.Place) bool { return p == at.Dir })
+}
+
+// query is what a look at a machine asks.
 func (s *Session) query(m *spec.Member, l plan.Layout) host.Query {
+	q := s.memberQuery(m, l)
+	if s.helps(m) {
+		q = s.helperQuery(m, l)
+	}
+	add := func(content bool, paths ...string) {
+		for _, p := range paths {
+			q.Files = append(q.Files, host.FileQuery{Path: p, Content: content})
+		}
+	}
+	for _, at := range s.places(m, l) {
+		add(true, at.CA, at.Cert, at.Endpoints)
+		add(false, at.Key, at.Key+kvserver.NewSuffix, at.Pending)
+		add(false, at.Way()...)
+		q.Space = append(q.Space, at.Dir)
+	}
+	sort.SliceStable(q.Files, func(i, j int) bool { return q.Files[i].Path < q.Files[j].Path })
+	return q
+}
+
+// helperQuery asks for kvserver.
+func (s *Session) helperQuery(m *spec.Member, l plan.Layout) host.Query {
+	q := host.Query{Space: []string{l.Bin, path.Dir(l.Lock)}, Files: []host.FileQuery{s.binaryQuery(m, l.KVServer)}}
+	for _, p := range slices.Concat(l.Ancestors(l.Bin), l.HelperWay()) {
+		q.Files = append(q.Files, host.FileQuery{Path: p})
+	}
+	return q
+}
+
+// binaryQuery asks for a binary, whose digest may be known.
+func (s *Session) binaryQuery(m *spec.Member, p string) host.FileQuery {
+	f := host.FileQuery{Path: p}
+	if s.world.Stamps != nil {
+		f.KnownStamp, f.KnownDigest = s.world.Stamps.Known(m.Name, p)
+	}
+	return f
+}
+
+// memberQuery is what a look at a member's host asks.
+func (s *Session) memberQuery(m *spec.Member, l plan.Layout) host.Query {
 	q := host.Query{
 		Dirs: []host.DirQuery{{Path: l.Data, WAL: l.WALFiles}}, Units: []string{l.Unit}, Ports: []int{m.ClientPort, m.PeerPort},
 		Accounts: plan.Accounts(s.cluster), Space: l.Written(),
@@ -313,18 +394,16 @@ func (s *Session) query(m *spec.Member, l plan.Layout) host.Query {
 		binaries = append(binaries, l.Etcd)
 	}
 	for _, p := range binaries {
-		f := host.FileQuery{Path: p}
-		if s.world.Stamps != nil {
-			f.KnownStamp, f.KnownDigest = s.world.Stamps.Known(m.Name, p)
-		}
-		q.Files = append(q.Files, f)
+		q.Files = append(q.Files, s.binaryQuery(m, p))
 	}
 	argv := []string{l.KVServer, "inspect", "--data-dir", l.Data}
 	if l.WAL != "" {
 		argv = append(argv, "--wal-dir", l.WALFiles)
 	}
 	q.Probes = append(q.Probes, host.Probe{Name: probeDisk, Argv: argv, Unless: l.Unit, IfExists: l.KVServer})
-	sort.SliceStable(q.Files, func(i, j int) bool { return q.Files[i].Path < q.Files[j].Path })
+	if s.cluster.Member(m.Name) == nil && m.ClientPort != 0 {
+		q.Probes = append(q.Probes, consumersProbe(m.ClientPort))
+	}
 	return q
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	pathpkg "path"
 	"slices"
 	"strings"
 	"sync"
@@ -21,11 +22,13 @@ type authority struct {
 	mu      sync.Mutex
 	ca      *pki.Certificate
 	clients map[string]pki.Certificate
-	serial  int
-	noted   *plan.Recorded
-	locked  bool   // its key is encrypted, and nobody is there to open it
-	opened  int    // how often a certificate was made for a run
-	refuses string // a name for which nobody would take its certificates
+	// endpoints are what the files of the clients say.
+	endpoints map[string]string
+	serial    int
+	noted     *plan.Recorded
+	locked    bool   // its key is encrypted, and nobody is there to open it
+	opened    int    // how often a certificate was made for a run
+	refuses   string // a name for which nobody would take its certificates
 }
 
 func encode(c pki.Certificate) []byte { b, _ := json.Marshal(c); return append(b, '\n') }
@@ -109,9 +112,21 @@ func (a *authority) LookClient(c *spec.Client) (plan.ClientFiles, error) {
 	defer a.mu.Unlock()
 	cert, ok := a.clients[c.Name]
 	if !ok {
-		return plan.ClientFiles{}, nil
+		return plan.ClientFiles{Endpoints: a.endpoints[c.Name]}, nil
 	}
-	return plan.ClientFiles{Cert: &cert, Key: true, Bundle: cert.Issuer}, nil
+	return plan.ClientFiles{Cert: &cert, Key: true, Bundle: cert.Issuer, Endpoints: a.endpoints[c.Name]}, nil
+}
+
+func (a *authority) WriteEndpoints(path, content string) (bool, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.endpoints == nil {
+		a.endpoints = map[string]string{}
+	}
+	name := pathpkg.Base(pathpkg.Dir(path))
+	changed := a.endpoints[name] != content
+	a.endpoints[name] = content
+	return changed, nil
 }
 
 func (a *authority) IssueClient(_ context.Context, i *plan.IssueClient) error {
@@ -144,6 +159,6 @@ func (a *authority) Forget(f *plan.Forget) error {
 	if len(f.Files) == 1 && strings.HasSuffix(f.Files[0], "cluster.json") {
 		return nil
 	}
-	a.ca, a.clients = nil, nil
+	a.ca, a.clients, a.endpoints = nil, nil, nil
 	return nil
 }

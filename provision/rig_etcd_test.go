@@ -70,6 +70,7 @@ type peer struct {
 	// behind is by how many entries its log is short of the newest; each answer to a question for its status makes it
 	// pace less. So a learner with a pace of 0 never catches up.
 	behind, pace uint64
+	alarms       []string // that it raises
 
 	hangs atomic.Bool // its process is there, and answers nothing
 

@@ -33,6 +33,7 @@ type rig struct {
 	cached  string // sha256 of the archive of etcd that is on this side
 	fetches int
 	offline bool
+	brief   bool // refusals that pass by themselves are not waited out
 }
 
 const threeMembers = `
@@ -84,6 +85,15 @@ func (r *rig) machines() {
 		machine.SetDialer(func(_ context.Context, _, address string) (net.Conn, error) { return r.etcd.dial(name, address) })
 		r.world.Add(machine)
 		r.at[m.Address] = name
+	}
+	for _, m := range r.cluster.Consumers() {
+		if r.at[m.Address] == "" {
+			machine := hosttest.NewMachine(m.Name)
+			machine.SetPatience(30 * time.Second)
+			machine.Handle("kvserver", keys)
+			r.world.Add(machine)
+			r.at[m.Address] = m.Name
+		}
 	}
 }
 
@@ -186,6 +196,16 @@ func (r *rig) run(ctx context.Context, b builder, events func(provision.Event)) 
 	}
 	if len(p.Held) > 0 {
 		return p, nil, fmt.Errorf("held: %+v", p.Held)
+	}
+	for _, st := range p.Steps {
+		switch a := st.Action.(type) {
+		case *plan.Install:
+			a.Settle = time.Millisecond // nobody here takes longer to fall over
+		case *plan.Expel:
+			if r.brief {
+				a.Wait = 50 * time.Millisecond
+			}
+		}
 	}
 	rep, err := s.Apply(ctx, context.Background(), p, provision.RunOptions{ID: fmt.Sprintf("run-%d", r.runs), Events: events})
 	return p, rep, err

@@ -151,7 +151,7 @@ func (r *run) execute(begin, abort context.Context) (*Report, error) {
 	if verified != nil {
 		v := <-verified
 		if len(errs) == 0 && begin.Err() == nil && abort.Err() == nil {
-			rep.Voters, rep.Members, rep.Problem = v.voters, v.members, text(v.err)
+			rep.Voters, rep.Members, rep.Problem, rep.Consumers = v.voters, v.members, text(v.err), r.tells(reports)
 			if v.err != nil {
 				errs = append(errs, v.err)
 			}
@@ -259,6 +259,8 @@ var executors = map[plan.Kind]executor{
 	plan.KindFiles:       on((*run).files),
 	plan.KindCertificate: on((*run).certificates),
 	plan.KindClient:      of((*run).issueClient),
+	plan.KindEndpoints:   of((*run).endpoints),
+	plan.KindInstall:     on((*run).install),
 	plan.KindEncrypt:     of((*run).encryptCA),
 	plan.KindFetch:       of((*run).fetch),
 	plan.KindPeers:       of((*run).peers),

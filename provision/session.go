@@ -55,11 +55,16 @@ func Open(w World, c *spec.Cluster) *Session {
 		world: w, cluster: c, layout: map[string]plan.Layout{}, hosts: map[string]*connection{}, relayed: map[string]bool{},
 		moved: map[string]string{}, locks: map[string]func() error{}, unlocked: map[string]error{}, lost: map[string]error{}, found: map[string]*host.Look{}, outside: map[string]outsider{},
 	}
-	for _, m := range c.Members {
+	for _, m := range s.machines() {
 		s.layout[m.Name] = plan.LayoutOf(c, m)
 		s.hosts[m.Name] = &connection{member: m, ready: make(chan struct{})}
 	}
 	return s
+}
+
+// machines are the members, and the machines that are no members and that something is installed on.
+func (s *Session) machines() []*spec.Member {
+	return slices.Concat(s.cluster.Members, s.cluster.Consumers())
 }
 
 // Host is the connected host of a member, connecting it first if need be. The
@@ -308,7 +313,8 @@ func (s *Session) anybody() error {
 
 // connectAll connects every host, together, and waits until each has or has not.
 func (s *Session) connectAll(ctx context.Context) {
-	parallel(len(s.cluster.Members), func(i int) { _, _ = s.Host(ctx, s.cluster.Members[i].Name) })
+	all := s.machines()
+	parallel(len(all), func(i int) { _, _ = s.Host(ctx, all[i].Name) })
 }
 
 // Close ends the session.

@@ -44,6 +44,9 @@ func (r *run) verify(ctx context.Context) (out verdict) {
 		o.Cluster.Answers[m.Name] = answers[i]
 	}
 	census := plan.TakeCensus(r.session.cluster, o)
+	if r.verifyOutsiders(ctx, admin, o, census) {
+		census = plan.TakeCensus(r.session.cluster, o)
+	}
 	v := census.Membership.Voters()
 	out.voters = &v
 	var problems []string
@@ -66,4 +69,22 @@ func (r *run) verify(ctx context.Context) (out verdict) {
 		out.err = fmt.Errorf("every step is done, and the cluster does not serve: %s (%s)", v, strings.Join(problems, "; "))
 	}
 	return out
+}
+
+// verifyOutsiders asks those that are listed and not the spec's (their expulsion is held): they count for the quorum. It
+// reports whether there are any.
+func (r *run) verifyOutsiders(ctx context.Context, admin Admin, o *plan.Observed, census plan.Census) bool {
+	var out []plan.Listed
+	for _, l := range census.Membership.Members() {
+		if l.Spec == "" && r.session.asks(l.Outside) {
+			out = append(out, l)
+		}
+	}
+	answers := make([]plan.Answer, len(out))
+	parallel(len(out), func(i int) { answers[i] = askThrough(ctx, admin, out[i].Outside) })
+	o.Cluster.Strangers = map[uint64]plan.Stranger{}
+	for i, l := range out {
+		o.Cluster.Strangers[l.ID] = plan.Stranger{Answer: answers[i]}
+	}
+	return len(out) > 0
 }

@@ -108,6 +108,8 @@ type Authority interface {
 	// LookClient and IssueClient are about the client certificates on this side.
 	LookClient(c *spec.Client) (plan.ClientFiles, error)
 	IssueClient(ctx context.Context, a *plan.IssueClient) error
+	// WriteEndpoints writes a file that says where the members serve, and says whether that changed anything.
+	WriteEndpoints(path, content string) (changed bool, err error)
 	// Recorded is what an earlier run noted down of the cluster; nil: nothing. Remember
 	// notes it down, and says whether that changed anything.
 	Recorded() (*plan.Recorded, error)

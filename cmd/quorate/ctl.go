@@ -131,10 +131,10 @@ func bundleFor(l *loaded, j *job, client *spec.Client) ([]byte, error) {
 
 // otherClient is the way out where no certificate could be made for this run; "" if there is none.
 func otherClient(c *spec.Cluster, used *spec.Client) string {
-	if used != nil || len(c.Clients) == 0 {
+	if used != nil || len(c.ClientsHere()) == 0 {
 		return ""
 	}
-	return "\n  with the certificate of a client: --client " + c.Clients[0].Name
+	return "\n  with the certificate of a client: --client " + c.ClientsHere()[0].Name
 }
 
 // spawn runs etcdctl as a child with our standard streams and passes its exit code on.

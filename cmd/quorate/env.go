@@ -87,8 +87,9 @@ func runEnv(p *process, o EnvOptions) error {
 }
 
 func oneClient(c *spec.Cluster, name string) (*spec.Client, error) {
-	for _, cl := range c.Clients {
-		if cl.Name == name || name == "" && len(c.Clients) == 1 {
+	here := c.ClientsHere() // those that are installed have their certificates elsewhere
+	for _, cl := range here {
+		if cl.Name == name || name == "" && len(here) == 1 {
 			return cl, nil
 		}
 	}
@@ -113,7 +114,7 @@ func clientFiles(l *loaded, c *spec.Client) authority.Files {
 
 func clientNames(c *spec.Cluster) []string {
 	var out []string
-	for _, cl := range c.Clients {
+	for _, cl := range c.ClientsHere() {
 		out = append(out, cl.Name)
 	}
 	return out

@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -23,7 +24,9 @@ func (l *loader) checkClusters(clusters []*Cluster) {
 	}
 	for _, c := range distinct {
 		l.checkAddresses(c)
+		l.checkHosts(c)
 	}
+	l.checkInstalls(distinct)
 	l.checkPorts(distinct)
 	l.checkDataDirs(distinct)
 	l.checkRoots(distinct)
@@ -91,14 +94,18 @@ func (l *loader) checkRoots(clusters []*Cluster) {
 	}
 	var roots []root
 	for _, c := range clusters {
-		for _, m := range c.Members {
+		machines := slices.Clone(c.Members)
+		for _, h := range c.Hosts {
+			machines = append(machines, c.Machine(h.Name))
+		}
+		for _, m := range machines {
 			if m.Connection.Type != "local" {
 				continue
 			}
 			p := c.Path(m.Connection.Root)
 			for _, had := range roots {
 				if (within(p, had.path) || within(had.path, p)) && had.member.Name+had.path != m.Name+p {
-					l.fail(m.Range, "Shared root", fmt.Sprintf("The root of member %q, %s, and that of member %q, %s, lie in one another.", m.Name, p, had.member.Name, had.path), "Give each member's connection a root of its own, or leave root out.")
+					l.fail(m.Range, "Shared root", fmt.Sprintf("The root of %q, %s, and that of %q, %s, lie in one another.", m.Name, p, had.member.Name, had.path), "Give each connection a root of its own, or leave root out.")
 					break
 				}
 			}

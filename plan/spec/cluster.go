@@ -27,6 +27,9 @@ func (l *loader) cluster(n *node) *Cluster {
 	for i, m := range n.nodes["member"] {
 		c.Members = append(c.Members, l.member(m, conn, c, i))
 	}
+	for _, h := range n.nodes["host"] {
+		c.Hosts = append(c.Hosts, l.host(h, conn, c))
+	}
 	for _, k := range n.nodes["client"] {
 		c.Clients = append(c.Clients, l.client(k, c))
 	}
@@ -102,6 +105,9 @@ func (l *loader) client(n *node, c *Cluster) *Client {
 	if v, ok := n.given("dir"); ok {
 		k.Dir = l.localPath(v)
 	}
+	for _, i := range n.nodes["install"] {
+		k.Install = append(k.Install, l.install(i))
+	}
 	l.blocks[k] = n
 	return k
 }
@@ -130,6 +136,7 @@ func (c *Cluster) Path(p string) string {
 func (l *loader) checkMembers(n *node, c *Cluster) {
 	distinct := l.duplicates("member", n.nodes["member"])
 	l.duplicates("client", n.nodes["client"])
+	l.duplicates("host", n.nodes["host"])
 	if l.incomplete || n.broken || !distinct {
 		return // not all members are known
 	}

@@ -13,12 +13,17 @@ import (
 // are reached over SSH, so that two operators with different keys get the same.
 func Digest(c *Cluster) string {
 	canonical := *c
-	canonical.Members, canonical.Protect = nil, false
+	canonical.Members, canonical.Hosts, canonical.Protect = nil, nil, false
 	for _, m := range c.Members {
 		copied := *m
 		copied.Protect = false
 		copied.Connection = Connection{Type: m.Connection.Type, Root: m.Connection.Root}
 		canonical.Members = append(canonical.Members, &copied)
+	}
+	for _, h := range c.Hosts {
+		copied := *h
+		copied.Connection = Connection{Type: h.Connection.Type, Root: h.Connection.Root}
+		canonical.Hosts = append(canonical.Hosts, &copied)
 	}
 	b, err := json.Marshal(canonical)
 	if err != nil {

@@ -24,7 +24,7 @@ func TestManual(t *testing.T) {
 	var walk func(prefix string, b *block)
 	walk = func(prefix string, b *block) {
 		name := prefix + b.name
-		if name != "cluster.member.connection" { // the same as cluster.connection, and documented there
+		if name != "cluster.member.connection" && name != "cluster.host.connection" { // the same as cluster.connection, and documented there
 			tables[name] = attributeTable(b)
 		}
 		for _, c := range b.blocks {

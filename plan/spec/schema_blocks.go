@@ -48,7 +48,7 @@ func clusterBlock() *block {
 		blocks: []*block{
 			memberBlock(),
 			connectionBlock("How the hosts are reached; a member's own connection block wins attribute by attribute."),
-			serverBlock(), tlsBlock(), clientBlock(),
+			serverBlock(), tlsBlock(), clientBlock(), hostBlock(),
 		},
 	}
 }
@@ -164,6 +164,17 @@ func tlsBlock() *block {
 	}
 }
 
+func hostBlock() *block {
+	return &block{
+		name: "host", label: "name", many: true,
+		doc: "A machine that is no member, for the install blocks of clients.",
+		attrs: []*attribute{
+			{name: "address", kind: kindString, required: true, example: `"192.168.7.111"`, doc: "its IP address or host name"},
+		},
+		blocks: []*block{connectionBlock("How the machine is reached, where it differs from the cluster's connection.")},
+	}
+}
+
 func clientBlock() *block {
 	return &block{
 		name: "client", label: "name", many: true,
@@ -171,7 +182,17 @@ func clientBlock() *block {
 		attrs: []*attribute{
 			{name: "common_name", kind: kindString, unset: "the block's name", example: `"kube-apiserver-etcd-client"`, doc: "common name: the user name that etcd sees; not `quorate-peer`, which is the members' own"},
 			{name: "organization", kind: kindStrings, def: "[]", example: `["system:masters"]`, doc: "organizations of the subject"},
-			{name: "dir", kind: kindString, unset: "clients inside the folder of tls", example: `"pki/<cluster>/clients"`, doc: "folder for <name>.pem, <name>-key.pem and ca.pem"},
+			{name: "dir", kind: kindString, unset: "clients inside the folder of tls", example: `"pki/<cluster>/clients"`, doc: "folder for <name>.pem, <name>-key.pem and ca.pem, and for <name>/endpoints"},
 		},
+		blocks: []*block{{
+			name: "install", many: true,
+			doc: "Puts the client where it is used; its key is made there.",
+			attrs: []*attribute{
+				{name: "hosts", kind: kindStrings, required: true, example: `["control1", "control2"]`, doc: "the machines: names of host blocks or of members"},
+				{name: "dir", kind: kindString, required: true, example: `"/etc/kubernetes/pki/etcd"`, doc: "folder there for <name>.pem, <name>-key.pem, ca.pem and endpoints; of this client alone, made if missing"},
+				{name: "owner", kind: kindString, def: `"root"`, example: `"kube:kube"`, doc: "whose they are: a user of that machine, or user:group; without a group it is the one called like the user"},
+				{name: "restart", kind: kindStrings, def: "[]", example: `["kube-apiserver"]`, doc: "systemd units there that are restarted when the endpoints or the CA have changed, one machine after another"},
+			},
+		}},
 	}
 }

@@ -9,6 +9,7 @@ package spec
 import (
 	"encoding/json"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -47,6 +48,8 @@ type Cluster struct {
 	TLS     TLS       `json:"tls"`
 	Members []*Member `json:"members"` // in source order; at least one
 	Clients []*Client `json:"clients"` // in source order
+	// Hosts are machines that are no members, in source order.
+	Hosts []*Host `json:"hosts,omitempty"`
 	// Protect: none of the members may be expelled. It guards what is done to the cluster and changes nothing of it,
 	// so it is no part of [Digest]: who takes it away to remove a member has not gone back to an earlier spec.
 	Protect bool `json:"protect,omitempty"`
@@ -85,6 +88,54 @@ func (c *Cluster) Member(name string) *Member {
 		}
 	}
 	return nil
+}
+
+// Machine is the member of that name, or the host block's as a member without ports, as which it is reached; nil: there is neither.
+func (c *Cluster) Machine(name string) *Member {
+	if m := c.Member(name); m != nil {
+		return m
+	}
+	for _, h := range c.Hosts {
+		if h.Name == name {
+			return &Member{Name: h.Name, Address: h.Address, Connection: h.Connection, Range: h.Range, AddressRange: h.AddressRange}
+		}
+	}
+	return nil
+}
+
+// Consumers are the machines that are no members and that something is installed on, in the order of their blocks.
+func (c *Cluster) Consumers() []*Member {
+	var out []*Member
+	for _, h := range c.Hosts {
+		if len(c.Installed(h.Name)) > 0 {
+			out = append(out, c.Machine(h.Name))
+		}
+	}
+	return out
+}
+
+// ClientsHere are those whose certificate lies on this side: nobody else puts it where it is used.
+func (c *Cluster) ClientsHere() []*Client {
+	return slices.DeleteFunc(slices.Clone(c.Clients), func(k *Client) bool { return len(k.Install) > 0 })
+}
+
+// Installation is one client on one machine.
+type Installation struct {
+	Client *Client
+	*Install
+}
+
+// Installed is what is installed on the machine of that name, in source order.
+func (c *Cluster) Installed(machine string) []Installation {
+	var out []Installation
+	for _, k := range c.Clients {
+		for _, i := range k.Install {
+			if slices.Contains(i.Hosts, machine) {
+				out = append(out, Installation{k, i})
+			}
+		}
+	}
+	return out
 }
 
 // Server says what runs on the hosts. The attribute names are etcd's own.
@@ -228,9 +279,36 @@ type Client struct {
 	Name         string   `json:"name"`
 	CommonName   string   `json:"common_name"`
 	Organization []string `json:"organization,omitempty"`
-	// Dir receives <name>.pem, <name>-key.pem and ca.pem; default "pki/<cluster>/clients".
-	Dir   string    `json:"dir"`
-	Range hcl.Range `json:"-"`
+	// Dir receives <name>.pem, <name>-key.pem, ca.pem and <name>/endpoints; default "pki/<cluster>/clients".
+	Dir string `json:"dir"`
+	// Install says on which machines it is put. With it there is neither a key nor a certificate on this side.
+	Install []*Install `json:"install,omitempty"`
+	Range   hcl.Range  `json:"-"`
+}
+
+// Host is a machine that is no member: what consumers of the cluster need is installed on it.
+type Host struct {
+	Name string `json:"name"`
+	// Address is the machine's: an IP address or a host name.
+	Address    string     `json:"address"`
+	Connection Connection `json:"connection"`
+	// Range is the header of the host block; AddressRange its address.
+	Range        hcl.Range `json:"-"`
+	AddressRange hcl.Range `json:"-"`
+}
+
+// Install has a client's key made, and its certificate, the CA and the endpoints put, on machines that use them.
+type Install struct {
+	// Hosts are names of host blocks or of members, in source order; at least one.
+	Hosts []string `json:"hosts"`
+	// Dir is an absolute path on each of them, for <client>.pem, <client>-key.pem, ca.pem and endpoints.
+	Dir string `json:"dir"`
+	// User and Group own what is put there.
+	User  string `json:"user"`
+	Group string `json:"group"`
+	// Restart are the units there that are restarted when the endpoints or the CA have changed.
+	Restart []string  `json:"restart,omitempty"`
+	Range   hcl.Range `json:"-"`
 }
 
 // Secret is a value that never appears in output: it prints and marshals as

@@ -49,7 +49,7 @@ func Starter(hosts []string, o StarterOptions) ([]byte, error) {
 		if c.name == "connection" && o.Local {
 			continue
 		}
-		if c.name == "member" {
+		if c.name == "member" || c.name == "host" {
 			c.blocks = nil // its connection is the cluster's again
 		}
 		b.WriteString("\n")
@@ -81,7 +81,7 @@ func writeCommented(b *bytes.Buffer, c *block, prefix string, names *strings.Rep
 	}
 	header := c.name
 	if c.label != "" {
-		header += fmt.Sprintf(" %q", map[string]string{"member": "etcd1", "client": "app", "source": "amd64"}[c.name])
+		header += fmt.Sprintf(" %q", map[string]string{"member": "etcd1", "client": "app", "host": "control1", "source": "amd64"}[c.name])
 	}
 	fmt.Fprintf(b, "%s%s {\n", prefix, header)
 	var lines [][2]string

@@ -175,6 +175,11 @@ func (o *operator) LookClient(c *spec.Client) (plan.ClientFiles, error) {
 		return out, err
 	}
 	dir := within(o.cluster, c.Dir)
+	text, err := os.ReadFile(filepath.Join(dir, c.Name, "endpoints"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return out, err
+	}
+	out.Endpoints = string(text)
 	st, err := authority.LookClient(dir, c.Name, ca.Bundle)
 	if err != nil || !st.Exists {
 		return out, err

@@ -32,6 +32,22 @@ func (o *operator) Recorded() (*plan.Recorded, error) {
 	return r, nil
 }
 
+// WriteEndpoints implements provision.Authority.
+func (o *operator) WriteEndpoints(path, content string) (bool, error) {
+	path = within(o.cluster, path)
+	if have, err := os.ReadFile(path); err == nil && string(have) == content {
+		return false, nil
+	}
+	err := os.MkdirAll(filepath.Dir(path), 0o755)
+	if err == nil {
+		err = renameio.WriteFile(path, []byte(content), 0o644)
+	}
+	if err != nil {
+		return false, fmt.Errorf("cannot write the endpoints: %w", err)
+	}
+	return true, nil
+}
+
 // Remember implements provision.Authority.
 func (o *operator) Remember(path string, r *plan.Recorded) (bool, error) {
 	path = within(o.cluster, path)

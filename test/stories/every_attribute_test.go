@@ -120,6 +120,7 @@ func TestEveryAttributeStarts(t *testing.T) {
 
 // startedElsewhere are attributes whose story is another one, by name.
 var startedElsewhere = map[string]string{
+	"hosts": "TestConsumersAreTold", "owner": "TestConsumersAreTold", "restart": "TestConsumersAreTold",
 	"proxy_jump": "TestThroughABastion", "version": "TestUpstreamEtcd", "url": "TestUpstreamEtcd", "sha256": "TestUpstreamEtcd",
 	"ca_cert": "TestOwnCA", "ca_key": "TestOwnCA", "recipients": "TestOwnCA",
 	// root is of local members, which this machine's demo and the command line's own tests start.

@@ -70,6 +70,18 @@ cluster "laptop" {
   # client "app" {
   #   # common_name = "kube-apiserver-etcd-client" # common name: the user name that etcd sees; not `quorate-peer`, which is the members' own; default: the block's name
   #   organization = []            # organizations of the subject
-  #   # dir = "pki/laptop/clients" # folder for <name>.pem, <name>-key.pem and ca.pem; default: clients inside the folder of tls
+  #   # dir = "pki/laptop/clients" # folder for <name>.pem, <name>-key.pem and ca.pem, and for <name>/endpoints; default: clients inside the folder of tls
+  #   ## Puts the client where it is used; its key is made there.
+  #   # install {
+  #   #   hosts = ["control1", "control2"] # the machines: names of host blocks or of members
+  #   #   dir = "/etc/kubernetes/pki/etcd" # folder there for <name>.pem, <name>-key.pem, ca.pem and endpoints; of this client alone, made if missing
+  #   #   owner = "root"                   # whose they are: a user of that machine, or user:group; without a group it is the one called like the user
+  #   #   restart = []                     # systemd units there that are restarted when the endpoints or the CA have changed, one machine after another
+  #   # }
   # }
+
+  ## A machine that is no member, for the install blocks of clients.
+  # # host "control1" {
+  # #   address = "192.168.7.111" # its IP address or host name
+  # # }
 }

@@ -92,9 +92,28 @@ func Reach(w io.Writer, r *provision.Report, hint string, o Options) error {
 			d.wrapped(d.paint("", "  "+m.Name+": "), "does not serve: "+m.Problem, yellow)
 		}
 	}
+	d.consumers(r.Consumers)
 	d.line("  look at it:  quorate status%s", hint)
 	d.line("  talk to it:  quorate ctl%s -- put hello world", hint)
 	return d.err
+}
+
+// consumers tells what those who use the cluster have to know.
+func (d *paper) consumers(c *provision.ConsumersReport) {
+	if c == nil {
+		return
+	}
+	d.wrapped("  for its clients:  ", "--etcd-servers="+c.EtcdServers, "")
+	for _, h := range c.HandOver {
+		d.wrapped("  copy to who uses it:  ", List([]string{h.Certificate, h.Key, h.CA, h.Endpoints}), "")
+	}
+	for _, i := range c.Installed {
+		text := "client " + i.Client + " in " + i.Dir
+		if i.Detail != "" {
+			text += ": " + i.Detail
+		}
+		d.wrapped(d.paint("", "  on "+i.Host+":  "), text, "")
+	}
 }
 
 // List joins names.

@@ -79,6 +79,13 @@ func TestReport(t *testing.T) {
 	if err := Reach(&b, seen(2), " --cluster lab", Options{}); err != nil {
 		t.Fatal(err)
 	}
+	told := seen(3)
+	told.Consumers = &provision.ConsumersReport{EtcdServers: "https://a:2379,https://b:2379,https://c:2379",
+		HandOver:  []provision.HandOver{{Client: "backup", Certificate: "pki/lab/clients/backup.pem", Key: "pki/lab/clients/backup-key.pem", CA: "pki/lab/clients/ca.pem", Endpoints: "pki/lab/clients/backup/endpoints"}},
+		Installed: []provision.InstalledReport{{Client: "apiserver", Host: "control1", Dir: "/etc/kubernetes/pki/etcd", Detail: "kube-apiserver.service is back"}, {Client: "apiserver", Host: "control2", Dir: "/etc/kubernetes/pki/etcd"}}}
+	if err := Reach(&b, told, "", Options{}); err != nil {
+		t.Fatal(err)
+	}
 	if err := Reach(&b, seen(1), " --cluster lab", Options{}); err != nil { // no quorum: nothing serves
 		t.Fatal(err)
 	}
