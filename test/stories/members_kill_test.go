@@ -13,13 +13,8 @@ import (
 	"quorate/test/lab"
 )
 
-// cutsOfEach is how many runs of each kind are cut: few in an ordinary run of the tests.
-func cutsOfEach(few int) int {
-	if os.Getenv("QUORATE_SOAK") == "" {
-		return few
-	}
-	return 20
-}
+// cutsOfEach is how many runs of each kind are cut in a soak.
+const cutsOfEach = 20
 
 // dice is a source of chance that is printed, and read from QUORATE_SEED.
 func (s *stage) dice() *rand.Rand {
@@ -97,21 +92,31 @@ func TestKilledWhileMembersChange(t *testing.T) {
 	c := s.consumer([]string{"https://" + s.Host(0).Addr() + ":2379", "https://" + s.Host(1).Addr() + ":2379"})
 	l := s.startLoad(c, time.Minute)
 	dice := s.dice()
-	kills := map[string]int{}
+	kills, calls := map[string]int{}, map[string]int{} // calls that a run of each kind has at most, as far as is known
 	most := 0
-	for range cutsOfEach(1) {
-		for _, turn := range turns() {
+	rounds, all := cutsOfEach, turns()
+	if os.Getenv("QUORATE_SOAK") == "" {
+		rounds, all = 1, all[:3]
+	}
+	for range rounds {
+		for _, turn := range all {
 			if turn.hurt != nil {
 				turn.hurt(s)
 			}
 			s.want(impatient + turn.want)
-			n, moment := dice.IntN(45), time.Duration(dice.IntN(1500))*time.Millisecond
+			if calls[turn.name] == 0 {
+				calls[turn.name] = 30
+			}
+			n, moment := dice.IntN(calls[turn.name]), time.Duration(dice.IntN(2000))*time.Millisecond
 			ended, r := s.during(n, func(run *exec.Cmd) {
 				time.Sleep(moment)
 				_ = run.Process.Kill() // it may have ended meanwhile
 			}, again...)
-			if !ended && r.code != done {
+			switch {
+			case r.code != done:
 				kills[turn.name]++
+			case ended:
+				calls[turn.name] = max(n, 1)
 			}
 			t.Logf("%s: killed %v after %d calls and %s", turn.name, r.code != done, n, moment)
 			most = max(most, s.completed(turn))
@@ -126,6 +131,7 @@ func TestKilledWhileMembersChange(t *testing.T) {
 // next runs complete the change.
 func TestPowerCutWhileMembersChange(t *testing.T) {
 	t.Parallel()
+	soak(t)
 	s := open(t, lab.Options{Hosts: 4})
 	s.want(impatient + members(1, 2, 3))
 	s.must("apply", "-y")
@@ -135,7 +141,7 @@ func TestPowerCutWhileMembersChange(t *testing.T) {
 	cut := map[string]int{}
 	all := slices.DeleteFunc(turns(), func(t turn) bool { return strings.Contains(t.name, "dead") || strings.Contains(t.name, "reinstalled") })
 	back := turn{name: "back", want: members(1, 2, 3), names: []string{"etcd1", "etcd2", "etcd3"}}
-	for i := range cutsOfEach(1) {
+	for i := range cutsOfEach {
 		for j, turn := range append(all, back) {
 			h := s.Host(dice.IntN(4))
 			n, power := 8+dice.IntN(30), (i+j)%2 == 0

@@ -1,6 +1,7 @@
 package stories
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -343,4 +344,53 @@ func (s *stage) release(version string) string {
 	path := filepath.Join(workshop, "etcd-"+version)
 	s.check(goBuildAt(filepath.Join("../upstream", version), ".", path))
 	return fmt.Sprintf("server {\n etcd {\n version = %q\n source %q {\n url = %q\n sha256 = %q\n }\n }\n}\n", s.versionOf(path), runtime.GOARCH, path, s.digestOf(path))
+}
+
+// A learner is waited for as long as something reaches it: a database that takes longer over its link than it may
+// stand still is there in the end, while clients go on writing. The link is one of tc's token buckets.
+func TestLearnerIsWaitedForByProgress(t *testing.T) {
+	t.Parallel()
+	soak(t)
+	const (
+		size    = 150 // MB of values
+		link    = "8mbit"
+		writers = 8
+	)
+	s := open(t, lab.Options{Hosts: 4})
+	s.want(members(1, 2, 3))
+	s.must("apply", "-y")
+	c := s.client()
+	value := make([]byte, 1<<20)
+	for i := range size {
+		_, _ = rand.Read(value) // never fails
+		_, err := c.Put(s.Context(), fmt.Sprintf("/big/%04d", i), string(value))
+		s.check(err)
+	}
+	s.want(members(1, 2, 3, 4))
+	stays := s.watch(s.Host(0), s.Host(1), s.Host(2))
+	s.check(s.Command(s.Context(), "tc", "qdisc", "add", "dev", "h14.0", "root", "tbf", "rate", link, "burst", "64kb", "latency", "400ms").Run())
+	var loads []*load
+	for range writers {
+		loads = append(loads, s.startLoad(c, time.Minute))
+	}
+	began := time.Now()
+	cmd, out, errs := s.prepared(s.Context(), "apply", "-y")
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s%s", err, out, errs)
+	}
+	took := time.Since(began)
+	s.check(s.Command(s.Context(), "tc", "qdisc", "del", "dev", "h14.0", "root").Run())
+	n := 0
+	for _, l := range loads {
+		close(l.stop)
+		<-l.done
+		s.check(l.err)
+		n += len(l.acknowledged)
+	}
+	s.are("etcd1", "etcd2", "etcd3", "etcd4")
+	s.undisturbed(stays)
+	t.Logf("%d MB over %s, %d writes a second: joined after %.0fs", size, link, int(float64(n)/took.Seconds()), took.Seconds())
+	if took < 90*time.Second {
+		t.Errorf("the link was no bound: it took %s", took)
+	}
 }
