@@ -81,6 +81,17 @@ func (s *stage) completed(t turn) (runs int) {
 	return runs
 }
 
+// chances are how many host calls runs of a kind of change have at most, as far as is known: one that ended before its cut had fewer.
+type chances map[string]int
+
+func (c chances) draw(dice *rand.Rand, t turn) int {
+	most, known := c[t.name]
+	if !known {
+		most = 25
+	}
+	return dice.IntN(max(most, 1))
+}
+
 // Changes of members are killed after a host call and a moment, wherever that falls. The next runs complete them; no
 // member is left that nobody asked for, nothing acknowledged is lost, and the two members that stay are never restarted.
 func TestKilledWhileMembersChange(t *testing.T) {
@@ -92,7 +103,7 @@ func TestKilledWhileMembersChange(t *testing.T) {
 	c := s.consumer([]string{"https://" + s.Host(0).Addr() + ":2379", "https://" + s.Host(1).Addr() + ":2379"})
 	l := s.startLoad(c, time.Minute)
 	dice := s.dice()
-	kills, calls := map[string]int{}, map[string]int{} // calls that a run of each kind has at most, as far as is known
+	kills, calls := map[string]int{}, chances{}
 	most := 0
 	rounds, all := cutsOfEach, turns()
 	if os.Getenv("QUORATE_SOAK") == "" {
@@ -104,10 +115,7 @@ func TestKilledWhileMembersChange(t *testing.T) {
 				turn.hurt(s)
 			}
 			s.want(impatient + turn.want)
-			if calls[turn.name] == 0 {
-				calls[turn.name] = 30
-			}
-			n, moment := dice.IntN(calls[turn.name]), time.Duration(dice.IntN(2000))*time.Millisecond
+			n, moment := calls.draw(dice, turn), time.Duration(dice.IntN(2000))*time.Millisecond
 			ended, r := s.during(n, func(run *exec.Cmd) {
 				time.Sleep(moment)
 				_ = run.Process.Kill() // it may have ended meanwhile
@@ -116,7 +124,7 @@ func TestKilledWhileMembersChange(t *testing.T) {
 			case r.code != done:
 				kills[turn.name]++
 			case ended:
-				calls[turn.name] = max(n, 1)
+				calls[turn.name] = n
 			}
 			t.Logf("%s: killed %v after %d calls and %s", turn.name, r.code != done, n, moment)
 			most = max(most, s.completed(turn))
@@ -138,13 +146,13 @@ func TestPowerCutWhileMembersChange(t *testing.T) {
 	c := s.consumer([]string{"https://" + s.Host(0).Addr() + ":2379", "https://" + s.Host(1).Addr() + ":2379", "https://" + s.Host(2).Addr() + ":2379", "https://" + s.Host(3).Addr() + ":2379"})
 	l := s.startLoad(c, outageWait)
 	dice := s.dice()
-	cut := map[string]int{}
+	cut, calls := map[string]int{}, chances{}
 	all := slices.DeleteFunc(turns(), func(t turn) bool { return strings.Contains(t.name, "dead") || strings.Contains(t.name, "reinstalled") })
 	back := turn{name: "back", want: members(1, 2, 3), names: []string{"etcd1", "etcd2", "etcd3"}}
 	for i := range cutsOfEach {
 		for j, turn := range append(all, back) {
 			h := s.Host(dice.IntN(4))
-			n, power := 8+dice.IntN(30), (i+j)%2 == 0
+			n, power := calls.draw(dice, turn), (i+j)%2 == 0
 			s.want(impatient + turn.want)
 			ended, _ := s.during(n, func(*exec.Cmd) {
 				if power {
@@ -155,6 +163,7 @@ func TestPowerCutWhileMembersChange(t *testing.T) {
 			}, again...)
 			switch {
 			case ended:
+				calls[turn.name] = n
 			case power:
 				s.check(h.Boot(s.Context()))
 			default:
