@@ -69,7 +69,7 @@ func changes() []change {
 			{name: "roll", after: "server { snapshot_count = 5000 }\n" + three, does: []plan.Kind{plan.KindFiles, plan.KindRestart}},
 		}},
 		{name: "a new unit rolls", hosts: 3, before: three, edits: []edit{
-			{name: "roll", after: strings.ReplaceAll(three, " }", "\n metrics_port = 2381\n}"), does: []plan.Kind{plan.KindFiles, plan.KindRestart}},
+			{name: "roll", after: strings.NewReplacer("{ ", "{\n", " }", "\n metrics_port = 2381\n}").Replace(three), does: []plan.Kind{plan.KindFiles, plan.KindRestart}},
 		}},
 		{name: "a new kvserver rolls", hosts: 3, before: three, edits: []edit{
 			{name: "roll", byHand: (*stage).otherServer, after: "server { binary = \"./bin\" }\n" + three, does: []plan.Kind{plan.KindPush, plan.KindRestart}},
