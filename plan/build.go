@@ -151,6 +151,10 @@ type member struct {
 	list []templates.InitialPeer
 	// moves are left to be made of its data, which is not where the spec wants it.
 	moves []TreeMove
+	// readdressed: the cluster lists it under another peer URL than the spec's, which it is to have.
+	readdressed bool
+	// former are addresses and names of it beside the spec's, see [formerNames].
+	former []string
 	// rolls: a restart of it is in this plan.
 	rolls bool
 }

@@ -114,12 +114,13 @@ const (
 	ExpelWaits       Reason = "expel-waits"       // a member that serves goes only once what is to join has joined
 	MajorityRemoved  Reason = "majority-removed"  // more voters would be expelled at once than may be meant
 	Protected        Reason = "protected"         // the member is not to be expelled
-	MemberMoved      Reason = "member-moved"      // the cluster knows a member's peer URL as another one
+	AddressTaken     Reason = "address-taken"     // the cluster lists another member at the peer URL that one is to have
+	AddressesMoved   Reason = "addresses-moved"   // nobody serves, and the members know each other at other addresses than the spec's
 	OtherCluster     Reason = "other-cluster"     // members serve, or hold the data of, different clusters
 	ListsDiffer      Reason = "lists-differ"      // members of one cluster give different member lists
 	SameName         Reason = "same-name"         // the cluster lists two members of one name
 	IDMismatch       Reason = "id-mismatch"       // a member's id is listed as another member of the spec
-	Renamed          Reason = "renamed"           // a member's id is listed under another name
+	Renamed          Reason = "renamed"           // a member may not have the name that the spec gives it
 	RemovedMember    Reason = "removed-member"    // a host holds the data of an id that the cluster does not list
 	ClusterGone      Reason = "cluster-gone"      // a cluster of this name was formed, and no host knows it
 	MajorityLost     Reason = "majority-lost"     // too many disks are lost for a quorum

@@ -139,6 +139,7 @@ var kinds = map[Kind]func() Action{
 	KindAdd:         func() Action { return new(Add) },
 	KindPromote:     func() Action { return new(Promote) },
 	KindExpel:       func() Action { return new(Expel) },
+	KindUpdate:      func() Action { return new(Update) },
 	KindClient:      func() Action { return new(IssueClient) },
 	KindRecord:      func() Action { return new(Record) },
 	KindStop:        func() Action { return new(Stop) },

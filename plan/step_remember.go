@@ -41,7 +41,18 @@ func (b *builder) remember() {
 		a, ok := s.Action.(*Start)
 		return ok && (a.Bootstrap || have == nil && !b.census.Known)
 	})
-	says := have != nil && len(b.coming) == 0 && have.says(b.census.ClusterID, b.census.Membership) && slices.EqualFunc(have.Left, b.left, RecordedMember.is)
+	renews := slices.ContainsFunc(b.steps, func(s draft) bool {
+		switch a := s.Action.(type) {
+		case *Update:
+			return true
+		case *Relocate:
+			return a.Update != nil || a.Restart != nil && a.Restart.Name != ""
+		case *Restart:
+			return a.Name != ""
+		}
+		return false
+	})
+	says := have != nil && !renews && len(b.coming) == 0 && have.says(b.census.ClusterID, b.census.Membership) && slices.EqualFunc(have.Left, b.left, RecordedMember.is)
 	if !forms && (!b.census.Known || says) {
 		return
 	}
