@@ -71,6 +71,7 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 	b.alarms()
 	b.peersNote()
 	if !b.plan.Blocked() {
+		b.formerNote()
 		b.servable()
 		b.reconfigure()
 		b.rollable()

@@ -54,7 +54,9 @@ func (b *builder) identify() {
 	if !b.addressesMoved() {
 		b.majority()
 	}
-	b.leavesNames()
+	for _, m := range b.acting() {
+		m.former = formerNames(b.spec, b.obs, &b.census, m.Member)
+	}
 	b.authority(data)
 }
 
@@ -145,16 +147,6 @@ func (b *builder) bootstraps() {
 func (b *builder) wasCalled(m *member, man *Manifest) bool {
 	return man.Cluster == b.spec.Name && b.census.Known && m.in && b.obs.idOf(b.spec, m.Member) == m.listed.ID &&
 		b.spec.Member(man.Member) == nil && !slices.ContainsFunc(b.census.Conflicts, func(c Conflict) bool { return c.Subject == m.Name })
-}
-
-// leavesNames finds the names and addresses that members are about to leave, and says how long their certificates carry them.
-func (b *builder) leavesNames() {
-	for _, m := range b.acting() {
-		m.former = formerNames(b.spec, b.obs, &b.census, m.Member)
-		if len(m.former) > 0 && m.may.sign {
-			b.note("%s: its certificates carry %s until the apply after this one: whoever still uses that has until then", m.Name, strings.Join(m.former, ", "))
-		}
-	}
 }
 
 // conflicts holds what the census could not bring together. Where it is not

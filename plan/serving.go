@@ -129,7 +129,7 @@ func (b *builder) changes(m *member) bool {
 // runs with that name already, and has told the cluster another one.
 func (b *builder) renames(m *member) {
 	switch {
-	case !m.in || m.listed.Name == "" || m.listed.Name == m.Name || !m.healthy():
+	case !m.renamed() || !m.healthy():
 	case len(m.stale) > 0:
 		m.stale = append(m.stale, fmt.Sprintf("is listed as %q", m.listed.Name))
 	case m.host.Unit.ConfigDigest == m.want.config:
@@ -137,6 +137,9 @@ func (b *builder) renames(m *member) {
 			WayOut: "run again in a moment; if it stays, restart it on its host: systemctl restart " + m.layout.Unit})
 	}
 }
+
+// renamed reports whether the cluster lists a member under another name than the spec's.
+func (m *member) renamed() bool { return m.in && m.listed.Name != "" && m.listed.Name != m.Name }
 
 // staleness says how what a member runs with differs from what it should run
 // with. What could not be read is unknown, not different.

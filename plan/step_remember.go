@@ -42,15 +42,9 @@ func (b *builder) remember() {
 		return ok && (a.Bootstrap || have == nil && !b.census.Known)
 	})
 	renews := slices.ContainsFunc(b.steps, func(s draft) bool {
-		switch a := s.Action.(type) {
-		case *Update:
-			return true
-		case *Relocate:
-			return a.Update != nil || a.Restart != nil && a.Restart.Name != ""
-		case *Restart:
-			return a.Name != ""
-		}
-		return false
+		return s.Action.Exclusive() && slices.ContainsFunc(b.members, func(m *member) bool {
+			return (m.readdressed || m.renamed()) && slices.Contains(s.hosts(), m.Name)
+		})
 	})
 	says := have != nil && !renews && len(b.coming) == 0 && have.says(b.census.ClusterID, b.census.Membership) && slices.EqualFunc(have.Left, b.left, RecordedMember.is)
 	if !forms && (!b.census.Known || says) {

@@ -130,7 +130,7 @@ func (b *builder) restarts() {
 			continue
 		}
 		a := &Restart{Unit: m.layout.Unit, ExeDigest: m.want.exe, ConfigDigest: m.want.config, Voters: b.now.Voters().Total, Wait: startWait}
-		if m.listed.Name != "" && m.listed.Name != m.Name {
+		if m.renamed() {
 			a.Name = m.Name
 		}
 		if u := node.URL("https", m.Address, m.ClientPort); m.in && !slices.Contains(canonicalURLs(m.listed.ClientURLs), u) {

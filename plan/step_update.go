@@ -176,25 +176,43 @@ func (o *Observed) noted(c *spec.Cluster, m *spec.Member) (RecordedMember, bool)
 	return RecordedMember{}, false
 }
 
-// addressesMoved holds everything where nobody serves, and so many of the members know each other at other addresses than
-// the spec's that they would find no quorum at those. Nothing of their data is lost.
+// formerNote says how long certificates carry names that their members leave.
+func (b *builder) formerNote() {
+	for _, m := range b.acting() {
+		if len(m.former) > 0 && m.may.sign {
+			b.note("%s: its certificates carry %s too, for those who still use that; the first apply after the move issues them without it", m.Name, strings.Join(m.former, ", "))
+		}
+	}
+}
+
+// addressesMoved holds those whom the other members know at other addresses than the spec's, where nobody serves who could
+// be told: started at the spec's they would not be found. If the others are no quorum everything waits. Nothing of their data is lost.
 func (b *builder) addressesMoved() bool {
 	if !b.formed || b.census.Known {
 		return false
 	}
-	var moved []string
-	for _, m := range b.seen() {
+	var moved []*member
+	var known []string
+	for _, m := range b.acting() {
 		if n, ok := b.obs.noted(b.spec, m.Member); ok && m.hasData() && !slices.Contains(canonicalURLs(n.PeerURLs), peerURL(m.Member)) {
-			moved = append(moved, fmt.Sprintf("%s at %s", m.Name, strings.Join(n.PeerURLs, ", ")))
+			moved, known = append(moved, m), append(known, fmt.Sprintf("%s at %s", m.Name, strings.Join(n.PeerURLs, ", ")))
 		}
 	}
-	v := Voters{Total: max(len(b.obs.lastListed()), b.plan.Before.Total)}
-	if stay := v.Total - len(moved); stay >= v.Quorum() || len(moved) == 0 {
+	if len(moved) == 0 {
 		return false
 	}
-	b.hold(Held{Reason: AddressesMoved, Subject: b.spec.Name, Blocks: true,
-		Detail: fmt.Sprintf("no quorum serves, and of %d voters %d are known to the others elsewhere than the spec says: %s. Started at the spec's addresses they would not find each other; their data is all there",
-			v.Total, len(moved), strings.Join(moved, "; ")),
-		WayOut: "put the former addresses and ports back into the spec as long as the hosts have them, apply, and change them while the cluster serves; if the hosts have them no more, one member has to be restored from the data of the best host: this version does not do that, see etcd's disaster recovery"})
-	return true
+	v := Voters{Total: max(len(b.obs.lastListed()), b.plan.Before.Total)}
+	h := Held{Reason: AddressesMoved, Subject: b.spec.Name, Blocks: v.Total-len(moved) < v.Quorum(),
+		Detail: fmt.Sprintf("no quorum serves, and the others know %d of %d voters elsewhere than the spec says: %s. Started at the spec's addresses they would not be found; their data is all there",
+			len(moved), v.Total, strings.Join(known, "; "))}
+	if h.Blocks {
+		h.WayOut = "put the former addresses and ports back into the spec as long as the hosts have them, apply, and change them while the cluster serves; if the hosts have them no more, one member has to be restored from the data of the best host: this version does not do that, see etcd's disaster recovery"
+	} else {
+		h.WayOut = "have the others serve, which are a quorum; the apply after that tells them the new addresses"
+	}
+	b.hold(h)
+	for _, m := range moved {
+		m.may = grants{sign: m.may.sign}
+	}
+	return h.Blocks
 }

@@ -192,6 +192,10 @@ func happen(t *testing.T, w *world, words []string) {
 			}
 		}
 		w.elect()
+	case "certificate-of": // its server's certificate is in another name
+		c := host().Certificates[layout().Cert("server")]
+		c.Subject = arg(1)
+		host().Certificates[layout().Cert("server")] = c
 	case "no-machine": // it is gone for good, and nobody knows its address any more
 		w.outside = slices.DeleteFunc(w.outside, func(o *outsider) bool { return o.member.Name == arg(0) })
 		w.elect()
