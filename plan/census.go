@@ -341,19 +341,20 @@ func (h *Host) manifest() *Manifest {
 // presumed is the membership while nobody gives a list: those that the cluster listed when somebody last noted
 // that down, else the spec's members; of the spec's only their own words are known, of others nothing.
 func presumed(c *spec.Cluster, o *Observed) Membership {
-	noted := o.lastListed()
+	noted, here := o.lastListed()
 	of := func(m *spec.Member) int {
-		h := o.Hosts[m.Name]
-		return slices.IndexFunc(noted, func(n RecordedMember) bool {
-			return slices.Contains(canonicalURLs(n.PeerURLs), peerURL(m)) || n.Name == m.Name && (h == nil || h.Problem != "" || h.hasData())
-		})
+		i := slices.IndexFunc(noted, func(n RecordedMember) bool { return slices.Contains(canonicalURLs(n.PeerURLs), peerURL(m)) })
+		if h := o.Hosts[m.Name]; i < 0 && (h == nil || h.Problem != "" || h.hasData()) {
+			i = slices.IndexFunc(noted, func(n RecordedMember) bool { return n.Name == m.Name })
+		}
+		return i
 	}
 	var members []Listed
 	found := map[int]bool{}
 	for _, m := range c.Members {
 		i, a, host := of(m), o.Cluster.Answers[m.Name], o.Hosts[m.Name]
-		runs := host.hasData() && host.Unit.Running() // it may have become one since
-		if noted != nil && i < 0 && !runs || a.Status != nil && a.Status.Learner {
+		since := host.hasData() && host.Unit.Running() || here && host != nil && host.Mark != nil // it has become one
+		if noted != nil && i < 0 && !since || a.Status != nil && a.Status.Learner {
 			continue // it is to join, once somebody serves
 		}
 		found[i] = true
@@ -379,8 +380,8 @@ func presumed(c *spec.Cluster, o *Observed) Membership {
 }
 
 // lastListed are the voters as somebody noted them down last: a member's own data, the longest log before the
-// others, else the operator's side; nil: nobody did.
-func (o *Observed) lastListed() []RecordedMember {
+// others, else (here) the operator's side, which may be behind; nil: nobody did.
+func (o *Observed) lastListed() (members []RecordedMember, here bool) {
 	var best *kvserver.Inspection
 	for _, n := range sortedKeys(o.Hosts) {
 		d := o.Hosts[n].disk()
@@ -391,16 +392,15 @@ func (o *Observed) lastListed() []RecordedMember {
 			best = d
 		}
 	}
-	var out []RecordedMember
 	switch {
 	case best != nil:
 		for _, m := range best.Members {
 			if !m.Learner {
-				out = append(out, RecordedMember{ID: m.ID, Name: m.Name, PeerURLs: m.PeerURLs})
+				members = append(members, RecordedMember{ID: m.ID, Name: m.Name, PeerURLs: m.PeerURLs})
 			}
 		}
 	case o.Recorded != nil:
-		out = o.Recorded.Members
+		return o.Recorded.Members, true
 	}
-	return out
+	return members, false
 }

@@ -133,7 +133,7 @@ func (b *builder) made(m *member, files []WriteFile) []string {
 // bootstrap is the file that tells a member with an empty disk how to find its cluster: the spec's members
 // start a new one together; who comes later joins with the list as it is at that moment.
 func (b *builder) bootstrap(m *member) (string, error) {
-	p := templates.BootstrapParams{Cluster: b.spec.Name, Name: m.Name, Token: b.plan.Token, Existing: b.formed}
+	p := templates.BootstrapParams{Cluster: b.spec.Name, Name: m.Name, Token: b.plan.Token, Existing: b.formed && b.stands(guardExisting)}
 	switch {
 	case m.list != nil:
 		p.Peers = m.list

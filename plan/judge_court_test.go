@@ -7,6 +7,7 @@ import (
 
 	"quorate/kvserver"
 	"quorate/plan"
+	"quorate/plan/spec"
 )
 
 // novel lists the members that have on disk what is not what they had at
@@ -206,7 +207,7 @@ func (c *court) plan(r *reality) {
 		}
 		_, r.had0 = r.count()
 		r.calm, r.began = true, r.tolerance()
-		r.run, r.clean, r.ran, r.led = p, len(p.Held) == 0, r.leader != "", ""
+		r.run, r.clean, r.ran, r.led = p, len(p.Held) == 0 && (r.leader != "" || !r.still), r.leader != "", ""
 		if on := r.where(r.leader); r.leader != "" && r.runs(on) == r.disk(on) {
 			r.led = r.leader
 		}
@@ -233,7 +234,11 @@ func (c *court) end(r *reality, p *plan.Plan) {
 		return
 	}
 	able, total := r.able()
-	if able > total/2 && r.acked && !r.bad() && !r.stuck {
+	known := slices.ContainsFunc(r.spec.Members, func(m *spec.Member) bool {
+		in, listed := r.listed(r.seat(m.Name))
+		return listed && !in.Learner // a learner gives no list
+	})
+	if able > total/2 && r.acked && known && !r.bad() && !r.stuck {
 		panic(broken{"I6", fmt.Sprintf("%d of %d voters have their data, and the way is held: %s", able, total, strings.Join(reasonsOf(p), ", "))})
 	}
 }
@@ -268,7 +273,7 @@ func reasonsOf(p *plan.Plan) []string {
 func (r *reality) said(when string, v plan.Voters) {
 	up, total := r.count()
 	lies := v.Total != total || up < v.Healthy || up > v.Healthy+v.Unknown
-	if r.calm && total > 0 && !r.noNeeds && r.without == "" && !r.noLook && !r.noAsk && lies {
+	if r.calm && r.ran && total > 0 && !r.noNeeds && r.without == "" && !r.noLook && !r.noAsk && lies {
 		panic(broken{"I13", fmt.Sprintf("when %s, %d of %d voters serve, and the plan said %s", when, up, total, v)})
 	}
 }

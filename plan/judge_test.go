@@ -32,37 +32,37 @@ var scenarios = []scenario{
 			r.stop(r.seat(m.Name))
 		}
 	}},
-	{"nothing to do", []int{1, 2, 3}, []int{4, 5}, func(t fataler, r *reality) { r.settled(t); r.still = true }},
-	{"join", []int{1, 2}, []int{3, 4}, recasting("add etcd8 192.168.7.108")},
+	{"nothing to do", []int{1, 2}, []int{3, 4}, func(t fataler, r *reality) { r.settled(t); r.still = true }},
+	{"join", []int{1}, []int{2, 3}, recasting("add etcd8 192.168.7.108")},
 	{"join of two", []int{}, []int{1, 3}, recasting("add etcd8 192.168.7.108", "add etcd9 192.168.7.109")},
-	{"join beside a dead one", []int{3}, []int{5}, func(t fataler, r *reality) {
+	{"join beside a dead one", []int{}, []int{3}, func(t fataler, r *reality) {
 		recasting("add etcd8 192.168.7.108")(t, r)
 		r.lockOut("etcd3")
 		r.stuck = len(r.spec.Members) == 4 // etcd takes nobody while fewer than three serve
 	}},
-	{"leave", []int{2, 3}, []int{4, 5}, recasting("drop etcd1")},
+	{"leave", []int{2}, []int{3, 4}, recasting("drop etcd1")},
 	{"leave of two", []int{}, []int{5}, recasting("drop etcd1 etcd5")},
-	{"leave beside a dead one", []int{3}, []int{4, 5}, func(t fataler, r *reality) {
+	{"leave beside a dead one", []int{3}, []int{4}, func(t fataler, r *reality) {
 		recasting("drop etcd1")(t, r)
 		r.lockOut("etcd3")
 		r.stuck = true // who is dead is in the spec still
 	}},
-	{"leave beside another operator", []int{3}, []int{4}, func(t fataler, r *reality) {
+	{"leave beside another operator", []int{}, []int{3}, func(t fataler, r *reality) {
 		recasting("drop etcd1")(t, r)
 		r.others = 1
 	}},
-	{"replace a dead one", []int{3}, []int{4, 5}, func(t fataler, r *reality) {
+	{"replace a dead one", []int{}, []int{3}, func(t fataler, r *reality) {
 		recasting("drop etcd3", "add etcd8 192.168.7.108")(t, r)
 		r.lockOut("etcd3")
 	}},
-	{"replace a living one", []int{2}, []int{3, 4}, recasting("drop etcd1", "add etcd8 192.168.7.108")},
-	{"replace a living one by one that is unfit", []int{3}, []int{}, func(t fataler, r *reality) {
+	{"replace a living one", []int{}, []int{2, 3}, recasting("drop etcd1", "add etcd8 192.168.7.108")},
+	{"replace a living one by one that is unfit", []int{}, []int{3}, func(t fataler, r *reality) {
 		recasting("drop etcd1", "add etcd8 192.168.7.108")(t, r)
 		r.seat("etcd8").host.ClockOffset = 24 * time.Hour
 		r.stuck = true
 	}},
-	{"move to another host", []int{2}, []int{3}, recasting("move etcd1 192.168.7.111")},
-	{"a removed one comes back", []int{3}, []int{}, func(t fataler, r *reality) {
+	{"move to another host", []int{}, []int{2}, recasting("move etcd1 192.168.7.111")},
+	{"a removed one comes back", []int{}, []int{3}, func(t fataler, r *reality) {
 		r.settled(t)
 		r.still = true
 		r.list = slices.DeleteFunc(slices.Clone(r.list), func(m kvserver.Member) bool { return m.Name == "etcd3" })
@@ -147,7 +147,7 @@ func TestJudge(t *testing.T) {
 					if b, trace := c.hear(s.begin(t, n, leader, rules{})); b != nil {
 						t.Fatalf("%s: %s\n%s", b.invariant, b.what, trace)
 					}
-					t.Logf("%d states, %d plans in %.1f s; ends: %v", c.states, len(c.plans), time.Since(began).Seconds(), c.ends)
+					t.Logf("%s of %d: %d states, %d plans in %.1f s; ends: %v", s.name, n, c.states, len(c.plans), time.Since(began).Seconds(), c.ends)
 					if !soak || s.name == "bootstrap" || s.name == "cold start" { // in these nobody leads yet
 						break
 					}
@@ -192,17 +192,17 @@ func TestJudgeCatches(t *testing.T) {
 		"a planner that goes on beside one that has it and is down": {rules{without: "holder-is-down"}, "roll", 3, "I9", 1},
 		"a planner that does not know who leads":                    {rules{without: "leader-last"}, "roll", 3, "I4", 0},
 
-		"a member that is promoted as it is":                {rules{noCatchUp: true}, "join", 1, "I2", 0},
-		"an expulsion that does not look at the others":     {rules{noGate: true}, "leave", 4, "I1", 0},
+		"a member that is promoted as it is":                 {rules{noCatchUp: true}, "join", 1, "I2", 0},
+		"an expulsion that does not look at the others":      {rules{noGate: true}, "leave", 4, "I1", 0},
 		"a change of members that does not look at the list": {rules{noExpect: true}, "leave beside another operator", 3, "I1", 0},
 
-		"a planner that adds whatever etcd takes":              {rules{without: "add-needs-voters"}, "join beside a dead one", 3, "I6", 0},
-		"a planner that expels the dead last":                  {rules{without: "dead-first"}, "replace a dead one", 3, "I6", 0},
-		"a planner that expels the living first":               {rules{without: "living-last"}, "replace a living one", 3, "I1", 0},
-		"a planner that waits for no successor":                {rules{without: "expel-waits"}, "replace a living one by one that is unfit", 3, "I1", 0},
-		"a planner that expels whatever is left":               {rules{without: "expel-quorum"}, "leave beside a dead one", 3, "I1", 0},
-		"a planner that has who joins start as new":            {rules{without: "existing"}, "join", 1, "I3", 0},
-		"a planner that starts who was removed with its data":  {rules{without: "removed-data"}, "a removed one comes back", 3, "I8", 0},
+		"a planner that adds whatever etcd takes":             {rules{without: "add-needs-voters"}, "join beside a dead one", 3, "I6", 0},
+		"a planner that expels the dead last":                 {rules{without: "dead-first"}, "replace a dead one", 3, "I6", 0},
+		"a planner that expels the living first":              {rules{without: "living-last"}, "replace a living one", 3, "I1", 0},
+		"a planner that waits for no successor":               {rules{without: "expel-waits"}, "replace a living one by one that is unfit", 3, "I1", 0},
+		"a planner that expels whatever is left":              {rules{without: "expel-quorum"}, "leave beside a dead one", 3, "I1", 0},
+		"a planner that has who joins start as new":           {rules{without: "existing"}, "join", 1, "I3", 0},
+		"a planner that starts who was removed with its data": {rules{without: "removed-data"}, "a removed one comes back", 3, "I8", 0},
 	}
 	for _, g := range plan.Guards() {
 		if !slices.ContainsFunc(slices.Collect(maps.Values(table)), func(m mutation) bool { return m.off.without == g }) {

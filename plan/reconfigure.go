@@ -221,13 +221,13 @@ func (l Listed) bootstrapName() string {
 
 // votersToAdd is how many of n voters etcd wants connected for an addition, whoever of them is asked.
 func (b *builder) votersToAdd(n int) int {
-	needs := 0
 	if !b.stands(guardAdd) {
-		return needs
+		return 0
 	}
+	needs := 0
 	for _, m := range b.seen() {
-		if v, _ := m.version(); v != "" {
-			needs = max(needs, kvserver.VotersToAdd(n, v))
+		if st := m.answer.Status; st != nil {
+			needs = max(needs, kvserver.VotersToAdd(n, st.Version))
 		}
 	}
 	return needs

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -67,6 +68,8 @@ func (b *builder) retire() {
 		switch {
 		case !seen && !l.Started:
 			// it has never served, and nobody knows of a host
+		case Occupied(b.spec, Outsider(b.spec, l)):
+			// a member of the spec is there now
 		case !seen:
 			b.left = append(b.left, r)
 			b.note("%s: its host could not be reached, and is named until it could be cleaned: its member cannot come back, and ends by itself once it hears of that", l.Label())
@@ -74,18 +77,28 @@ func (b *builder) retire() {
 			b.clean(s, r, string(KindExpel)+" "+l.Ref().Name)
 		}
 	}
-	for _, r := range Leavings(b.obs, b.census) {
-		s, looked := b.obs.Left[r.ID]
-		switch {
-		case b.occupied(LeftOver(b.spec, r)):
-			// a member of the spec is there now
-		case !looked || s.Host == nil || s.Host.Problem != "":
-			b.left = append(b.left, r)
-			b.note("%s was expelled, and its host could not be reached since: what is on it is still to be cleaned (id %s, %s)", or(r.Name, r.ID), r.ID, strings.Join(r.PeerURLs, ", "))
-		default:
+	for _, r := range Uncleaned(b.spec, b.obs, b.census) {
+		if s := b.obs.Left[r.ID]; s.Host != nil && s.Host.Problem == "" {
 			b.clean(s, r, "")
+			continue
 		}
+		b.left = append(b.left, r)
+		b.note("%s; if it is gone for good, take its entry out of \"left\" in %s", r.Unreached(), b.recordedFile())
 	}
+}
+
+// Uncleaned are those of [Leavings] on whose hosts no member of the spec is now, and where something of theirs lies, as
+// far as that is known.
+func Uncleaned(c *spec.Cluster, o *Observed, census Census) []RecordedMember {
+	return slices.DeleteFunc(Leavings(o, census), func(r RecordedMember) bool {
+		h := o.Left[r.ID].Host
+		return Occupied(c, LeftOver(c, r)) || h != nil && h.Problem == "" && h.Manifest == nil && !h.hasData()
+	})
+}
+
+// Unreached says that what an expelled member has left on its host is still there.
+func (r RecordedMember) Unreached() string {
+	return fmt.Sprintf("%s (id %s, %s) was expelled, and what is on its host is still to be cleaned: it could not be reached since", or(r.Name, "a member without a name"), r.ID, strings.Join(r.PeerURLs, ", "))
 }
 
 // clean stops a member that is listed no longer, and takes what is ours off its host.
@@ -113,9 +126,10 @@ func (b *builder) clean(s Stranger, r RecordedMember, after string) {
 	}
 }
 
-// occupied reports whether a member of the spec is on that host now.
-func (b *builder) occupied(m *spec.Member) bool {
-	return m != nil && slices.ContainsFunc(b.spec.Members, func(o *spec.Member) bool {
+// Occupied reports whether a member of the spec is on the host of a member that the spec does not have: that host is
+// looked at, locked and seen to as the one's of the spec.
+func Occupied(c *spec.Cluster, m *spec.Member) bool {
+	return m != nil && slices.ContainsFunc(c.Members, func(o *spec.Member) bool {
 		return o.Address == m.Address && o.Connection.Root == m.Connection.Root
 	})
 }

@@ -68,6 +68,9 @@ func (r *run) reconfigure(ctx context.Context, c reconfiguration) (outcome, erro
 		if ctx.Err() != nil {
 			return outcome{}, context.Cause(ctx)
 		}
+		if gone := r.session.anybody(); gone != nil {
+			return outcome{}, gone
+		}
 		if !passes(refused) || time.Now().After(deadline) {
 			return outcome{}, refused
 		}

@@ -2,6 +2,7 @@ package provision
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 
@@ -14,20 +15,25 @@ import (
 // outsider is a member that the spec does not have.
 type outsider struct {
 	address string // of its client port, as its peers know it; "" for one that is not asked
-	via     string // the spec's member through whose host it is asked: its firewall lets its peers in
+	via     string // whose host it is asked from: its own, or another member's, which its firewall lets in as a peer
 }
 
-// adopt has the session know a member that the spec does not have, until it ends: its host by the member's
-// name, and the member itself, if it has an address, through another member's host.
-func (s *Session) adopt(m *spec.Member, o outsider) {
+// adopt has the session know the host of a member that the spec does not have, by that member's name, until the session ends.
+func (s *Session) adopt(m *spec.Member) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, known := s.hosts[m.Name]; !known {
 		s.layout[m.Name] = plan.LayoutOf(s.cluster, m)
 		s.hosts[m.Name] = &connection{member: m, ready: make(chan struct{})}
 	}
-	if o.address != "" && s.outside[m.Name] != o {
-		s.outside[m.Name] = o
+}
+
+// askVia has a member that the spec does not have asked at an address, from that host.
+func (s *Session) askVia(member string, o outsider) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.outside[member] != o {
+		s.outside[member] = o
 		_ = s.closeAdmin() // it does not know this one
 	}
 }
@@ -54,86 +60,114 @@ func (s *Session) everyone() []string {
 }
 
 // meetOutsiders looks at the members that somebody lists and that are nobody of the spec's, and at the hosts of those
-// that were expelled while their hosts could not be reached: their API through the host of a member that
-// answered, their hosts as far as they let us in. A run that has the cluster's lock takes theirs too.
+// that were expelled while their hosts could not be reached. A run that has the cluster's lock takes theirs too. A member
+// is asked through its own host, where that lets us in, else through the host of a member that answered.
 func (s *Session) meetOutsiders(ctx context.Context, o *plan.Observed) error {
 	census := plan.TakeCensus(s.cluster, o)
-	via := ""
-	for _, m := range s.cluster.Members {
-		if via == "" && o.Cluster.Answers[m.Name].Members != nil {
-			via = m.Name
-		}
-	}
-	var met []*spec.Member
-	ids := map[string]uint64{}
+	var met []outsiderSeen
 	for _, l := range census.Membership.Members() {
-		if l.Spec != "" || l.ID == 0 || via == "" {
+		if l.Spec != "" || l.ID == 0 {
 			continue
 		}
-		m := plan.Outsider(s.cluster, l)
-		if m == nil {
-			continue
+		if m := plan.Outsider(s.cluster, l); m != nil {
+			met = append(met, outsiderSeen{stranger: plan.Stranger{Member: m}, listed: l})
 		}
-		out := outsider{via: via}
-		if host, port := node.HostPortOf(l.ClientURLs); port != 0 {
-			out.address = node.HostPort(host, port)
-		}
-		s.adopt(m, out)
-		met, ids[m.Name] = append(met, m), l.ID
 	}
-	left := map[string]string{}
 	for _, r := range plan.Leavings(o, census) {
-		if m := plan.LeftOver(s.cluster, r); m != nil {
-			s.adopt(m, outsider{})
-			met, left[m.Name] = append(met, m), r.ID
+		if m := plan.LeftOver(s.cluster, r); m != nil && !plan.Occupied(s.cluster, m) {
+			met = append(met, outsiderSeen{stranger: plan.Stranger{Member: m}, left: r.ID})
 		}
 	}
 	if len(met) == 0 {
 		return nil
 	}
-	admin, err := s.Admin(ctx)
-	if err != nil {
-		return err
-	}
-	seen := make([]plan.Stranger, len(met))
 	errs := make([]error, len(met))
+	for _, m := range met {
+		s.adopt(m.stranger.Member)
+	}
 	parallel(len(met), func(i int) {
-		m := met[i]
-		var asking chan struct{}
-		seen[i].Member = m
-		if s.asks(m.Name) {
-			asking = make(chan struct{})
-			go func() {
-				defer close(asking)
-				seen[i].Answer = askThrough(ctx, admin, m.Name)
-			}()
+		m := met[i].stranger.Member
+		if plan.Occupied(s.cluster, m) {
+			return // it is looked at already
 		}
 		if errs[i] = s.lockOutsider(ctx, m); errs[i] == nil {
-			seen[i].Host = s.look(ctx, m, o.CA)
-		}
-		if asking != nil {
-			<-asking
+			met[i].stranger.Host = s.look(ctx, m, o.CA)
 		}
 	})
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if err := s.askOutsiders(ctx, o, met); err != nil {
+		return err
+	}
 	o.Cluster.Strangers, o.Left = map[uint64]plan.Stranger{}, map[string]plan.Stranger{}
-	for i, m := range met {
-		if errs[i] != nil {
-			return errs[i]
-		}
-		if id, ok := ids[m.Name]; ok {
-			o.Cluster.Strangers[id] = seen[i]
+	for _, m := range met {
+		if m.left != "" {
+			o.Left[m.left] = m.stranger
 		} else {
-			o.Left[left[m.Name]] = seen[i]
+			o.Cluster.Strangers[m.listed.ID] = m.stranger
 		}
 	}
 	return ctx.Err()
 }
 
-// asks reports whether a member outside the spec has an address to be asked at.
-func (s *Session) asks(member string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.outside[member].address != ""
+// outsiderSeen is one of them under way: listed by the cluster, or left behind on its host (its id).
+type outsiderSeen struct {
+	stranger plan.Stranger
+	listed   plan.Listed
+	left     string
+}
+
+// askOutsiders asks those that have said where they serve.
+func (s *Session) askOutsiders(ctx context.Context, o *plan.Observed, met []outsiderSeen) error {
+	through := ""
+	for _, m := range s.cluster.Members {
+		if through == "" && o.Cluster.Answers[m.Name].Members != nil {
+			through = m.Name
+		}
+	}
+	for _, m := range met {
+		via := through
+		if h := m.stranger.Host; h != nil && h.Problem == "" {
+			via = m.stranger.Member.Name
+		}
+		if host, port := node.HostPortOf(m.listed.ClientURLs); port != 0 && via != "" {
+			s.askVia(m.stranger.Member.Name, outsider{address: node.HostPort(host, port), via: via})
+		}
+	}
+	admin, err := s.Admin(ctx)
+	if err != nil {
+		return err
+	}
+	parallel(len(met), func(i int) {
+		m := &met[i]
+		s.mu.Lock()
+		way, asked := s.outside[m.stranger.Member.Name]
+		s.mu.Unlock()
+		if !asked {
+			return
+		}
+		m.stranger.Answer = askThrough(ctx, admin, m.stranger.Member.Name)
+		// Seen from another host, a port that is closed to clients looks as a member does that is dead. One that its peers can
+		// reach is not.
+		if a := m.stranger.Answer; way.via == through && a.Status == nil && (a.Asked == plan.Dead || a.Asked == plan.TimedOut) && s.listens(ctx, through, m.listed.PeerURLs) {
+			m.stranger.Answer = plan.Answer{Problem: "something listens where its peers reach it, and it could not be asked: " + a.Problem}
+		}
+	})
+	return nil
+}
+
+// listens reports whether a connection can be made from a member's host to a peer's URL.
+func (s *Session) listens(ctx context.Context, from string, urls []string) bool {
+	host, port := node.HostPortOf(urls)
+	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	conn, err := s.Dial(ctx, from, "tcp", node.HostPort(host, port))
+	if err != nil {
+		return false
+	}
+	_ = conn.Close() // it was there
+	return true
 }
 
 // lockOutsider takes the lock of a host outside the spec, if this session takes locks. Held by

@@ -80,6 +80,9 @@ func (r *run) caughtUp(ctx context.Context, admin Admin, s plan.Step, a *plan.Pr
 		if err != nil {
 			state = err.Error()
 		}
+		if gone := r.session.alive(s.Member); gone != nil {
+			return gone
+		}
 		if !idle.moves(ctx, learner.RaftAppliedIndex, state) {
 			return fmt.Errorf("%s has not come nearer for %s: %s%s", s.Member, a.Idle, state, r.cutPeers(ctx, s.Member))
 		}

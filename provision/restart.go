@@ -141,7 +141,17 @@ func (r *run) allHealthy(ctx context.Context, admin Admin, voters int) (map[stri
 	if len(healthy) < voters {
 		return nil, fmt.Errorf("%w: %d of %d voters are healthy, and a restart needs all of them: %w", errQuorum, len(healthy), voters, err)
 	}
-	return healthy, nil
+	return healthy, sound(healthy, "")
+}
+
+// sound is nil unless a member that stays raises the alarm CORRUPT: whoever is left when one goes may be the bad copy.
+func sound(healthy map[string]kvserver.Status, goes string) error {
+	for _, name := range slices.Sorted(maps.Keys(healthy)) {
+		if name != goes && slices.Contains(healthy[name].Alarms, "CORRUPT") {
+			return fmt.Errorf("%w: %s has raised the alarm CORRUPT since, and no voter is taken away meanwhile", errQuorum, name)
+		}
+	}
+	return nil
 }
 
 // handOver moves leadership away from a member that has it, to the voter that

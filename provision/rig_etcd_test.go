@@ -66,6 +66,7 @@ type peer struct {
 	// behind is by how many entries its log is short of the newest; each answer to a question for its status makes it
 	// pace less. So a learner with a pace of 0 never catches up.
 	behind, pace uint64
+	alarms       []string // that it raises
 
 	up    bool
 	since time.Time // up
@@ -408,17 +409,24 @@ func (e *etcd) healthy() (n int) {
 
 func (e *etcd) quorum() bool { return e.healthy() > len(e.voters())/2 }
 
-// dial gives a connection on which a member says on which machine it is, and nothing else.
-func (e *etcd) dial(machine, address string) (net.Conn, error) {
+// dial gives a connection on which a member says on which machine it is, and nothing else. A machine that has the file
+// /firewall reaches nobody at the addresses in it, one in each line.
+func (e *etcd) dial(from, address string) (net.Conn, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if p := e.peers[machine]; !p.up || p.settings.ClientURLs != "https://"+address {
-		return nil, syscall.ECONNREFUSED
+	if closed, err := e.peers[from].machine.ReadFile("/firewall"); err == nil && slices.Contains(strings.Fields(string(closed)), address) {
+		return nil, syscall.EHOSTUNREACH
 	}
-	a, b := net.Pipe()
-	go func() {
-		_, _ = b.Write([]byte(machine)) // who closes its end at once does not want to know
-		_ = b.Close()
-	}()
-	return a, nil
+	for machine, p := range e.peers {
+		url := "https://" + address
+		if p.up && (p.settings.ClientURLs == url || p.settings.PeerURLs == url) {
+			a, b := net.Pipe()
+			go func() {
+				_, _ = b.Write([]byte(machine)) // who closes its end at once does not want to know
+				_ = b.Close()
+			}()
+			return a, nil
+		}
+	}
+	return nil, syscall.ECONNREFUSED
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -239,6 +240,42 @@ func TestRestartRefusesAtExecution(t *testing.T) {
 	if rep.Counts[provision.Unreached] == 0 || rep.Counts[provision.Failed] != 1 {
 		t.Errorf("counts %v", rep.Counts)
 	}
+}
+
+// TestAlarmAtExecution: an alarm that is raised between plan and step keeps voters where they are, but for the one that raises it.
+func TestAlarmAtExecution(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		change func(r *rig)
+		alarm  string // raised by
+		fails  bool
+	}{
+		"a restart":                    {func(r *rig) { r.binary = "kvserver binary 2" }, "etcd3", true},
+		"an expulsion":                 {func(r *rig) { r.respec(withoutMember(threeMembers, "etcd3")) }, "etcd2", true},
+		"the expulsion of the bad one": {func(r *rig) { r.respec(withoutMember(threeMembers, "etcd3")) }, "etcd3", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, threeMembers)
+			must(t, r.apply())
+			tc.change(r)
+			s := r.session()
+			defer s.Close()
+			p, err := r.build(s, plan.Build)
+			must(t, err)
+			r.etcd.peers[tc.alarm].alarms = []string{"CORRUPT"}
+			_, err = s.Apply(context.Background(), context.Background(), p, provision.RunOptions{ID: "x"})
+			if tc.fails != (err != nil) || err != nil && !strings.Contains(err.Error(), tc.alarm+" has raised the alarm CORRUPT") {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+// withoutMember is a spec without the line of that member.
+func withoutMember(hcl, name string) string {
+	lines := slices.Collect(strings.Lines(hcl))
+	return strings.Join(slices.DeleteFunc(lines, func(l string) bool { return strings.Contains(l, `member "`+name+`"`) }), "")
 }
 
 func TestFailureLeavesTheRestUnreached(t *testing.T) {

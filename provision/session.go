@@ -278,12 +278,32 @@ func (s *Session) tunnel(ctx context.Context, h host.Reader, member, network, ad
 	return h.Relay(ctx, []string{s.layout[member].KVServer, "relay", "--raw", "--address", address})
 }
 
-// alive is nil as long as nobody has found the connection with a host dead. A
+// alive is nil as long as nobody has found the connection with a host dead, or failed to make it. A
 // connection is not made twice in a session: its lock is gone with it.
 func (s *Session) alive(member string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if c := s.hosts[member]; c != nil {
+		select {
+		case <-c.ready:
+			return cmp.Or(s.lost[member], c.err)
+		default:
+		}
+	}
 	return s.lost[member]
+}
+
+// anybody is nil as long as some host of the spec's may still answer in this session; else it says why none does.
+func (s *Session) anybody() error {
+	var errs []error
+	for _, m := range s.cluster.Members {
+		err := s.alive(m.Name)
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // connectAll connects every host, together, and waits until each has or has not.

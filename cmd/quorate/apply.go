@@ -63,6 +63,7 @@ line: the plan, the events of the run, the report.`,
 	o.hostOptions.AddFlags(p, cmd, &o.specOptions)
 	o.runOptions.AddFlags(f)
 	o.runOptions.addRemove(f)
+	o.addPurge(f)
 	o.addJSON(f, "print the plan, events and report as JSON, one a line")
 	o.addDiff(cmd)
 	return cmd

@@ -46,6 +46,7 @@ func (o *editOptions) AddFlags(p *process, cmd *cobra.Command) {
 	o.hostOptions.AddFlags(p, cmd, &o.specOptions)
 	o.runOptions.AddFlags(f)
 	o.runOptions.addRemove(f)
+	o.addPurge(f)
 	o.addJSON(f, "print the edit, plan, events and report as JSON, one a line")
 	o.addDiff(cmd)
 	f.BoolVar(&o.DryRun, "dry-run", false, "show the difference and the plan, and touch nothing")

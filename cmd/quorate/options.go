@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,17 +52,33 @@ type hostOptions struct {
 	Client string
 	// Accept are reasons that may be passed over, see [plan.Acceptable].
 	Accept []plan.Reason
+	// Purge deletes the data of members that are expelled.
+	Purge bool
 }
 
 func (o *hostOptions) AddFlags(p *process, cmd *cobra.Command, s *specOptions) {
 	f := cmd.Flags()
 	f.IntVar(&o.Parallelism, "parallelism", 10, "how many steps, and clusters looked at, at a time; 0 is no bound")
 	o.addClient(p, cmd, s)
-	f.Func("accept", "pass over a `REASON` that would be held: spec-behind", func(r string) error {
+	f.Func("accept", "pass over a `REASON` that would be held: "+acceptable(), func(r string) error {
 		o.Accept = append(o.Accept, plan.Reason(r))
 		return nil
 	})
 	f.BoolVar(&o.SkipUnreachable, "skip-unreachable", false, "go on with the hosts that answer and hold what belongs to the others")
+}
+
+// acceptable are the reasons that may be passed over, in words.
+func acceptable() string {
+	var out []string
+	for _, r := range plan.Acceptable() {
+		out = append(out, string(r))
+	}
+	return strings.Join(out, ", ")
+}
+
+// addPurge adds the flag for the verbs whose plans may expel members.
+func (o *hostOptions) addPurge(f *pflag.FlagSet) {
+	f.BoolVar(&o.Purge, "purge", false, "delete the data of members that are expelled, instead of moving it aside on their hosts")
 }
 
 func (o *hostOptions) addClient(p *process, cmd *cobra.Command, s *specOptions) {
@@ -86,7 +103,7 @@ func (o *hostOptions) check() error {
 	}
 	for _, r := range o.Accept {
 		if !slices.Contains(plan.Acceptable(), r) {
-			return badUsage("--accept cannot be %q: what can be passed over is %v", r, plan.Acceptable())
+			return badUsage("--accept cannot be %q: what can be passed over is %s", r, acceptable())
 		}
 	}
 	return nil

@@ -55,6 +55,7 @@ one document for each.`,
 	f := cmd.Flags()
 	o.specOptions.AddFlags(p, cmd)
 	o.hostOptions.AddFlags(p, cmd, &o.specOptions)
+	o.addPurge(cmd.Flags())
 	o.addJSON(f, "print the plan as JSON")
 	o.addDiff(cmd)
 	f.StringVarP(&o.Out, "out", "o", "", "save the plan to this file")

@@ -156,7 +156,7 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 	j.earlier = j.session.Earlier(j.observed)
 	j.plan, err = how.build(j.cluster, j.observed, plan.Options{
 		Now: p.now(), Token: random(16), SpecDigest: spec.Digest(j.cluster),
-		SkipUnreachable: how.SkipUnreachable, Accept: how.Accept, KeepData: how.keepData, Forget: how.forget, EditedFrom: how.from,
+		SkipUnreachable: how.SkipUnreachable, Accept: how.Accept, Purge: how.Purge, KeepData: how.keepData, Forget: how.forget, EditedFrom: how.from,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot plan cluster %q: %w", j.cluster.Name, err)

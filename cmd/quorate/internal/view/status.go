@@ -126,6 +126,13 @@ func StatusOf(c *spec.Cluster, o *plan.Observed, now time.Time) Status {
 	if open := plan.PeersByAnyName(c, o); len(open) > 0 {
 		s.Warnings = append(s.Warnings, List(open)+": "+plan.PeersOpen+" (`quorate plan` says what is to be done)")
 	}
+	for _, r := range plan.Uncleaned(c, o, census) {
+		if h := o.Left[r.ID].Host; h != nil && h.Problem == "" {
+			s.Warnings = append(s.Warnings, fmt.Sprintf("%s (id %s) was expelled, and its host can be reached again: `quorate apply` cleans it", cmp.Or(r.Name, r.ID), r.ID))
+			continue
+		}
+		s.Warnings = append(s.Warnings, r.Unreached())
+	}
 	if o.CA.Exists {
 		e := expiry("CA", "ca", &o.CA.Cert, c.TLS, o.CA.Cert, now)
 		s.CA = &e
