@@ -165,7 +165,8 @@ func (o *Observed) calledLast(c *spec.Cluster, m *spec.Member) string {
 // noted is what was noted down last of the member whose data is on a host.
 func (o *Observed) noted(c *spec.Cluster, m *spec.Member) (RecordedMember, bool) {
 	id := o.idOf(c, m)
-	for _, n := range o.lastListed() {
+	last, _ := o.lastListed()
+	for _, n := range last {
 		if id != 0 && n.ID == kvserver.ID(id) {
 			return n, true
 		}
@@ -201,7 +202,8 @@ func (b *builder) addressesMoved() bool {
 	if len(moved) == 0 {
 		return false
 	}
-	v := Voters{Total: max(len(b.obs.lastListed()), b.plan.Before.Total)}
+	last, _ := b.obs.lastListed()
+	v := Voters{Total: max(len(last), b.plan.Before.Total)}
 	h := Held{Reason: AddressesMoved, Subject: b.spec.Name, Blocks: v.Total-len(moved) < v.Quorum(),
 		Detail: fmt.Sprintf("no quorum serves, and the others know %d of %d voters elsewhere than the spec says: %s. Started at the spec's addresses they would not be found; their data is all there",
 			len(moved), v.Total, strings.Join(known, "; "))}

@@ -55,19 +55,24 @@ func TestUpdateCutEverywhere(t *testing.T) {
 			members: "etcd1 https://192.168.7.101:2380, etcd2 https://192.168.7.102:2380, etcd3 https://192.168.8.103:2380"},
 		"of the only one": {from: oneMember, to: replaced(oneMember, "192.168.7.101>192.168.8.101"), addresses: movedAll[:1],
 			members: "etcd1 https://192.168.8.101:2380"},
-		"peer port": {from: threeMembers, to: replaced(threeMembers, `"192.168.7.101" >"192.168.7.101"
+		"peer port": {from: threeMembers, to: replaced(threeMembers, `{ address = "192.168.7.101" }>{
+ address = "192.168.7.101"
  peer_port = 2480
- `, `"192.168.7.102" >"192.168.7.102"
+ }`, `{ address = "192.168.7.102" }>{
+ address = "192.168.7.102"
  peer_port = 2480
- `), members: "etcd1 https://192.168.7.101:2480, etcd2 https://192.168.7.102:2480, etcd3 https://192.168.7.103:2380"},
-		"client port": {from: threeMembers, to: replaced(threeMembers, `"192.168.7.101" >"192.168.7.101"
+ }`), members: "etcd1 https://192.168.7.101:2480, etcd2 https://192.168.7.102:2480, etcd3 https://192.168.7.103:2380"},
+		"client port": {from: threeMembers, to: replaced(threeMembers, `{ address = "192.168.7.101" }>{
+ address = "192.168.7.101"
  client_port = 2479
- `, `"192.168.7.102" >"192.168.7.102"
+ }`, `{ address = "192.168.7.102" }>{
+ address = "192.168.7.102"
  client_port = 2479
- `), members: "etcd1 https://192.168.7.101:2380, etcd2 https://192.168.7.102:2380, etcd3 https://192.168.7.103:2380"},
-		"client port of the only one": {from: oneMember, to: replaced(oneMember, `"192.168.7.101" >"192.168.7.101"
+ }`), members: "etcd1 https://192.168.7.101:2380, etcd2 https://192.168.7.102:2380, etcd3 https://192.168.7.103:2380"},
+		"client port of the only one": {from: oneMember, to: replaced(oneMember, `{ address = "192.168.7.101" }>{
+ address = "192.168.7.101"
  client_port = 2479
- `), members: "etcd1 https://192.168.7.101:2380"},
+ }`), members: "etcd1 https://192.168.7.101:2380"},
 		"name": {from: threeMembers, to: replaced(threeMembers, "etcd3>third"),
 			members: "etcd1 https://192.168.7.101:2380, etcd2 https://192.168.7.102:2380, third https://192.168.7.103:2380"},
 		"name, address and folder": {from: threeMembers, to: replaced(withServer(`data_dir = "/srv/etcd"`), append([]string{"etcd3>third"}, movedOne...)...), addresses: movedOne,
@@ -75,7 +80,7 @@ func TestUpdateCutEverywhere(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, mode := range []string{"before", "midway", "reply lost"} {
+			for _, mode := range []string{"before", "reply lost"} { // what is left midway, a restart and a move of data leave too
 				for n := 0; ; n++ {
 					r := newRig(t, story.from)
 					must(t, r.apply())
@@ -87,18 +92,14 @@ func TestUpdateCutEverywhere(t *testing.T) {
 					voters := len(r.cluster.Members)
 					r.world.ResetCalls()
 					r.etcd.watching, r.etcd.least = true, voters
-					if mode == "midway" {
-						r.world.CutMidwayAfter(n)
-					} else {
-						r.world.CutAfter(n, mode == "reply lost")
-					}
+					r.world.CutAfter(n, mode == "reply lost")
 					_, _, err := r.run(context.Background(), plan.Build, nil)
 					if err == nil && !r.world.Cut() {
 						break // the run needs no more calls than n
 					}
 					r.world.Heal()
 					must(t, r.apply())
-					if got := listed(r); got != story.members {
+					if got := atURLs(r); got != story.members {
 						t.Errorf("listed are %s", got)
 					}
 					must(t, r.apply()) // without the former names
@@ -118,7 +119,8 @@ func TestUpdateCutEverywhere(t *testing.T) {
 	}
 }
 
-func listed(r *rig) string {
+// atURLs are the members in the order of their ids, each with its name and peer URLs.
+func atURLs(r *rig) string {
 	var out []string
 	for _, m := range r.etcd.members {
 		out = append(out, m.Name+" "+strings.Join(m.PeerURLs, ","))
