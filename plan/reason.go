@@ -6,7 +6,7 @@ type Reason string
 
 // About one host: holds what belongs to that host. Until the cluster has formed it holds everything, since a bootstrap needs every host.
 const (
-	HostUnreachable  Reason = "host-unreachable"  // no look at the host could be had; a destroy waits for it as well
+	HostUnreachable  Reason = "host-unreachable"  // no look at the host could be had; it holds a whole destroy
 	Platform         Reason = "platform"          // not Linux, an unknown architecture, no systemd
 	Privilege        Reason = "privilege"         // neither root nor sudo
 	OneSession       Reason = "one-session"       // the host's SSH server allows one session at a time

@@ -60,7 +60,7 @@ func TestReasonsAreInTheManual(t *testing.T) {
 func passed(r plan.Reason) string {
 	switch {
 	case r == plan.HostUnreachable:
-		return "`--skip-unreachable`"
+		return "`--skip-unreachable`, by a destroy"
 	case slices.Contains(plan.Acceptable(), r):
 		return "`--accept " + string(r) + "`"
 	}
