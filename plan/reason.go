@@ -53,7 +53,7 @@ const (
 	AddressTaken       Reason = "address-taken"       // the cluster lists another member at the peer URL that one is to have
 	AddressesMoved     Reason = "addresses-moved"     // nobody serves, and the members know each other at other addresses than the spec's; everything
 	ConsumersConnected Reason = "consumers-connected" // somebody uses a member that is to be expelled, and no other
-	Renamed            Reason = "renamed"             // a member may not have the name that the spec gives it
+	Renamed            Reason = "renamed"             // a member may not have the name that the spec gives it; while nobody serves who could say whose it is: everything
 	RemovedMember      Reason = "removed-member"      // a host holds the data of an id that the cluster does not list
 	DataLost           Reason = "data-lost"           // a member of a formed cluster without its data directory
 	MajorityLost       Reason = "majority-lost"       // too many disks or voters are lost for a quorum
