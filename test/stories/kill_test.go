@@ -41,12 +41,12 @@ func (s *stage) journals() map[string]bool {
 	return known
 }
 
-// during runs apply, and does something once n host calls of it have been
+// during runs apply with more options, and does something once n host calls of it have been
 // made. It says whether the run ended before that, and what came of it.
-func (s *stage) during(n int, do func(run *exec.Cmd)) (ended bool, r result) {
+func (s *stage) during(n int, do func(run *exec.Cmd), options ...string) (ended bool, r result) {
 	s.Helper()
 	known := s.journals()
-	cmd, out, errs := s.prepared(s.Context(), "apply", "-y")
+	cmd, out, errs := s.prepared(s.Context(), append([]string{"apply", "-y"}, options...)...)
 	s.check(cmd.Start())
 	exit := make(chan error, 1)
 	go func() { exit <- cmd.Wait() }()

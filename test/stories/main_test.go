@@ -51,12 +51,20 @@ func goBuild(packages ...string) error {
 		case "go.etcd.io/etcd/etcdctl/v3":
 			name = "etcdctl"
 		}
-		cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(workshop, name), p)
-		cmd.Dir = "../.." // the module's root
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("cannot build %s: %w\n%s", p, err, out)
+		if err := goBuildAt("../..", p, filepath.Join(workshop, name)); err != nil { // the module's root
+			return err
 		}
+	}
+	return nil
+}
+
+// goBuildAt builds a program of the module in dir.
+func goBuildAt(dir, program, output string) error {
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", output, program)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot build %s in %s: %w\n%s", program, dir, err, out)
 	}
 	return nil
 }

@@ -39,9 +39,6 @@ func TestUpstreamEtcd(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(workshop, "etcd")
-	b, err := os.ReadFile(path)
-	s.check(err)
-	sum := sha256.Sum256(b)
 	version := s.versionOf(path)
 	release := fmt.Sprintf(`
   server {
@@ -59,7 +56,7 @@ func TestUpstreamEtcd(t *testing.T) {
 	s.refused(held, []string{"sha256"}, "apply", "-y")
 	s.untouched(before)
 
-	s.spec(fmt.Sprintf(release, hex.EncodeToString(sum[:])))
+	s.spec(fmt.Sprintf(release, s.digestOf(path)))
 	s.must("apply", "-y")
 	s.settled()
 	for _, h := range s.Hosts() {
@@ -90,6 +87,15 @@ func TestUpstreamEtcd(t *testing.T) {
 	if got := s.must("ctl", "--", "get", "/name", "--print-value-only").stdout; got != "xin\n" {
 		t.Errorf("get printed %q", got)
 	}
+}
+
+// digestOf is the sha256 of a file.
+func (s *stage) digestOf(path string) string {
+	s.Helper()
+	b, err := os.ReadFile(path)
+	s.check(err)
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }
 
 // versionOf is what an etcd binary says its version is.
