@@ -72,6 +72,7 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 	b.alarms()
 	b.peersNote()
 	if !b.plan.Blocked() {
+		b.formerNote()
 		b.servable()
 		b.reconfigure()
 		b.rollable()
@@ -160,6 +161,10 @@ type member struct {
 	list []templates.InitialPeer
 	// moves are left to be made of its data, which is not where the spec wants it.
 	moves []TreeMove
+	// readdressed: the cluster lists it under another peer URL than the spec's, which it is to have.
+	readdressed bool
+	// former are addresses and names of it beside the spec's, see [formerNames].
+	former []string
 	// rolls: a restart of it is in this plan.
 	rolls bool
 }

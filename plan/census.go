@@ -182,7 +182,7 @@ func (s *Census) join(c *spec.Cluster, o *Observed, list []kvserver.Member) {
 			byName[in.Name] = append(byName[in.Name], fmt.Sprintf("%x", in.ID))
 		}
 		members = append(members, l)
-		s.impostor(c, o, l)
+		s.impostor(c, o, list, l)
 	}
 	for _, n := range sortedKeys(byName) {
 		if ids := byName[n]; len(ids) > 1 && taken[n] && !certain[n] {
@@ -241,8 +241,9 @@ func (s *Census) removed(c *spec.Cluster, o *Observed) {
 	}
 }
 
-// impostor is a conflict where the name that etcd lists, the spec's name and the id do not go together.
-func (s *Census) impostor(c *spec.Cluster, o *Observed, l Listed) {
+// impostor is a conflict where the name that etcd lists, the spec's name and the id do not go together. A member
+// whose data is on its host is the same one under another name, if nobody else has that.
+func (s *Census) impostor(c *spec.Cluster, o *Observed, list []kvserver.Member, l Listed) {
 	if l.Spec == "" || l.Name == "" || l.Name == l.Spec {
 		return
 	}
@@ -253,7 +254,46 @@ func (s *Census) impostor(c *spec.Cluster, o *Observed, l Listed) {
 		s.conflict(IDMismatch, l.Spec, "the member %x on its host is listed under the name %q, which is another member of the spec", l.ID, l.Name)
 		return
 	}
-	s.conflict(Renamed, l.Spec, "the member %x on its host is listed under the name %q", l.ID, l.Name)
+	h := o.Hosts[l.Spec]
+	if h == nil || h.Problem != "" {
+		return // who cannot be looked at is not renamed either
+	}
+	says := fmt.Sprintf("the member %x on its host is listed under the name %q", l.ID, l.Name)
+	switch other := o.namesake(c, list, l); {
+	case other != "":
+		s.conflict(Renamed, l.Spec, "%s, and %s has the name %q", says, other, l.Spec)
+	case o.idOf(c, c.Member(l.Spec)) != l.ID || !h.hasData():
+		s.conflict(Renamed, l.Spec, "%s, and its data is not there", says)
+	}
+}
+
+// namesake is who else than a listed member has the name that the spec gives it, or had it when its manifest was written; "" for nobody.
+func (o *Observed) namesake(c *spec.Cluster, list []kvserver.Member, l Listed) string {
+	for _, m := range list {
+		if m.ID != l.ID && m.Name == l.Spec {
+			return "the member " + kvserver.ID(m.ID)
+		}
+	}
+	has := func(h *Host) bool {
+		man := h.manifest()
+		return man != nil && man.Cluster == c.Name && man.Member == l.Spec
+	}
+	for _, n := range sortedKeys(o.Hosts) {
+		if n != l.Spec && has(o.Hosts[n]) {
+			return "the host of " + n
+		}
+	}
+	for _, id := range sortedKeys(o.Cluster.Strangers) {
+		if id != l.ID && has(o.Cluster.Strangers[id].Host) {
+			return "the host of " + kvserver.ID(id)
+		}
+	}
+	for _, id := range sortedKeys(o.Left) {
+		if has(o.Left[id].Host) {
+			return "the host of " + id + ", which has left,"
+		}
+	}
+	return ""
 }
 
 func (s *Census) has(r Reason) bool {

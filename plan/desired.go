@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"quorate/kvserver"
+	"quorate/kvserver/node"
 	"quorate/plan/spec"
 	"quorate/templates"
 )
@@ -87,7 +88,7 @@ func (b *builder) desire(m *member) (*desired, error) {
 	)
 	d.manifest = &Manifest{
 		Format: ManifestFormat, Cluster: b.spec.Name, Member: m.Name, Token: b.plan.Token, Formed: b.formed,
-		DataDir: l.Data, WALDir: l.WAL, Protect: m.Protect, SpecDigest: b.plan.SpecDigest,
+		DataDir: l.Data, WALDir: l.WAL, PeerURL: peerURL(m.Member), ClientURL: node.URL("https", m.Address, m.ClientPort), Protect: m.Protect, SpecDigest: b.plan.SpecDigest,
 		Files: map[string]string{l.EtcdYAML: digest(string(config)), l.UnitFile: digest(string(unit)), l.CA: "", l.Bootstrap: "", l.Mark: ""},
 	}
 	if !local(m.Member) {

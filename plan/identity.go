@@ -51,7 +51,12 @@ func (b *builder) identify() {
 	for _, m := range b.acting() {
 		b.accountOf(m)
 	}
-	b.majority()
+	if !b.addressesMoved() {
+		b.majority()
+	}
+	for _, m := range b.acting() {
+		m.former = formerNames(b.spec, b.obs, &b.census, m.Member)
+	}
 	b.authority(data)
 }
 
@@ -123,12 +128,25 @@ func (b *builder) bootstraps() {
 	}
 	for _, m := range b.seen() {
 		man := m.host.Manifest
-		if man != nil && (man.Member != m.Name || man.Cluster != b.spec.Name) {
+		switch {
+		case man == nil || man.Member == m.Name && man.Cluster == b.spec.Name || b.wasCalled(m, man):
+		case man.Cluster == b.spec.Name && b.formed && !b.census.Known && b.spec.Member(man.Member) == nil:
+			b.hold(Held{Reason: Renamed, Subject: m.Name, Blocks: true,
+				Detail: fmt.Sprintf("its host has member %q, and nobody serves who could say that it is the same one", man.Member),
+				WayOut: "put the former name back into the spec and apply; rename it while the cluster serves"})
+		default:
 			b.hold(Held{Reason: Identity, Subject: m.Name, Blocks: true,
 				Detail: fmt.Sprintf("the host says it is member %q of cluster %q", man.Member, man.Cluster),
 				WayOut: "correct the address or the name in the spec"})
 		}
 	}
+}
+
+// wasCalled reports whether a host's manifest is of the member that the spec has there under a new name: its id is
+// the one that the cluster lists, and nobody else has or had either name.
+func (b *builder) wasCalled(m *member, man *Manifest) bool {
+	return man.Cluster == b.spec.Name && b.census.Known && m.in && b.obs.idOf(b.spec, m.Member) == m.listed.ID &&
+		b.spec.Member(man.Member) == nil && !slices.ContainsFunc(b.census.Conflicts, func(c Conflict) bool { return c.Subject == m.Name })
 }
 
 // conflicts holds what the census could not bring together. Where it is not
@@ -140,13 +158,17 @@ func (b *builder) conflicts() {
 		ListsDiffer:   "run again in a moment: a change of members may be under way; if it stays, look at `quorate ctl -- member list` through each member",
 		SameName:      "remove the one that does not serve by its id: quorate ctl -- member remove ID",
 		IDMismatch:    "the addresses of these members are exchanged in the spec, or their hosts were: put them right",
-		Renamed:       "put the former name back into the spec; this version does not rename members",
+		Renamed:       "put the former name back into the spec, or give the member a name that nobody has",
 		RemovedMember: "bring the members up that the cluster still has, then apply again",
 	}
 	for _, c := range b.census.Conflicts {
 		blocks := c.Subject == b.spec.Name || c.Reason == SameName || c.Reason == IDMismatch
-		b.hold(Held{Reason: c.Reason, Subject: c.Subject, Detail: c.Detail, WayOut: wayOut[c.Reason], Blocks: blocks})
-		if m := b.called(c.Subject); m != nil {
+		m, way := b.called(c.Subject), wayOut[c.Reason]
+		if c.Reason == Renamed && m != nil && local(m.Member) && !m.hasData() {
+			way = "a local member's default folder has its name in it: name the folder that its data is in (connection: root), then apply again"
+		}
+		b.hold(Held{Reason: c.Reason, Subject: c.Subject, Detail: c.Detail, WayOut: way, Blocks: blocks})
+		if m != nil {
 			m.leave()
 		}
 	}
@@ -192,7 +214,7 @@ func (b *builder) behind() {
 
 func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 
-// membership compares the formed cluster's members with the spec's: who is to join it, and who is to move.
+// membership compares the formed cluster's members with the spec's: who is to join it, and whose address is another one.
 func (b *builder) membership() {
 	if !b.census.Known {
 		return
@@ -202,13 +224,11 @@ func (b *builder) membership() {
 		switch {
 		case !m.in:
 			m.joins = true
-		case !slices.Contains(canonicalURLs(m.listed.PeerURLs), peerURL(m.Member)):
-			b.hold(Held{Reason: MemberMoved, Subject: m.Name,
-				Detail: fmt.Sprintf("the cluster knows its peer URL as %s, the spec says %s", strings.Join(m.listed.PeerURLs, ", "), peerURL(m.Member)),
-				WayOut: "this version does not move members: put the former address and peer port back into the spec"})
-			m.may = grants{sign: m.may.sign}
 		case m.listed.Learner:
 			m.joins = true
+		}
+		if m.in && !slices.Contains(canonicalURLs(m.listed.PeerURLs), peerURL(m.Member)) {
+			b.readdress(m)
 		}
 		// An id that the cluster does not list any more was removed: it never comes back, whatever its data.
 		if id != 0 && b.stands(guardRemoved) && !slices.ContainsFunc(b.census.Membership.Members(), func(l Listed) bool { return l.ID == id }) {

@@ -34,6 +34,9 @@ type Manifest struct {
 	User    string `json:"user,omitempty"`
 	DataDir string `json:"data_dir"`
 	WALDir  string `json:"wal_dir,omitempty"`
+	// PeerURL and ClientURL are where its configuration has it serve; "" in manifests of older versions.
+	PeerURL   string `json:"peer_url,omitempty"`
+	ClientURL string `json:"client_url,omitempty"`
 	// Former are the folders that its data lay in before: some of it may be kept aside there.
 	Former []string `json:"former,omitempty"`
 	// Protect: the spec that was applied last said that this member is not to be expelled.
@@ -115,5 +118,8 @@ func (m *Manifest) same(o *Manifest) bool {
 	a.Runs, b.Runs = nil, nil
 	a.ClusterID, b.ClusterID, a.MemberID, b.MemberID = "", "", "", ""
 	a.Version, b.Version, a.Specs, b.Specs, a.Keys, b.Keys = "", "", nil, nil, nil, nil
+	if a.PeerURL == "" || b.PeerURL == "" {
+		a.PeerURL, b.PeerURL, a.ClientURL, b.ClientURL = "", "", "", ""
+	}
 	return string(a.Encode()) == string(b.Encode())
 }

@@ -178,6 +178,20 @@ func (m Membership) Expel(r Ref) (Membership, error) {
 	return out, out.check()
 }
 
+// Update gives a member other peer URLs; its id stays. It wants a quorum, and that nobody else has one of them.
+func (m Membership) Update(r Ref, urls []string) (Membership, error) {
+	i := slices.IndexFunc(m.members, func(l Listed) bool { return l.is(r) })
+	if i < 0 {
+		return m, fmt.Errorf("member %s is not listed", r)
+	}
+	if v := m.Voters(); !v.Writable() {
+		return m, fmt.Errorf("%d of %d voters are known to be healthy, and any change of the members needs %d", v.Healthy, v.Total, v.Quorum())
+	}
+	members := slices.Clone(m.members)
+	members[i].PeerURLs = urls
+	return NewMembership(members...)
+}
+
 // Voters counts them.
 func (m Membership) Voters() Voters {
 	var v Voters

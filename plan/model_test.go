@@ -15,6 +15,7 @@ import (
 	"quorate/pki"
 	"quorate/plan"
 	"quorate/plan/spec"
+	"quorate/templates"
 )
 
 // now is the operator's clock in every story.
@@ -29,6 +30,8 @@ type world struct {
 	list []kvserver.Member
 	// ids say whose data lies on a host, by the peer URL there.
 	ids map[string]uint64
+	// told is what processes tell of themselves, by the peer URL there: name, and where clients find them.
+	told map[string]kvserver.Member
 	// outside are hosts of members that the spec has no more.
 	outside []*outsider
 	// unseen are hosts that cannot be looked at, as they are, by peer URL; none is started by anybody.
@@ -155,9 +158,28 @@ func (w *world) respec(c *spec.Cluster) {
 	w.elect()
 }
 
+// readdress goes on with a spec that has the same members on the same hosts under other addresses or ports.
+func (w *world) readdress(c *spec.Cluster) {
+	ids, told, unseen := map[string]uint64{}, map[string]kvserver.Member{}, map[string]*plan.Host{}
+	for i, m := range c.Members {
+		was, is := urlOf(w.spec.Members[i]), urlOf(m)
+		ids[is], told[is] = w.ids[was], w.told[was]
+		if h := w.unseen[was]; h != nil {
+			unseen[is] = h
+		}
+		for _, port := range []int{m.ClientPort, m.PeerPort} {
+			if h := w.obs.Hosts[m.Name]; h.Problem == "" && !h.Ports[port].Known {
+				h.Ports[port] = node.PortState{Known: true}
+			}
+		}
+	}
+	w.spec, w.ids, w.told, w.unseen = c, ids, told, unseen
+	w.elect()
+}
+
 // bare is a world of hosts that nobody has touched.
 func bare(c *spec.Cluster) *world {
-	w := &world{spec: c, ids: map[string]uint64{}, unseen: map[string]*plan.Host{}, obs: &plan.Observed{
+	w := &world{spec: c, ids: map[string]uint64{}, told: map[string]kvserver.Member{}, unseen: map[string]*plan.Host{}, obs: &plan.Observed{
 		Hosts: map[string]*plan.Host{}, Clients: map[string]plan.ClientFiles{},
 		Binaries: map[string]map[string]plan.Binary{
 			"linux/amd64": {"kvserver": {Digest: fake("kvserver"), Size: 30 << 20, Version: "3.7.3"}},
@@ -284,12 +306,25 @@ func (w *world) do(s plan.Step) {
 			panic(fmt.Sprintf("%s: %v", s.ID, err))
 		}
 		w.elect()
+	case *plan.Update:
+		if err := w.change(a, false); err != nil {
+			panic(fmt.Sprintf("%s: %v", s.ID, err))
+		}
+		if a.Restart != nil {
+			w.run(s.Member)
+		}
+		w.elect()
 	case *plan.Restart:
 		w.run(s.Member)
 		w.elect()
 	case *plan.Relocate:
 		for _, t := range a.Moves {
 			w.lies(s.Member, t.To.Path(), "there")
+		}
+		if a.Update != nil {
+			if err := w.change(a.Update, false); err != nil {
+				panic(fmt.Sprintf("%s: %v", s.ID, err))
+			}
 		}
 		if a.Restart != nil {
 			w.run(s.Member)
@@ -420,6 +455,8 @@ func (w *world) change(a plan.Action, blindly bool) error {
 		expect, target = a.Expect, a.Target
 	case *plan.Expel:
 		expect, target = a.Expect, a.Target
+	case *plan.Update:
+		expect, target = a.Expect, a.Target
 	}
 	if !plan.Lists(w.list, expect) && !blindly {
 		return fmt.Errorf("the members are %v, and not %v that the plan was made for", w.list, expect)
@@ -433,7 +470,14 @@ func (w *world) change(a plan.Action, blindly bool) error {
 		return errors.New("etcdserver: member not found")
 	}
 	w.list = slices.Clone(w.list)
-	switch a.(type) {
+	switch a := a.(type) {
+	case *plan.Update:
+		if slices.ContainsFunc(w.list, func(m kvserver.Member) bool {
+			return m.ID != w.list[i].ID && slices.Contains(m.PeerURLs, a.PeerURLs[0])
+		}) {
+			return errors.New("etcdserver: Peer URLs already exists")
+		}
+		w.list[i].PeerURLs = a.PeerURLs
 	case *plan.Promote:
 		w.list[i].Learner = false
 	case *plan.Expel:
@@ -479,6 +523,8 @@ func (w *world) launch(s seat) error {
 		exe = l.Etcd
 	}
 	h.Unit = node.UnitState{Loaded: h.Unit.Loaded, Enabled: h.Unit.Enabled, NeedReload: h.Unit.NeedReload, Active: "activating", PID: 100}
+	config := h.Files[l.EtcdYAML].Content
+	w.told[s.url] = kvserver.Member{Name: string(nameIn.FindSubmatch(config)[1]), ClientURLs: []string{"https://" + templates.ClientAddresses(config)[0]}}
 	h.Unit.ExeDigest = h.Files[exe].Digest
 	h.Unit.ConfigDigest = kvserver.ConfigDigest(h.Files[l.EtcdYAML].Content, h.Files[l.UnitFile].Content)
 	h.Data = node.DirState{Exists: true, Member: true, Entries: []string{"member"}, Count: 1, Aside: h.Data.Aside}
@@ -487,6 +533,8 @@ func (w *world) launch(s seat) error {
 	}
 	return nil
 }
+
+var nameIn = regexp.MustCompile(`(?m)^name: (.*)$`)
 
 // former looks where the data of members is whose manifests name other folders than the spec: all of it is there.
 func (w *world) former() {
@@ -653,6 +701,11 @@ func (w *world) elect() {
 		}
 	}
 	for _, m := range w.spec.Members {
+		s := w.seat(m.Name)
+		s.host.Serves = ""
+		if at := w.told[s.url].ClientURLs; slices.Contains(up, s) && at[0] != node.URL("https", m.Address, m.ClientPort) {
+			s.host.Serves = strings.TrimPrefix(at[0], "https://")
+		}
 		w.obs.Cluster.Answers[m.Name] = w.ask(w.seat(m.Name), voters, quorum, false)
 	}
 	census := plan.TakeCensus(w.spec, w.obs)
@@ -670,8 +723,8 @@ func (w *world) elect() {
 func (w *world) publish(s seat) {
 	w.list = slices.Clone(w.list)
 	for i, m := range w.list {
-		if m.ID == w.ids[s.url] && len(m.ClientURLs) == 0 {
-			w.list[i].Name, w.list[i].ClientURLs = s.member.Name, []string{node.URL("https", s.member.Address, s.member.ClientPort)}
+		if m.ID == w.ids[s.url] {
+			w.list[i].Name, w.list[i].ClientURLs = w.told[s.url].Name, w.told[s.url].ClientURLs
 		}
 	}
 }

@@ -280,7 +280,7 @@ func (h *Host) facts(name string, add func(key, format string, args ...any)) {
 	add(p+" unit", "loaded=%t enabled=%t active=%s looping=%t masked=%t exe=%s config=%s",
 		h.Unit.Loaded, h.Unit.Enabled, h.Unit.Active, h.Unit.Looping(), h.Unit.Masked, short(h.Unit.ExeDigest), short(h.Unit.ConfigDigest))
 	for _, port := range sortedKeys(h.Ports) {
-		if !h.Unit.Running() {
+		if !h.Unit.Running() || h.Serves != "" {
 			add(fmt.Sprintf("%s port %d", p, port), "%s", listeners(h.Ports[port]))
 		}
 	}

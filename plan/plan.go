@@ -90,62 +90,6 @@ type Held struct {
 	Voters Voters `json:"voters"`
 }
 
-// Reason names why something is held.
-type Reason string
-
-// The reasons.
-const (
-	HostUnreachable Reason = "host-unreachable" // no look at the host could be had
-	Platform        Reason = "platform"         // not Linux, an unknown architecture, no systemd
-	Privilege       Reason = "privilege"        // neither root nor sudo
-	OneSession      Reason = "one-session"      // the host's SSH server allows one session at a time
-	ToolMissing     Reason = "tool-missing"     // the host lacks a program the tool needs
-	UnsafeFolder    Reason = "unsafe-folder"    // others may exchange a folder on the way to what root writes
-	MountUnusable   Reason = "mount-unusable"   // a file system is read-only, or runs no binaries
-	BinaryMissing   Reason = "binary-missing"   // the operator's side has no binary for the architecture
-	DiskFull        Reason = "disk-full"        // not enough free space
-	PortTaken       Reason = "port-taken"       // somebody else listens on a member's port
-	ClockSkew       Reason = "clock-skew"       // the host's clock is off by too much for certificates
-	DataExists      Reason = "data-exists"      // a data directory that this cluster did not make
-	DataLost        Reason = "data-lost"        // a member of a formed cluster without its data directory
-	Identity        Reason = "identity"         // hosts disagree about which cluster this is
-	CAMissing       Reason = "ca-missing"       // a cluster is there, its CA is not
-	CAMismatch      Reason = "ca-mismatch"      // the CA at hand is not the one the hosts trust
-	CAProblem       Reason = "ca-problem"       // the CA cannot be used as it is
-	AddNeedsVoters  Reason = "add-needs-voters" // too few voters are healthy for etcd to take a new member
-	ExpelWaits      Reason = "expel-waits"      // a member that serves goes only once what is to join has joined
-	MajorityRemoved Reason = "majority-removed" // more voters would be expelled at once than may be meant
-	// Somebody uses a member that is to be expelled, and no other.
-	ConsumersConnected Reason = "consumers-connected"
-	Protected          Reason = "protected"         // the member is not to be expelled
-	MemberMoved        Reason = "member-moved"      // the cluster knows a member's peer URL as another one
-	OtherCluster       Reason = "other-cluster"     // members serve, or hold the data of, different clusters
-	ListsDiffer        Reason = "lists-differ"      // members of one cluster give different member lists
-	SameName           Reason = "same-name"         // the cluster lists two members of one name
-	IDMismatch         Reason = "id-mismatch"       // a member's id is listed as another member of the spec
-	Renamed            Reason = "renamed"           // a member's id is listed under another name
-	RemovedMember      Reason = "removed-member"    // a host holds the data of an id that the cluster does not list
-	ClusterGone        Reason = "cluster-gone"      // a cluster of this name was formed, and no host knows it
-	MajorityLost       Reason = "majority-lost"     // too many disks are lost for a quorum
-	BootstrapDiffers   Reason = "bootstrap-differs" // data was begun with another list of members
-	Corrupt            Reason = "corrupt"           // the alarm CORRUPT stands
-	NoSpace            Reason = "no-space"          // the alarm NOSPACE stands
-	SpecBehind         Reason = "spec-behind"       // the spec is one that was applied before and replaced since
-	Masked             Reason = "masked"            // the administrator has forbidden the unit
-	AddressMissing     Reason = "address-missing"   // no interface of the host has the member's address
-	FolderInUse        Reason = "folder-in-use"     // a folder that the spec names holds something that is not ours
-	NotServing         Reason = "not-serving"       // a member does not serve, and starting it would not help
-	Quorum             Reason = "quorum"            // the step would leave fewer healthy voters than it may
-	ClusterUnknown     Reason = "cluster-unknown"   // members run, none of them could be asked
-	VersionChange      Reason = "version-change"    // another minor version than the one running
-	DataMoved          Reason = "data-moved"        // the spec's data directory is not where the data lies
-	UserChange         Reason = "user-change"       // the data belongs to another account than the spec's
-)
-
-// Acceptable are the reasons that may be passed over by name: where going on
-// loses nothing that cannot be had back.
-func Acceptable() []Reason { return []Reason{SpecBehind, MajorityRemoved, ConsumersConnected} }
-
 // Fact is one thing that was observed: a stable key and a short value.
 type Fact struct {
 	Key   string `json:"key"`

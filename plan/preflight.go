@@ -124,7 +124,7 @@ func (b *builder) unfit(m *member) []Held {
 			add(DiskFull, "free some space there, or give the spec another data_dir", "%s has %s free, a member needs %s to start", dir, mib(free), mib(minDataSpace))
 		}
 	}
-	if !h.Unit.Running() {
+	if !h.Unit.Running() || m.readdressed || h.Serves != "" {
 		out = append(out, b.taken(m)...)
 	}
 	return out
@@ -149,7 +149,7 @@ func (b *builder) outward(h *Host) []string {
 	return out
 }
 
-// taken holds what somebody else listens on where the member is to.
+// taken holds what somebody else listens on where the member is to, or where one that runs is to go.
 func (b *builder) taken(m *member) []Held {
 	var out []Held
 	for _, l := range node.Listeners(m.Address, m.ClientPort, m.PeerPort, m.MetricsPort) {
@@ -161,6 +161,7 @@ func (b *builder) taken(m *member) []Held {
 		for _, h := range l.Hosts {
 			in = append(in, p.InTheWay(h)...)
 		}
+		in = slices.DeleteFunc(in, func(l node.PortListener) bool { return m.host.Unit.PID != 0 && l.PID == m.host.Unit.PID })
 		if len(in) == 0 {
 			continue
 		}

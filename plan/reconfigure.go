@@ -169,6 +169,7 @@ func (b *builder) admission(then Membership, m *member) Membership {
 		return refuse(NotServing, fmt.Sprintf("it is to join, and its process keeps ending; its log says: %s. Its unit is %s", or(u.Cause, "nothing that names a cause"), u),
 			"remove that cause on its host, then apply again; or take it out of the spec: it is a learner, and costs no voter")
 	}
+	var err error
 	next, v := then, then.Voters()
 	ref := Ref{Name: m.Name, PeerURLs: []string{peerURL(m.Member)}, Learner: true}
 	if m.in && m.lost == nil {
@@ -180,9 +181,14 @@ func (b *builder) admission(then Membership, m *member) Membership {
 				fmt.Sprintf("it is to join %d voters, of which %d are known to be healthy; etcd takes a new member only while %d are", v.Total, v.Healthy, needs),
 				"bring the others back first, or take out of the spec who does not come back; then apply again")
 		}
-		var err error
 		if next, err = then.Add(Listed{Spec: m.Name, PeerURLs: ref.PeerURLs, Health: Down}, needs); err != nil {
 			return refuse(AddNeedsVoters, "it is to join: "+err.Error(), "resolve what else is held, then apply again")
+		}
+	}
+	if m.readdressed {
+		next, err = next.Update(ref, []string{peerURL(m.Member)})
+		if err != nil {
+			return refuse(AddNeedsVoters, "it is to join at another address: "+err.Error(), "resolve what else is held, then apply again")
 		}
 	}
 	m.list = initialPeers(next)
@@ -284,6 +290,7 @@ func (b *builder) join(m *member) {
 		l, _ = b.now.Of(m.Name)
 	}
 	if l.Health != Healthy {
+		b.updateStopped(m)
 		a := &Start{Learner: true, Voters: b.now.Voters().Total, Wait: learnerIdle, Members: []StartMember{{Member: m.Name, Unit: m.layout.Unit, PeerURL: peerURL(m.Member)}}}
 		if m.may.push && m.may.stage {
 			a.Members[0].ExeDigest, a.Members[0].ConfigDigest = m.want.exe, m.want.config

@@ -30,6 +30,7 @@ func (b *builder) servable() {
 	for _, m := range b.seen() {
 		if m.want != nil {
 			m.stale = b.staleness(m)
+			b.renames(m)
 		}
 		if m.healthy() || !m.may.start || m.joins {
 			continue
@@ -124,6 +125,22 @@ func (b *builder) changes(m *member) bool {
 	return m.may.stage && (files != nil || len(b.lacking(m)) > 0)
 }
 
+// renames says of a member that gets another name what it is, or holds it where a restart would not do that: it
+// runs with that name already, and has told the cluster another one.
+func (b *builder) renames(m *member) {
+	switch {
+	case !m.renamed() || !m.healthy():
+	case len(m.stale) > 0:
+		m.stale = append(m.stale, fmt.Sprintf("is listed as %q", m.listed.Name))
+	case m.host.Unit.ConfigDigest == m.want.config:
+		b.hold(Held{Reason: Renamed, Subject: m.Name, Detail: fmt.Sprintf("it runs with the spec's configuration, and the cluster lists it as %q", m.listed.Name),
+			WayOut: "run again in a moment; if it stays, restart it on its host: systemctl restart " + m.layout.Unit})
+	}
+}
+
+// renamed reports whether the cluster lists a member under another name than the spec's.
+func (m *member) renamed() bool { return m.in && m.listed.Name != "" && m.listed.Name != m.Name }
+
 // staleness says how what a member runs with differs from what it should run
 // with. What could not be read is unknown, not different.
 func (b *builder) staleness(m *member) []string {
@@ -134,6 +151,9 @@ func (b *builder) staleness(m *member) []string {
 	var out []string
 	if len(m.moves) > 0 {
 		out = append(out, m.goes())
+	}
+	if m.readdressed {
+		out = append(out, fmt.Sprintf("is listed at %s, and is to be at %s", strings.Join(m.listed.PeerURLs, ", "), peerURL(m.Member)))
 	}
 	if u.ExeDigest != "" && u.ExeDigest != m.want.exe {
 		out = append(out, fmt.Sprintf("runs another binary (%s instead of %s)", short(u.ExeDigest), short(m.want.exe)))

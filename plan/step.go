@@ -140,6 +140,7 @@ var kinds = map[Kind]func() Action{
 	KindAdd:         func() Action { return new(Add) },
 	KindPromote:     func() Action { return new(Promote) },
 	KindExpel:       func() Action { return new(Expel) },
+	KindUpdate:      func() Action { return new(Update) },
 	KindClient:      func() Action { return new(IssueClient) },
 	KindEndpoints:   func() Action { return new(Endpoints) },
 	KindInstall:     func() Action { return new(Install) },

@@ -149,17 +149,17 @@ func (b *builder) mismatch(have pki.Certificate, want Certificate) []string {
 func (b *builder) memberCertificates(m *member) []Certificate {
 	l, t := m.layout, b.spec.TLS
 	var out []Certificate
-	for _, r := range memberRequests(m.Member, t) {
+	for _, r := range memberRequests(m.Member, t, m.former) {
 		p := string(r.Profile)
 		out = append(out, Certificate{Path: l.Cert(p), Key: l.Key(p), Algorithm: t.KeyAlgorithm, Request: r})
 	}
 	return out
 }
 
-// memberRequests are what a member's certificates are to say. The names are those of the spec: what
-// a host says of itself is in none of them.
-func memberRequests(m *spec.Member, t spec.TLS) []pki.Request {
-	names := pki.CanonicalSANs(slices.Concat([]string{"127.0.0.1", "::1", "localhost", m.Name, m.Address}, t.ExtraSANs, m.ExtraSANs))
+// memberRequests are what a member's certificates are to say. The names are those of the spec, and former ones
+// that it is about to leave, see [formerNames]: nothing new that a host says of itself is in them.
+func memberRequests(m *spec.Member, t spec.TLS, former []string) []pki.Request {
+	names := pki.CanonicalSANs(slices.Concat([]string{"127.0.0.1", "::1", "localhost", m.Name, m.Address}, t.ExtraSANs, m.ExtraSANs, former))
 	return []pki.Request{
 		{Profile: pki.Server, CommonName: m.Name, SANs: names, Lifetime: t.LeafLifetime},
 		{Profile: pki.Peer, CommonName: node.PeerName, SANs: names, Lifetime: t.LeafLifetime},
@@ -176,13 +176,14 @@ func Requests(c *spec.Cluster, o *Observed, now time.Time) []pki.Request {
 			out = append(out, r)
 		}
 	}
+	census := TakeCensus(c, o)
 	for _, m := range c.Members {
 		h := o.Hosts[m.Name]
 		if h == nil {
 			h = &Host{}
 		}
 		l := LayoutOf(c, m)
-		for _, r := range memberRequests(m, c.TLS) {
+		for _, r := range memberRequests(m, c.TLS, formerNames(c, o, &census, m)) {
 			have, ok := h.Certificates[l.Cert(string(r.Profile))]
 			add(have, ok, r)
 		}

@@ -125,7 +125,7 @@ func (b *builder) peers() {
 	a := &Peers{CommonName: node.PeerName, Wait: peersWait}
 	for _, m := range b.members {
 		if m.healthy() && m.host.Problem == "" {
-			a.Members = append(a.Members, PeersMember{Member: m.Name, Helper: m.layout.KVServer, Address: node.HostPort(m.Address, m.PeerPort),
+			a.Members = append(a.Members, PeersMember{Member: m.Name, Helper: m.layout.KVServer, Address: m.peerAddress(),
 				CA: m.layout.CA, Cert: m.layout.Cert("peer"), Key: m.layout.Key("peer")})
 		}
 	}

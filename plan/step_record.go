@@ -70,6 +70,7 @@ func (b *builder) want(m *member) *Manifest {
 	want.Specs, want.Runs = have.Specs, have.Runs
 	want.Formed = want.Formed || have.Formed
 	if !m.may.stage {
+		want.PeerURL, want.ClientURL = have.PeerURL, have.ClientURL
 		want.SpecDigest, want.Files, want.Archives, want.User = have.SpecDigest, have.Files, have.Archives, have.User
 	}
 	b.settles(m, &want, have)

@@ -28,6 +28,8 @@ type Relocate struct {
 	Keep string `json:"keep"`
 	// Restart is what the step is to the cluster, where the member serves; nil: it does not, and a start follows.
 	Restart *Restart `json:"restart,omitempty"`
+	// Update, whose own Restart is nil, comes before it, where the member's address changes too.
+	Update *Update `json:"update,omitempty"`
 }
 
 // TreeMove is a tree that gets another name.
@@ -127,6 +129,11 @@ func (a *Relocate) Effect(member string, now Membership) (during, after Membersh
 	if a.Restart == nil {
 		return now, now, nil
 	}
+	if a.Update != nil {
+		if _, now, err = a.Update.Effect(member, now); err != nil {
+			return now, now, err
+		}
+	}
 	return a.Restart.Effect(member, now)
 }
 
@@ -146,6 +153,9 @@ func (a *Relocate) Describe() Description {
 			how += "; what is there now is kept in " + path.Join(m.From.Dir, ".aside", a.Keep)
 		}
 		d.Items = append(d.Items, Item{Path: m.From.Path(), Sign: Changed, Problem: "moves to " + m.To.Path(), Note: how})
+	}
+	if a.Update != nil {
+		d.Items = append(d.Items, a.Update.Describe().Items...)
 	}
 	return d
 }
@@ -258,13 +268,17 @@ func (b *builder) relocate(m *member, r *Restart, why ...string) {
 			to = append(to, t.To.Dir)
 		}
 	}
+	var u *Update
 	if r != nil {
 		b.stageLate(m)
+		if m.readdressed {
+			u = b.updateOf(m, nil)
+		}
 	}
 	b.add(draft{Step: Step{
 		Member: m.Name, Reasons: why,
 		Title:  fmt.Sprintf("move the data of %s to %s", m.Name, english.OxfordWordSeries(to, "and")),
-		Action: &Relocate{Unit: m.layout.Unit, Moves: m.moves, Keep: b.asideName(), Restart: r},
+		Action: &Relocate{Unit: m.layout.Unit, Moves: m.moves, Keep: b.asideName(), Restart: r, Update: u},
 	}})
 }
 

@@ -41,7 +41,12 @@ func (b *builder) remember() {
 		a, ok := s.Action.(*Start)
 		return ok && (a.Bootstrap || have == nil && !b.census.Known)
 	})
-	says := have != nil && len(b.coming) == 0 && have.says(b.census.ClusterID, b.census.Membership) && slices.EqualFunc(have.Left, b.left, RecordedMember.is) &&
+	renews := slices.ContainsFunc(b.steps, func(s draft) bool {
+		return s.Action.Exclusive() && slices.ContainsFunc(b.members, func(m *member) bool {
+			return (m.readdressed || m.renamed()) && slices.Contains(s.hosts(), m.Name)
+		})
+	})
+	says := have != nil && !renews && len(b.coming) == 0 && have.says(b.census.ClusterID, b.census.Membership) && slices.EqualFunc(have.Left, b.left, RecordedMember.is) &&
 		slices.Equal(have.Installed, b.installed())
 	if !forms && (!b.census.Known || says) {
 		return

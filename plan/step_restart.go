@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"quorate/kvserver/node"
 )
 
 // KindRestart restarts one serving member.
@@ -20,6 +22,10 @@ type Restart struct {
 	ConfigDigest string        `json:"config_digest"`
 	Voters       int           `json:"voters"`
 	Wait         time.Duration `json:"wait"` // bounds the whole step
+	// Name and ClientURL are what the member tells the cluster of itself once it serves, where it has told
+	// something else so far; "": nothing new.
+	Name      string `json:"name,omitempty"`
+	ClientURL string `json:"client_url,omitempty"`
 }
 
 // Kind of the step.
@@ -124,8 +130,19 @@ func (b *builder) restarts() {
 			continue
 		}
 		a := &Restart{Unit: m.layout.Unit, ExeDigest: m.want.exe, ConfigDigest: m.want.config, Voters: b.now.Voters().Total, Wait: startWait}
-		if len(m.moves) > 0 {
+		if m.renamed() {
+			a.Name = m.Name
+		}
+		if u := node.URL("https", m.Address, m.ClientPort); m.in && !slices.Contains(canonicalURLs(m.listed.ClientURLs), u) {
+			a.ClientURL = u
+		}
+		switch {
+		case len(m.moves) > 0:
 			b.relocate(m, a, m.stale...)
+			continue
+		case m.readdressed:
+			b.stageLate(m)
+			b.update(m, a, m.stale...)
 			continue
 		}
 		b.add(draft{Step: Step{Member: m.Name, Reasons: m.stale, Title: "restart " + m.Name, Action: a}})

@@ -105,6 +105,7 @@ func (b *builder) start() {
 	}
 	if !bootstrap && b.now.Voters().Writable() {
 		for _, m := range down {
+			b.updateStopped(m)
 			b.startTogether("start", false, m)
 		}
 		return

@@ -193,6 +193,18 @@ func happen(t *testing.T, w *world, words []string) {
 			w.list[i].PeerURLs = []string{m.PeerURLs[0] + "/"}
 		}
 		w.relist()
+	case "updated": // listed at another peer URL, by a run that was cut before the restart
+		for i, m := range w.list {
+			if m.ID == w.ids[w.seat(arg(0)).url] {
+				w.list = slices.Clone(w.list)
+				w.list[i].PeerURLs = []string{arg(1)}
+			}
+		}
+		w.elect()
+	case "certificate-of": // its server's certificate is in another name
+		c := host().Certificates[layout().Cert("server")]
+		c.Subject = arg(1)
+		host().Certificates[layout().Cert("server")] = c
 	case "no-machine": // it is gone for good, and nobody knows its address any more
 		w.outside = slices.DeleteFunc(w.outside, func(o *outsider) bool { return o.member.Name == arg(0) })
 		w.elect()
@@ -534,6 +546,30 @@ func respec(t *testing.T, w *world, args []string) {
 		m.Name = args[1]
 		c.Members[0] = &m
 		w.respec(&c)
+		return
+	case "address", "client-port", "peer-port", "metrics-port": // member or "all", value; the host is the same one
+		c.Members = slices.Clone(c.Members)
+		for i, m := range c.Members {
+			if args[1] != "all" && args[1] != m.Name {
+				continue
+			}
+			m := *m
+			c.Members[i] = &m
+			if args[0] == "address" { // of all: the last number stays
+				m.Address = args[2]
+				if args[1] == "all" {
+					was := w.spec.Members[i].Address
+					m.Address += was[strings.LastIndex(was, ".")+1:]
+				}
+				continue
+			}
+			n, err := strconv.Atoi(args[2])
+			if err != nil {
+				t.Fatal(err)
+			}
+			*map[string]*int{"client-port": &m.ClientPort, "peer-port": &m.PeerPort, "metrics-port": &m.MetricsPort}[args[0]] = n
+		}
+		w.readdress(&c)
 		return
 	case "add", "drop", "move", "swap", "protect", "unprotect": // its members
 		c.Members = slices.Clone(c.Members)

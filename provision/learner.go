@@ -34,7 +34,7 @@ func (r *run) startLearner(ctx context.Context, s plan.Step, a *plan.Start) (out
 			return outcome{}, err
 		}
 	}
-	idle := r.idle(s, a.Wait)
+	idle := r.idle(s, m.Member, a.Wait)
 	for {
 		u, err := h.Service(ctx, host.ServiceRequest{Unit: m.Unit, Verb: "start", Wait: startSlice, Progress: r.waits(s, m.Member)})
 		if err == nil && (differs(u.ExeDigest, r.digest(m.ExeDigest)) || differs(u.ConfigDigest, m.ConfigDigest)) {
@@ -47,7 +47,7 @@ func (r *run) startLearner(ctx context.Context, s plan.Step, a *plan.Start) (out
 		if ctx.Err() != nil || !errors.As(err, &failed) || !failed.TimedOut() {
 			return outcome{}, fmt.Errorf("%w%s", err, r.cutPeers(ctx, m.Member))
 		}
-		if !idle.moves(ctx, r.stored(ctx, h, m.Member), "it is starting") {
+		if !idle.moves(ctx, r.stored(ctx, h, m.Member), "starting") {
 			return outcome{}, fmt.Errorf("%s is starting, and nothing has reached it for %s: %w%s", m.Member, a.Wait, err, r.cutPeers(ctx, m.Member))
 		}
 	}
@@ -92,21 +92,22 @@ func (r *run) stored(ctx context.Context, h host.Reader, member string) uint64 {
 
 // idleness watches something that is to grow.
 type idleness struct {
-	r     *run
-	step  plan.Step
-	limit time.Duration
-	most  uint64
-	since time.Time
-	told  time.Time
-	began time.Time
+	r      *run
+	step   plan.Step
+	member string
+	limit  time.Duration
+	most   uint64
+	since  time.Time
+	told   time.Time
+	began  time.Time
 }
 
-func (r *run) idle(s plan.Step, limit time.Duration) *idleness {
+func (r *run) idle(s plan.Step, member string, limit time.Duration) *idleness {
 	now := time.Now()
-	return &idleness{r: r, step: s, limit: limit, since: now, told: now, began: now}
+	return &idleness{r: r, step: s, member: member, limit: limit, since: now, told: now, began: now}
 }
 
-// moves reports whether it has grown since it was told last, or not stood still for too long yet. It tells of the state now and then.
+// moves reports whether it has grown since it was told last, or not stood still for too long yet. It tells of the state, in words that follow "is", now and then.
 func (i *idleness) moves(ctx context.Context, n uint64, state string) bool {
 	now := time.Now()
 	if n > i.most {
@@ -114,7 +115,7 @@ func (i *idleness) moves(ctx context.Context, n uint64, state string) bool {
 	}
 	if now.Sub(i.told) >= patience {
 		i.told = now
-		i.r.tell(Event{Type: Waiting, Step: i.step.ID, Title: i.step.Title, Member: i.step.Member, Detail: state, Seconds: now.Sub(i.began).Seconds()})
+		i.r.tell(Event{Type: Waiting, Step: i.step.ID, Title: i.step.Title, Member: i.member, Detail: state, Seconds: now.Sub(i.began).Seconds()})
 	}
 	return ctx.Err() == nil && now.Sub(i.since) < i.limit
 }

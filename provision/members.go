@@ -23,6 +23,8 @@ type reconfiguration struct {
 	expect []plan.Ref
 	after  []plan.Ref
 	wait   time.Duration
+	// alone: the target is the only voter, and is asked itself.
+	alone bool
 	// ask has etcd make it, through a voter that serves and is not the target, of which the list has the id.
 	ask func(ctx context.Context, admin Admin, now answers, target kvserver.Member) error
 }
@@ -37,9 +39,13 @@ func (r *run) reconfigure(ctx context.Context, c reconfiguration) (outcome, erro
 	}
 	deadline := time.Now().Add(c.wait)
 	asked := false
+	not := c.target
+	if c.alone {
+		not = plan.Ref{}
+	}
 	var refused error
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		now := r.survey(ctx, admin, c.target)
+		now := r.survey(ctx, admin, not)
 		switch {
 		case now.list == nil && refused == nil:
 			refused = fmt.Errorf("no member gives the list of members: %w", now.err)

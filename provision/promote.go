@@ -57,7 +57,7 @@ const catchUpPause = 100 * time.Millisecond
 // caughtUp waits until the learner has applied, twice in a row, what the leader had committed just before. It is
 // waited for as long as it comes nearer.
 func (r *run) caughtUp(ctx context.Context, admin Admin, s plan.Step, a *plan.Promote) error {
-	idle := r.idle(s, a.Idle)
+	idle := r.idle(s, s.Member, a.Idle)
 	for near := 0; near < 2; {
 		var learner kvserver.Status
 		now := r.survey(ctx, admin, a.Target)
@@ -75,15 +75,15 @@ func (r *run) caughtUp(ctx context.Context, admin Admin, s plan.Step, a *plan.Pr
 		default:
 			near = 0
 		}
-		state := fmt.Sprintf("it has applied index %d, and the leader has committed %d", learner.RaftAppliedIndex, goal)
+		state := fmt.Sprintf("at applied index %d, and the leader has committed %d", learner.RaftAppliedIndex, goal)
 		if err != nil {
-			state = err.Error()
+			state = "not to be compared with the leader: " + err.Error()
 		}
 		if gone := r.session.alive(s.Member); gone != nil {
 			return gone
 		}
 		if !idle.moves(ctx, learner.RaftAppliedIndex, state) {
-			return fmt.Errorf("%s has not come nearer for %s: %s%s", s.Member, a.Idle, state, r.cutPeers(ctx, s.Member))
+			return fmt.Errorf("%s has not come nearer for %s: it is %s%s", s.Member, a.Idle, state, r.cutPeers(ctx, s.Member))
 		}
 		select {
 		case <-ctx.Done():

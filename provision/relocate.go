@@ -17,7 +17,7 @@ func (r *run) relocate(ctx context.Context, h host.Host, s plan.Step, a *plan.Re
 	}
 	move := func(ctx context.Context, h host.Host) error { return r.move(ctx, h, s, a) }
 	if a.Restart != nil {
-		return r.away(ctx, s, a.Restart, move)
+		return r.away(ctx, s, a.Restart, interlude{before: a.Update, stopped: move})
 	}
 	look, err := h.Look(ctx, host.Query{Units: []string{a.Unit}})
 	if err != nil {

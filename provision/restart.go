@@ -15,12 +15,19 @@ import (
 // healthy, after moving leadership to another one, and done only once the
 // member has caught up.
 func (r *run) restart(ctx context.Context, s plan.Step, a *plan.Restart) (outcome, error) {
-	return r.away(ctx, s, a, nil)
+	return r.away(ctx, s, a, interlude{})
 }
 
-// away is restart, with something to be done while the member is stopped, nil for nothing, which may take as long
-// as it does.
-func (r *run) away(all context.Context, s plan.Step, a *plan.Restart, meanwhile func(ctx context.Context, h host.Host) error) (outcome, error) {
+// interlude is what a restart does on its way, nothing of it by default.
+type interlude struct {
+	// before is made while the member serves and leads no more.
+	before *plan.Update
+	// stopped is done while the member is, and may take as long as it does.
+	stopped func(ctx context.Context, h host.Host) error
+}
+
+// away is restart, with something to be done in between.
+func (r *run) away(all context.Context, s plan.Step, a *plan.Restart, more interlude) (outcome, error) {
 	within := func() (context.Context, context.CancelFunc) {
 		return context.WithTimeoutCause(all, a.Wait, fmt.Errorf("%s did not serve within %s", s.Member, a.Wait))
 	}
@@ -34,7 +41,8 @@ func (r *run) away(all context.Context, s plan.Step, a *plan.Restart, meanwhile 
 	if err != nil {
 		return outcome{}, err
 	}
-	if runs, err := r.runsAs(ctx, h, a); err != nil || runs {
+	runs, err := r.runsAs(ctx, h, a)
+	if err != nil || runs && more.before == nil {
 		return outcome{}, err
 	}
 	peers, err := r.allHealthy(ctx, admin, a.Voters)
@@ -45,14 +53,19 @@ func (r *run) away(all context.Context, s plan.Step, a *plan.Restart, meanwhile 
 	if err != nil {
 		return outcome{}, err
 	}
+	if more.before != nil {
+		if out, err := r.readdress(ctx, more.before); err != nil || runs {
+			return out, err
+		}
+	}
 	verb := "restart"
-	if meanwhile != nil {
+	if more.stopped != nil {
 		verb = "start"
 		if _, err := h.Service(ctx, host.ServiceRequest{Unit: a.Unit, Verb: "stop", Wait: plan.StopWait}); err != nil {
 			return outcome{}, err
 		}
 		cancel()
-		if err := meanwhile(all, h); err != nil {
+		if err := more.stopped(all, h); err != nil {
 			return outcome{}, fmt.Errorf("%w; %s is stopped until an apply goes on", err, s.Member)
 		}
 		ctx, cancel = within()
@@ -73,17 +86,42 @@ func (r *run) away(all context.Context, s plan.Step, a *plan.Restart, meanwhile 
 		if err == nil && st.RaftAppliedIndex < applied {
 			err = fmt.Errorf("%s has applied index %d, the others had %d before it was restarted", s.Member, st.RaftAppliedIndex, applied)
 		}
+		if err == nil {
+			err = told(ctx, admin, s.Member, st.MemberID, a)
+		}
 		return err
 	}); err != nil {
 		return outcome{}, err
 	}
-	switch runs, err := r.runsAs(ctx, h, a); {
+	switch runs, err = r.runsAs(ctx, h, a); {
 	case err != nil:
 		return outcome{}, err
 	case !runs:
 		return outcome{}, fmt.Errorf("%s was restarted and still does not run the planned binary and configuration", s.Member)
 	}
 	return outcome{changed: true, detail: moved}, nil
+}
+
+// told is an error until a member has told the cluster its new name and address, which it does soon after it serves.
+func told(ctx context.Context, admin Admin, member string, id uint64, a *plan.Restart) error {
+	if a.Name == "" && a.ClientURL == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	list, err := admin.Members(ctx, member)
+	if err != nil {
+		return fmt.Errorf("%s does not serve: %w", member, err)
+	}
+	for _, m := range list {
+		if m.ID == id && a.Name != "" && m.Name != a.Name {
+			return fmt.Errorf("%s is listed as %q still", member, m.Name)
+		}
+		if m.ID == id && a.ClientURL != "" && !slices.Contains(m.ClientURLs, a.ClientURL) {
+			return fmt.Errorf("%s is listed with the client URLs %v still", member, m.ClientURLs)
+		}
+	}
+	return nil
 }
 
 // runsAs reports whether the process runs with what the plan wants.

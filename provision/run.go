@@ -272,6 +272,7 @@ var executors = map[plan.Kind]executor{
 	plan.KindAdd:         of((*run).add),
 	plan.KindPromote:     of((*run).promote),
 	plan.KindExpel:       of((*run).expel),
+	plan.KindUpdate:      of((*run).update),
 	plan.KindRecord:      on((*run).record),
 	plan.KindStop:        of((*run).stop),
 	plan.KindRemove:      on((*run).remove),

@@ -12,17 +12,21 @@ import (
 )
 
 // follow asks members that run and did not answer where the spec wants them
-// where they serve now: as their configuration on the host says, or as the
-// other members list them. A changed port or address is no dead member.
+// where they serve now: as their configuration on the host says, as the
+// other members list them, or as was recorded on the host. A changed port or address is no dead member. One that answers with a
+// certificate that does not have the new address is at another one too.
 func (s *Session) follow(ctx context.Context, o *plan.Observed) error {
 	var again []*spec.Member
 	for _, m := range s.cluster.Members {
 		h, a := o.Hosts[m.Name], o.Cluster.Answers[m.Name]
-		if h.Problem != "" || h.Unit.Active != "active" || a.Asked != plan.Dead && a.Asked != plan.TimedOut {
+		if h.Problem != "" || h.Unit.Active != "active" || a.Asked != plan.Dead && a.Asked != plan.TimedOut && a.Asked != plan.Refused {
 			continue
 		}
 		l := s.layout[m.Name]
 		candidates := append(templates.ClientAddresses(h.Files[l.EtcdYAML].Content), listedAt(o, m)...)
+		if h.Manifest != nil {
+			candidates = append(candidates, hostPorts([]string{h.Manifest.ClientURL})...)
+		}
 		for _, c := range candidates {
 			if c != wanted(m) {
 				s.relocate(m.Name, c)
