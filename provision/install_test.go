@@ -208,8 +208,9 @@ func TestInstallCutEverywhere(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, mode := range []string{"before", "midway", "reply lost"} {
-				for n := 0; ; n++ {
+			for i, mode := range []string{"before", "midway", "reply lost"} {
+				first, stride := cuts(i)
+				for n := first; ; n += stride {
 					r := newRig(t, story.spec)
 					c := consume(t, r)
 					story.prepare(t, r)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -215,10 +214,8 @@ func TestMembersChangeCutEverywhere(t *testing.T) {
 		for i, mode := range []string{"before", "midway", "reply lost"} {
 			t.Run(name+", "+mode, func(t *testing.T) {
 				t.Parallel()
-				most, n, stride := 0, 0, 1
-				if os.Getenv("QUORATE_SOAK") == "" {
-					n, stride = i, 3
-				}
+				most := 0
+				n, stride := cuts(i)
 				for done := false; !done && !t.Failed(); n += stride {
 					synctest.Test(t, func(t *testing.T) { // nothing here needs real time
 						var more int

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -232,4 +233,13 @@ func (r *rig) settled(t testing.TB) {
 	if got := r.etcd.healthy(); got != len(r.cluster.Members) {
 		t.Errorf("%d members are up", got)
 	}
+}
+
+// cuts says after which calls a run is cut: in an ordinary test every third one, others in each mode, so that
+// every call is cut in one of three modes; in a soak every one.
+func cuts(mode int) (first, stride int) {
+	if os.Getenv("QUORATE_SOAK") == "" {
+		return mode, 3
+	}
+	return 0, 1
 }

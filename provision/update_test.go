@@ -80,8 +80,9 @@ func TestUpdateCutEverywhere(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, mode := range []string{"before", "reply lost"} { // what is left midway, a restart and a move of data leave too
-				for n := 0; ; n++ {
+			for i, mode := range []string{"before", "reply lost"} { // what is left midway, a restart and a move of data leave too
+				first, stride := cuts(i)
+				for n := first; ; n += stride {
 					r := newRig(t, story.from)
 					must(t, r.apply())
 					was := ids(r)
