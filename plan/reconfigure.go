@@ -165,10 +165,6 @@ func (b *builder) admission(then Membership, m *member) Membership {
 			return refuse(alarm.r, "it is to join, and the alarm "+alarm.kind+" stands", "resolve the alarm first, then apply again")
 		}
 	}
-	if u := m.host.Unit; m.in && m.lost == nil && u.Looping() && !b.changes(m) {
-		return refuse(NotServing, fmt.Sprintf("it is to join, and its process keeps ending; its log says: %s. Its unit is %s", or(u.Cause, "nothing that names a cause"), u),
-			"remove that cause on its host, then apply again; or take it out of the spec: it is a learner, and costs no voter")
-	}
 	var err error
 	next, v := then, then.Voters()
 	ref := Ref{Name: m.Name, PeerURLs: []string{peerURL(m.Member)}, Learner: true}
@@ -296,7 +292,11 @@ func (b *builder) join(m *member) {
 			a.Members[0].ExeDigest, a.Members[0].ConfigDigest = m.want.exe, m.want.config
 			a.Members[0].Restart = m.host.Unit.Running() && m.old == ""
 		}
-		b.add(draft{subject: m.Name, Step: Step{Title: "start " + m.Name + ", which joins", Action: a}})
+		var why []string
+		if u := m.host.Unit; u.Looping() { // it may have been put right since: a learner that fails again costs nobody anything
+			why = append(why, "its process kept ending, and its log said: "+or(u.Cause, "nothing that names a cause"))
+		}
+		b.add(draft{subject: m.Name, Step: Step{Title: "start " + m.Name + ", which joins", Reasons: why, Action: a}})
 		l, _ = b.now.Of(m.Name)
 	}
 	b.add(draft{Step: Step{Member: m.Name, Title: "promote " + m.Name + " once it has caught up",
