@@ -47,11 +47,21 @@ func (b *builder) record(m *member) {
 	default:
 		return
 	}
-	b.add(draft{Step: Step{
+	d := draft{Step: Step{
 		Member: m.Name, Reasons: why,
 		Title:  "record on " + m.Name + ": " + strings.Join(why, ", "),
 		Action: &Record{Path: m.layout.Manifest, Owner: b.rootOwner(m), Manifest: *want},
-	}})
+	}}
+	// Where nothing else is done, it is noted that this spec was applied: which it was when all that
+	// touches a member is done. A run that fails leaves the spec before it the current one, to go back to.
+	if !slices.ContainsFunc(b.steps, func(s draft) bool { return slices.Contains(s.hosts(), m.Name) }) {
+		for _, s := range b.steps {
+			if s.Action.Exclusive() {
+				d.after = append(d.after, s.ID)
+			}
+		}
+	}
+	b.add(d)
 }
 
 // want is the manifest as it should be once the steps so far are done. What this plan does not put on
