@@ -71,6 +71,8 @@ func (m *Machine) move(r host.MoveRequest, half bool) (out host.Moved, err error
 	if there, _ := m.mountOf(to); there == here {
 		out.How = host.Renamed
 		if !r.Try && !half {
+			m.removeAll(r.To.Copy())
+			m.removeAll(r.To.Whole())
 			m.rename(from, to)
 		}
 		return out, nil
