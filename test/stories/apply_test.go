@@ -193,8 +193,8 @@ func TestFromInitToEtcdctl(t *testing.T) {
 	header := regexp.MustCompile(`(?m)^cluster "[^"]+" \{\n`)
 	s.check(os.WriteFile(files[0], []byte(header.ReplaceAllString(string(b), "$0  client \"app\" {}\n")), 0o600))
 	before, pids := s.prints(s.Hosts()...), s.pids(unit)
-	if got := steps(s.plan(pending)); !slices.Equal(got, []string{"client app"}) {
-		t.Errorf("the plan's steps are %q, want only that of the client", got)
+	if got := steps(s.plan(pending)); !slices.Equal(got, []string{"client app", "endpoints app"}) {
+		t.Errorf("the plan's steps are %q, want only those of the client", got)
 	}
 	s.must("apply", "-y")
 	for h, was := range before {

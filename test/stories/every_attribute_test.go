@@ -89,6 +89,7 @@ func TestEveryAttributeStarts(t *testing.T) {
     extra_sans    = ["kv.example.com"]
     encryption { passphrase = env("CA_PASSPHRASE") }
   }
+  protect = true
   client "app" {
     common_name  = "kube-apiserver-etcd-client"
     organization = ["system:masters"]

@@ -72,8 +72,8 @@ func TestUpstreamEtcd(t *testing.T) {
 	s.blank(c)
 	s.wake(c)
 	s.noMember(c)
-	if got := reasons(s.plan(held)); !slices.Contains(got, "data-lost etcd3") {
-		t.Errorf("held are %q", got)
+	if got := steps(s.plan(pending)); !slices.Contains(got, "expel etcd3") || !slices.Contains(got, "add etcd3") {
+		t.Errorf("the plan's steps are %q, want etcd3 to be replaced", got)
 	}
 	s.restore(c)
 	s.wake(c)
