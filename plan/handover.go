@@ -44,6 +44,7 @@ func (s Census) Find(c *spec.Cluster, word string) (Listed, error) {
 
 // labels are the members' names and ids.
 func labels(members []Listed) string {
+	members = slices.SortedFunc(slices.Values(members), func(x, y Listed) int { return strings.Compare(x.Label(), y.Label()) })
 	return strings.Join(texts(members, func(l Listed) string {
 		if l.ID == 0 {
 			return l.Label()

@@ -101,10 +101,11 @@ func (b *builder) unreachable(all bool) {
 		if m.host.Problem == "" {
 			continue
 		}
-		b.hold(Held{
-			Reason: HostUnreachable, Subject: m.Name, Detail: m.host.Problem, Blocks: all && !b.opt.SkipUnreachable,
-			WayOut: "fix the connection and run again; or go on with the hosts that answer: --skip-unreachable",
-		})
+		h := Held{Reason: HostUnreachable, Subject: m.Name, Detail: m.host.Problem, Blocks: all && !b.opt.SkipUnreachable, WayOut: "fix the connection and run again"}
+		if b.plan.Verb == Destroy {
+			h.WayOut += "; or go on with the hosts that answer: --skip-unreachable"
+		}
+		b.hold(h)
 	}
 }
 
@@ -221,12 +222,7 @@ func (b *builder) membership() {
 	}
 	for _, m := range b.seen() {
 		id := b.obs.idOf(b.spec, m.Member)
-		switch {
-		case !m.in:
-			m.joins = true
-		case m.listed.Learner:
-			m.joins = true
-		}
+		m.joins = !m.in || m.listed.Learner
 		if m.in && !slices.Contains(canonicalURLs(m.listed.PeerURLs), peerURL(m.Member)) {
 			b.readdress(m)
 		}

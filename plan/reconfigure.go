@@ -63,7 +63,9 @@ func (b *builder) reconfigure() {
 // leaving are those that are to be expelled: first those that do not serve, are learners, or have lost their
 // data; last those that may serve.
 func (b *builder) leaving() (first, last []Listed) {
-	for _, l := range b.census.Membership.Members() {
+	listed := b.census.Membership.Members()
+	slices.SortStableFunc(listed, func(x, y Listed) int { return strings.Compare(x.Label(), y.Label()) }) // ids are in nobody's order
+	for _, l := range listed {
 		lost := slices.ContainsFunc(b.members, func(m *member) bool { return m.lost != nil && m.lost.ID == l.ID && m.may.start })
 		switch {
 		case !lost && l.Spec != "":

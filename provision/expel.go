@@ -19,7 +19,7 @@ func (r *run) expel(ctx context.Context, _ plan.Step, a *plan.Expel) (outcome, e
 			name := now.named(target.ID)
 			if st, serves := voters[name]; serves {
 				if !a.Answers {
-					return fmt.Errorf("%w: %s serves again, and the plan expels it since it did not", errQuorum, a.Target)
+					return fmt.Errorf("%w: %s serves again, and is expelled since it did not", errOther, a.Target)
 				}
 				if n := votersIn(now.list); len(voters) < n {
 					return fmt.Errorf("%w: %d of %d voters are healthy, and one that serves is expelled only while all are: %w", errQuorum, len(voters), n, now.err)

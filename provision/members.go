@@ -16,6 +16,9 @@ import (
 // errMembers says that a plan was made for other members than there are: somebody else has changed them.
 var errMembers = errors.New("the members are not those that the plan was made for: plan again")
 
+// errOther is wrapped by what makes a planned change another one than it was when it was planned: no waiting helps.
+var errOther = errors.New("the cluster is not as the plan was made for: plan again")
+
 // reconfiguration is one change of the members, as compare-and-set: it is made if they are those that the plan was
 // made for, it is done if they are those that it leads to, and at any other list the run stops.
 type reconfiguration struct {
@@ -61,8 +64,7 @@ func (r *run) reconfigure(ctx context.Context, c reconfiguration) (outcome, erro
 			refused = c.ask(one, admin, now, target)
 			cancel()
 			if refused == nil {
-				pause = 0 // the list says it
-				continue
+				continue // the list says it
 			}
 		}
 		if ctx.Err() != nil {
@@ -85,7 +87,7 @@ func (r *run) reconfigure(ctx context.Context, c reconfiguration) (outcome, erro
 // passes reports whether an error may be gone in a moment: a refusal that etcd takes back by itself, or an
 // answer that did not come. What etcd says of the members themselves, the next list says better.
 func passes(err error) bool {
-	return !errors.Is(err, kvserver.ErrRefused)
+	return !errors.Is(err, kvserver.ErrRefused) && !errors.Is(err, errOther)
 }
 
 // short adds the numbers to etcd's refusal to change the members while too few voters are up.

@@ -148,7 +148,7 @@ func (r *run) allHealthy(ctx context.Context, admin Admin, voters int) (map[stri
 func sound(healthy map[string]kvserver.Status, goes string) error {
 	for _, name := range slices.Sorted(maps.Keys(healthy)) {
 		if name != goes && slices.Contains(healthy[name].Alarms, "CORRUPT") {
-			return fmt.Errorf("%w: %s has raised the alarm CORRUPT since, and no voter is taken away meanwhile", errQuorum, name)
+			return fmt.Errorf("%w: %s has raised the alarm CORRUPT since, and no voter is taken away meanwhile", errOther, name)
 		}
 	}
 	return nil

@@ -52,7 +52,7 @@ line: the plan, the events of the run, the report.`,
   quorate apply -f clusters/ --cluster lab -y
   quorate apply lab.plan
   quorate apply -y --remove etcd3
-  quorate apply --lock-timeout 5m --skip-unreachable`,
+  quorate apply --lock-timeout 5m`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runApply(cmd.Context(), p, o, strings.Join(args, ""), viewOptions(p, cmd, o.outputOptions))

@@ -138,6 +138,9 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 	}
 	var err error
 	if j.observed, err = j.session.Observe(ctx); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx) // whatever it was that was ended by it
+		}
 		return err
 	}
 	if how.kept {
