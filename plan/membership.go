@@ -125,7 +125,7 @@ func (m Membership) Add(l Listed, needs int) (Membership, error) {
 		return m, fmt.Errorf("there is no cluster that %s could join", l.Label())
 	}
 	if v.Healthy < needs {
-		return m, fmt.Errorf("%d of %d voters are known to be healthy, and an addition needs %d", v.Healthy, v.Total, needs)
+		return m, fmt.Errorf("%d of %d voters are known to be healthy, and etcd takes a new member only while %d are", v.Healthy, v.Total, needs)
 	}
 	for _, o := range m.members {
 		if o.Learner {

@@ -154,8 +154,8 @@ func (b *builder) late() bool {
 
 // admission notes that a member joins, or holds it.
 func (b *builder) admission(then Membership, m *member) Membership {
-	refuse := func(r Reason, detail, out string) Membership {
-		b.hold(Held{Reason: r, Subject: m.Name, Detail: detail, WayOut: out})
+	refuse := func(r Reason, why, out string) Membership {
+		b.hold(Held{Reason: r, Subject: m.Name, Detail: "it is to join: " + why, WayOut: out})
 		m.leave()
 		return then
 	}
@@ -164,7 +164,7 @@ func (b *builder) admission(then Membership, m *member) Membership {
 		r    Reason
 	}{{alarmCorrupt, Corrupt}, {alarmNoSpace, NoSpace}} {
 		if len(b.raised(alarm.kind)) > 0 {
-			return refuse(alarm.r, "it is to join, and the alarm "+alarm.kind+" stands", "resolve the alarm first, then apply again")
+			return refuse(alarm.r, "the alarm "+alarm.kind+" stands", "resolve the alarm first, then apply again")
 		}
 	}
 	var err error
@@ -173,32 +173,24 @@ func (b *builder) admission(then Membership, m *member) Membership {
 	if m.in && m.lost == nil {
 		ref = m.listed.Ref()
 	} else {
-		needs := b.votersToAdd(v.Total)
-		if v.Healthy < needs {
-			return refuse(AddNeedsVoters,
-				fmt.Sprintf("it is to join %d voters, of which %d are known to be healthy; etcd takes a new member only while %d are", v.Total, v.Healthy, needs),
-				"bring the others back first, or take out of the spec who does not come back; then apply again")
-		}
-		if next, err = then.Add(Listed{Spec: m.Name, PeerURLs: ref.PeerURLs, Health: Down}, needs); err != nil {
-			return refuse(AddNeedsVoters, "it is to join: "+err.Error(), "resolve what else is held, then apply again")
-		}
+		next, err = then.Add(Listed{Spec: m.Name, PeerURLs: ref.PeerURLs, Health: Down}, b.votersToAdd(v.Total))
 	}
-	if m.readdressed {
+	if err == nil && m.readdressed {
 		next, err = next.Update(ref, []string{peerURL(m.Member)})
-		if err != nil {
-			return refuse(AddNeedsVoters, "it is to join at another address: "+err.Error(), "resolve what else is held, then apply again")
-		}
 	}
-	m.list = initialPeers(next)
-	if v.Total == 1 {
-		b.note("while %s joins, the cluster grows from one voter: from its promotion on both must be up for writes", m.Name)
-	}
-	up, err := next.Up(m.Name)
+	list := initialPeers(next)
 	if err == nil {
-		next, err = up.Promote(ref)
+		next, err = next.Up(m.Name)
+	}
+	if err == nil {
+		next, err = next.Promote(ref)
 	}
 	if err != nil {
-		return refuse(AddNeedsVoters, "it is to join: "+err.Error(), "resolve what else is held, then apply again")
+		return refuse(AddNeedsVoters, err.Error(), "bring the others back first, or take out of the spec who does not come back (see what else is held); then apply again")
+	}
+	m.list = list
+	if v.Total == 1 {
+		b.note("while %s joins, the cluster grows from one voter: from its promotion on both must be up for writes", m.Name)
 	}
 	b.coming = append(b.coming, change{join: m})
 	return next
