@@ -50,8 +50,10 @@ func (r *run) tells(done []StepReport) *ConsumersReport {
 	for i, s := range r.plan.Steps {
 		details[s.ID] = done[i].Detail
 		switch a := s.Action.(type) {
-		case *plan.Add, *plan.Promote, *plan.Expel, *plan.Endpoints, *plan.Install, *plan.IssueClient:
+		case *plan.Add, *plan.Promote, *plan.Expel, *plan.Update, *plan.Endpoints, *plan.Install, *plan.IssueClient:
 			changed = changed || done[i].Result == Changed
+		case *plan.Relocate:
+			changed = changed || a.Update != nil && done[i].Result == Changed
 		case *plan.Start:
 			changed = changed || a.Bootstrap && done[i].Result == Changed
 		}

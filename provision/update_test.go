@@ -187,3 +187,16 @@ func TestUpdateRefusesAtExecution(t *testing.T) {
 		})
 	}
 }
+
+// TestAddressesAreTold: where the members serve now is said at the end of a run, also where the spec has no client.
+func TestAddressesAreTold(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, strings.ReplaceAll(threeMembers, `client "apiserver" {}`, ""))
+	must(t, r.apply())
+	r.renumber(strings.ReplaceAll(replaced(threeMembers, movedOne...), `client "apiserver" {}`, ""), movedOne...)
+	_, rep, err := r.run(context.Background(), plan.Build, nil)
+	must(t, err)
+	if rep.Consumers == nil || !strings.Contains(rep.Consumers.EtcdServers, "https://192.168.8.103:2379") {
+		t.Errorf("it says %+v", rep.Consumers)
+	}
+}
