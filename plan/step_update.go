@@ -128,6 +128,11 @@ func formerNames(c *spec.Cluster, o *Observed, s *Census, m *spec.Member) []stri
 	if !ok || had.Issuer != o.CA.Cert.Fingerprint || had.Subject != m.Name && had.Subject != o.calledLast(c, m) {
 		return nil
 	}
+	own := pki.CanonicalSANs(memberRequests(m, c.TLS, nil)[0].SANs)
+	carried := slices.DeleteFunc(pki.CanonicalSANs(had.SANs), func(n string) bool { return slices.Contains(own, n) })
+	if len(carried) == 0 {
+		return nil // as nearly always
+	}
 	names := []string{}
 	var ends []string
 	if l, ok := s.Membership.Of(m.Name); ok && s.Known {
@@ -146,8 +151,7 @@ func formerNames(c *spec.Cluster, o *Observed, s *Census, m *spec.Member) []stri
 		host, _ := node.HostPortOf([]string{u})
 		names = append(names, host)
 	}
-	own, carried := pki.CanonicalSANs(memberRequests(m, c.TLS, nil)[0].SANs), pki.CanonicalSANs(had.SANs)
-	return slices.DeleteFunc(pki.CanonicalSANs(names), func(n string) bool { return slices.Contains(own, n) || !slices.Contains(carried, n) })
+	return slices.DeleteFunc(pki.CanonicalSANs(names), func(n string) bool { return !slices.Contains(carried, n) })
 }
 
 // calledLast is the name that was noted down on the operator's side under the id of the member on a host.
