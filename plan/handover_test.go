@@ -55,7 +55,7 @@ func TestFind(t *testing.T) {
 		"stranger": "stranger", "a3": "stranger", "2001:db8::4": "stranger", "[2001:DB8::4]:2380": "stranger",
 		"late": "late", "192.168.7.9:2390": "later",
 		"192.168.7.9":      `"192.168.7.9" is more than one member of cluster "lab": late, later`,
-		"":                 `cluster "lab" has no member ""; it has etcd1 (a0), etcd2 (a1), etcd3 (a2), stranger (a3), late, later`,
+		"":                 `cluster "lab" has no member ""; it has etcd1 (a0), etcd2 (a1), etcd3 (a2), late, later, stranger (a3)`,
 		"0":                `has no member "0"`,
 		"192.168.7.1:2379": `has no member "192.168.7.1:2379"`,
 	} {

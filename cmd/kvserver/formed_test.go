@@ -127,6 +127,19 @@ func TestBlankDiskDoesNotStart(t *testing.T) {
 			if err := os.Rename(aside, m3.DataDir); err != nil {
 				t.Fatal(err)
 			}
+			// Its log alone is no member to start either: etcd would put an empty database beside it.
+			db := filepath.Join(m3.DataDir, "member/snap/db")
+			if err := os.Rename(db, filepath.Join(m3.Dir, "db")); err != nil {
+				t.Fatal(err)
+			}
+			before := len(m3.Log())
+			m3.Start()
+			if err := m3.Wait(); err == nil || !strings.Contains(m3.Log()[before:], reason) {
+				t.Errorf("started with its log alone: %v", err)
+			}
+			if err := os.Link(filepath.Join(m3.Dir, "db"), db); err != nil {
+				t.Errorf("a refused start left something: %v", err)
+			}
 			m3.Start()
 			m3.WaitReady()
 			for _, m := range c.Members {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -104,7 +103,7 @@ func (i *inspector) database(path string) error {
 // Members are those that the database lists, as [kvserver.Inspection] has
 // them. It waits a second for a database that is in use.
 func Members(dataDir string) (members []kvserver.InspectedMember, err error) {
-	_, err = view(filepath.Join(snapDir(dataDir), "db"), time.Second, func(tx *bolt.Tx) (err error) {
+	_, err = view(dbPath(dataDir), time.Second, func(tx *bolt.Tx) (err error) {
 		members, _, err = membersIn(tx)
 		return err
 	})

@@ -31,6 +31,8 @@ func WALDir(dataDir, walDir string) string {
 
 func snapDir(dataDir string) string { return filepath.Join(dataDir, "member", "snap") }
 
+func dbPath(dataDir string) string { return filepath.Join(snapDir(dataDir), "db") }
+
 // Initialised reports whether a data directory holds a member, by etcd's own
 // rule (wal.Exist): there are WAL files. Data that has been applied without a
 // WAL beside it is an error: the WAL's file system may not be mounted, and etcd
@@ -55,7 +57,7 @@ func Initialised(dataDir, walDir string) (bool, error) {
 	if len(snaps) > 0 {
 		return false, lost("raft snapshots")
 	}
-	index, err := consistentIndex(filepath.Join(snap, "db"))
+	index, err := consistentIndex(dbPath(dataDir))
 	if err != nil {
 		return false, err
 	}
@@ -63,6 +65,16 @@ func Initialised(dataDir, walDir string) (bool, error) {
 		return false, lost(fmt.Sprintf("a database (applied up to index %d)", index))
 	}
 	return false, nil
+}
+
+// HasDatabase reports whether a data directory holds a member's database. An empty file is none: etcd makes one
+// before it writes to it.
+func HasDatabase(dataDir string) (bool, error) {
+	info, err := os.Stat(dbPath(dataDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && info.Size() > 0, err
 }
 
 // Identity reads cluster and member id out of the WAL's metadata record, which

@@ -59,6 +59,10 @@ type Loaded struct {
 // initial-cluster-state "existing" is followed (the cluster lists a member that
 // is to join): a member that has served and starts as new has forgotten what it
 // acknowledged, and two of three that have make an empty cluster under the old id.
+//
+// Where there is a mark and a member's log, its database must be there too: etcd
+// would make an empty one beside the log, and whoever brings the real one then
+// finds its place taken.
 func Load(f Files) (Loaded, error) {
 	var l Loaded
 	config, err := os.ReadFile(f.Config)
@@ -88,6 +92,9 @@ func Load(f Files) (Loaded, error) {
 		return l, fmt.Errorf("cannot start member %q: %w", l.Name, err)
 	}
 	if l.Initialised {
+		if err := mayGoOn(f, l.DataDir, walDir); err != nil {
+			return l, fmt.Errorf("cannot start member %q: %w", l.Name, err)
+		}
 		return l, nil
 	}
 	over, err := readBootstrap(f.Bootstrap)
@@ -132,8 +139,29 @@ func mayBegin(f Files, settings map[string]any, walDir string) (*kvserver.Mark, 
 		return mark, nil
 	}
 	dataDir, _ := settings["data-dir"].(string)
-	return nil, fmt.Errorf("this host's member %s of cluster %s has served (%s, since %s); its data directory %s holds no WAL (looked in %s): is its file system mounted? Started as new it would have forgotten what it acknowledged. Bring its data back, or replace the member: quorate plan shows how",
-		mark.MemberID, mark.ClusterID, f.Mark, mark.At.Format("2006-01-02"), dataDir, datadir.WALDir(dataDir, walDir))
+	return nil, fmt.Errorf("%s; its data directory %s holds no WAL (looked in %s): is its file system mounted? Started as new it would have forgotten what it acknowledged. Bring its data back, or replace the member: quorate plan shows how",
+		hasServed(mark, f), dataDir, datadir.WALDir(dataDir, walDir))
+}
+
+// mayGoOn is an error where a member that has served has its log and no database, as between the two moves of its
+// data to other folders. A mark that cannot be read forbids.
+func mayGoOn(f Files, dataDir, walDir string) error {
+	if there, err := datadir.HasDatabase(dataDir); there || err != nil {
+		return err
+	}
+	mark, err := readMark(f.Mark)
+	if err != nil {
+		return fmt.Errorf("%w; it may say that this host's member has served, and the data directory holds no database", err)
+	}
+	if mark == nil {
+		return nil
+	}
+	return fmt.Errorf("%s; its data directory %s holds no database, and its log is in %s: is its file system mounted, or was a move of it cut? etcd would make an empty one. Bring it back: quorate plan shows how",
+		hasServed(mark, f), dataDir, datadir.WALDir(dataDir, walDir))
+}
+
+func hasServed(m *kvserver.Mark, f Files) string {
+	return fmt.Sprintf("this host's member %s of cluster %s has served (%s, since %s)", m.MemberID, m.ClusterID, f.Mark, m.At.Format("2006-01-02"))
 }
 
 // readMark gives nil where there is none.

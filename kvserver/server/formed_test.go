@@ -148,7 +148,7 @@ func TestMarkForbidsANewStart(t *testing.T) {
 	const isNew, joins = "initial-cluster: m1=https://h:2380\ninitial-cluster-state: new\n", "initial-cluster: m1=https://h:2380\ninitial-cluster-state: existing\n"
 	for name, tc := range map[string]struct {
 		mark, bootstrap string
-		data            bool
+		data            string // what of a member is there
 		want            string // of the error; empty: it starts
 	}{
 		"no mark, new":                  {bootstrap: isNew},
@@ -157,10 +157,14 @@ func TestMarkForbidsANewStart(t *testing.T) {
 		"marked, etcd's default is new": {mark: string(good), bootstrap: "initial-cluster: m1=https://h:2380\n", want: "has served"},
 		"marked, no bootstrap file":     {mark: string(good), want: "has served"},
 		"marked, existing":              {mark: string(good), bootstrap: joins},
-		"marked, with data":             {mark: string(good), bootstrap: isNew, data: true},
+		"marked, with data":             {mark: string(good), bootstrap: isNew, data: "log, database"},
+		"marked, its log alone":         {mark: string(good), data: "log", want: "b2 of cluster a1 has served ("},
+		"marked, its database is empty": {mark: string(good), data: "log, empty database", want: "holds no database"},
+		"no mark, its log alone":        {data: "log"},
+		"unreadable mark, its log":      {mark: "{}", data: "log", want: "its format is 0"},
 		"unreadable mark, new":          {mark: "{}", bootstrap: isNew, want: "its format is 0"},
 		"unreadable mark, existing":     {mark: `{"format":1}`, bootstrap: joins, want: "id"},
-		"unreadable mark, with data":    {mark: "{}", bootstrap: isNew, data: true},
+		"unreadable mark, with data":    {mark: "{}", bootstrap: isNew, data: "log, database"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -174,8 +178,13 @@ func TestMarkForbidsANewStart(t *testing.T) {
 			if tc.mark != "" {
 				write(t, f.Mark, tc.mark)
 			}
-			if tc.data {
+			if strings.Contains(tc.data, "log") {
 				write(t, filepath.Join(dir, "wal", "0-0.wal"), "x")
+			}
+			if db, empty := strings.Contains(tc.data, "database"), strings.Contains(tc.data, "empty"); db && empty {
+				write(t, filepath.Join(data, "member/snap/db"), "")
+			} else if db {
+				write(t, filepath.Join(data, "member/snap/db"), "x")
 			}
 			_, err := Load(f)
 			if tc.want == "" {
@@ -188,7 +197,7 @@ func TestMarkForbidsANewStart(t *testing.T) {
 				t.Fatalf("%v, want %q", err, tc.want)
 			}
 			if tc.mark == string(good) {
-				for _, part := range []string{f.Mark, "since 2026-11-03", data, dir + "/wal", "is its file system mounted?"} {
+				for _, part := range []string{f.Mark, "since 2026-11-03", data, dir + "/wal", "is its file system mounted"} {
 					if !strings.Contains(err.Error(), part) {
 						t.Errorf("%v\nsays nothing of %q", err, part)
 					}
