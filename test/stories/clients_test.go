@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -214,6 +215,18 @@ func (c *clients) writes() []time.Time {
 		}
 	}
 	return at
+}
+
+// waits lists the operations of which a part lies in a time without an acknowledged write, a line each.
+func (c *clients) waits(began time.Time, pause time.Duration) string {
+	var b strings.Builder
+	from := began.Sub(c.history.Began)
+	for _, op := range c.history.Operations() {
+		if op.Return > from && op.Call < from+pause {
+			fmt.Fprintf(&b, "%6d to %5d ms: client %d, %s: %s\n", (op.Call - from).Milliseconds(), (op.Return - from).Milliseconds(), op.Client, op.Kind, op.Outcome)
+		}
+	}
+	return b.String()
 }
 
 // judgeLimit is for each key.

@@ -5,9 +5,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -92,19 +95,25 @@ func (s *stage) startLoad(c *clientv3.Client, patience time.Duration) *load {
 	return l
 }
 
-// gap is the longest time without an acknowledgement of which any part lies between from and to. The
-// acknowledgements are sorted, and some lie before and after.
-func gap(acknowledged []time.Time, from, to time.Time) time.Duration {
-	longest, last := time.Duration(0), from
+// gap is the longest time without an acknowledgement of which any part lies between from and to, and when it began.
+// The acknowledgements are sorted, and some lie before and after.
+func gap(acknowledged []time.Time, from, to time.Time) (longest time.Duration, began time.Time) {
+	last := from
 	for _, at := range acknowledged {
-		if at.After(from) {
-			longest = max(longest, at.Sub(last))
+		if at.After(from) && at.Sub(last) > longest {
+			longest, began = at.Sub(last), last
 		}
 		if last = at; at.After(to) {
 			break
 		}
 	}
-	return longest
+	return longest, began
+}
+
+// longest is the longest time between two acknowledged writes.
+func (l *load) longest() time.Duration {
+	longest, _ := gap(l.acknowledged, l.acknowledged[0], l.acknowledged[len(l.acknowledged)-1])
+	return longest.Round(time.Millisecond)
 }
 
 // put repeats a write for as long as patience.
@@ -140,7 +149,69 @@ func (s *stage) end(l *load, c *clientv3.Client) {
 			s.Fatalf("the acknowledged write %s is not there", key(i))
 		}
 	}
-	s.Logf("%d writes acknowledged, the longest wait for one was %s", len(l.acknowledged), gap(l.acknowledged, l.acknowledged[0], time.Now()).Round(time.Millisecond))
+	s.Logf("%d writes acknowledged, the longest wait for one was %s", len(l.acknowledged), l.longest())
+}
+
+// pulse begins a write at fixed times, whatever became of those before it, and never repeats one: so that the cluster
+// takes no writes can be told from clients who all wait for an answer that never comes, since raft drops what reaches a
+// leader that is handing over.
+type pulse struct {
+	stop         context.CancelFunc
+	done         sync.WaitGroup
+	mu           sync.Mutex
+	acknowledged map[string]time.Time // by key; to be read after the end
+}
+
+const (
+	pulseInterval = 10 * time.Millisecond
+	pulsePrefix   = "/pulse/"
+)
+
+// startPulse writes until it is ended.
+func (s *stage) startPulse(c *clientv3.Client) *pulse {
+	ctx, stop := context.WithCancel(s.Context())
+	p := &pulse{stop: stop, acknowledged: map[string]time.Time{}}
+	p.done.Go(func() {
+		tick := time.NewTicker(pulseInterval)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			p.done.Go(func() {
+				key := fmt.Sprintf("%s%08d", pulsePrefix, n)
+				try, cancel := context.WithTimeout(s.Context(), operationTimeout)
+				defer cancel()
+				if _, err := c.Put(try, key, "x"); err == nil {
+					p.mu.Lock()
+					defer p.mu.Unlock()
+					p.acknowledged[key] = time.Now()
+				}
+			})
+		}
+	})
+	return p
+}
+
+// endPulse stops it, checks that everything acknowledged is there, and returns when each write was.
+func (s *stage) endPulse(p *pulse, c *clientv3.Client) []time.Time {
+	s.Helper()
+	p.stop()
+	p.done.Wait()
+	r, err := c.Get(s.Context(), pulsePrefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	s.check(err)
+	there := map[string]bool{}
+	for _, kv := range r.Kvs {
+		there[string(kv.Key)] = true
+	}
+	for key := range p.acknowledged {
+		if !there[key] {
+			s.Errorf("the acknowledged write %s is not there", key)
+		}
+	}
+	return slices.SortedFunc(maps.Values(p.acknowledged), time.Time.Compare)
 }
 
 // A setting changes for all: members are restarted one at a time, the quorum
