@@ -26,7 +26,8 @@ func (s Step) hosts() []string {
 // needs are what a step must wait for by the rule of phases, among steps added
 // before it or after it: the operator's preparations, every earlier phase on
 // the hosts it works on (all of them for the last phase), and, for an exclusive one while one has to wait
-// for the other, the exclusive step before it.
+// for the other, the exclusive step before it. Who waits for a step by name is not waited for by it: a start
+// that only waits for a member goes before what is staged on its host late.
 func needs(steps []draft, i int, oneByOne bool) []string {
 	s := steps[i]
 	out := slices.Clone(s.after)
@@ -39,7 +40,7 @@ func needs(steps []draft, i int, oneByOne bool) []string {
 		if j < i && o.Action.Exclusive() {
 			lastExclusive = o.ID
 		}
-		if o.Action.Phase() >= s.Action.Phase() {
+		if o.Action.Phase() >= s.Action.Phase() || slices.Contains(o.after, s.ID) {
 			continue
 		}
 		shared := slices.ContainsFunc(o.hosts(), func(h string) bool { return slices.Contains(mine, h) })

@@ -14,6 +14,7 @@ const (
 	guardHolder    guard = "holder-first"   // whose host has what is new already is restarted before all others
 	guardAlone     guard = "holder-is-down" // nobody else gets what is new while it waits for that restart
 	guardLeader    guard = "leader-last"    // who leads is restarted after all others
+	guardLate      guard = "stage-late"     // other addresses and folders reach a host once the member before it has moved
 
 	guardAdd      guard = "add-needs-voters" // who joins is added only while etcd takes it
 	guardDead     guard = "dead-first"       // who is dead is expelled before others join
@@ -25,7 +26,7 @@ const (
 )
 
 // guards are all of them; the judge has a row for each.
-var guards = []guard{guardLost, guardServing, guardQuorum, guardExclusive, guardCanary, guardHolder, guardAlone, guardLeader,
+var guards = []guard{guardLost, guardServing, guardQuorum, guardExclusive, guardCanary, guardHolder, guardAlone, guardLeader, guardLate,
 	guardAdd, guardDead, guardLiving, guardWaits, guardExpel, guardExisting, guardRemoved}
 
 // stands reports whether a guard does: always, but in a test that has switched it off.

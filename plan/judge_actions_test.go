@@ -75,19 +75,47 @@ func (r *reality) actions(s plan.Step) []func(*reality) bool {
 			})
 		})
 	case *plan.Restart:
-		out = append(out,
-			// Nobody can see a death between the last look and the stop.
-			func(r *reality) bool {
-				up, total := r.count()
-				return (r.noGate || up == total) && r.away(r.seat(s.Member), false, true)
-			},
-			func(r *reality) bool { r.start(r.seat(s.Member)); return true },
-			func(r *reality) bool {
-				u := r.seat(s.Member).host.Unit
-				return r.serves(r.seat(s.Member)) && u.ExeDigest == a.ExeDigest && u.ConfigDigest == a.ConfigDigest
-			})
+		out = restarted(s, a)
 	case *plan.Add, *plan.Promote, *plan.Expel:
 		out = r.changes(s)
+	case *plan.Update:
+		out = r.changes(s)
+		if a.Restart != nil {
+			out = append(out, restarted(s, a.Restart)...)
+		}
+	case *plan.Relocate:
+		if a.Update != nil {
+			one := s
+			one.Action = a.Update
+			out = r.changes(one)
+		}
+		var moves []func(*reality) bool
+		for _, t := range a.Moves {
+			moves = append(moves, func(r *reality) bool {
+				f := r.seat(s.Member).host.Former
+				if !slices.ContainsFunc(f.Moves, func(m plan.SeenMove) bool { return m.To == t.To && (m.Here || m.There) }) {
+					return false // neither is there: its disk was lost
+				}
+				r.lies(s.Member, t.To.Path(), "there")
+				if on := r.seat(s.Member); on.host.Unit.Looping() { // its unit tries again and again
+					r.start(on)
+				}
+				return true
+			})
+		}
+		if a.Restart == nil {
+			out = append(out, func(r *reality) bool {
+				on := r.seat(s.Member)
+				if r.serves(on) {
+					return false // it came back: plan again
+				}
+				r.stop(on)
+				return true
+			})
+			return append(out, moves...)
+		}
+		away := restarted(s, a.Restart)
+		out = slices.Concat(out, away[:1], moves, away[1:])
 	case *plan.Aside, *plan.Remove:
 		out = append(out, func(r *reality) bool {
 			on := r.seat(s.Member)
@@ -121,6 +149,22 @@ func (r *reality) actions(s plan.Step) []func(*reality) bool {
 	return out
 }
 
+// restarted are the actions of a restart.
+func restarted(s plan.Step, a *plan.Restart) []func(*reality) bool {
+	return []func(*reality) bool{
+		// Nobody can see a death between the last look and the stop.
+		func(r *reality) bool {
+			up, total := r.count()
+			return (r.noGate || up == total) && r.away(r.seat(s.Member), false, true)
+		},
+		func(r *reality) bool { r.start(r.seat(s.Member)); return true },
+		func(r *reality) bool {
+			u := r.seat(s.Member).host.Unit
+			return r.serves(r.seat(s.Member)) && u.ExeDigest == a.ExeDigest && u.ConfigDigest == a.ConfigDigest
+		},
+	}
+}
+
 // changes are the actions of a change of the members; etcd refuses what kvserver/reconfig.go says that it does.
 func (r *reality) changes(s plan.Step) []func(*reality) bool {
 	ask := func(r *reality) bool {
@@ -134,6 +178,10 @@ func (r *reality) changes(s plan.Step) []func(*reality) bool {
 		case *plan.Promote:
 			if !r.serves(r.seat(s.Member)) {
 				return false
+			}
+		case *plan.Update:
+			if on := r.seat(s.Member); r.serves(on) && up < total && !r.noGate {
+				return false // its restart follows
 			}
 		case *plan.Expel:
 			on, known := r.at(a.Target.PeerURLs)
@@ -157,6 +205,12 @@ func (r *reality) changes(s plan.Step) []func(*reality) bool {
 		return true
 	}
 	switch a := s.Action.(type) {
+	case *plan.Update:
+		return []func(*reality) bool{func(r *reality) bool {
+			r.handAway(r.seat(s.Member))
+			r.vote()
+			return r.leader != ""
+		}, ask}
 	case *plan.Promote:
 		return []func(*reality) bool{func(r *reality) bool {
 			on := r.seat(s.Member)

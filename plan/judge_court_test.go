@@ -111,7 +111,7 @@ func (r *reality) kept() {
 			continue
 		}
 		total++
-		if on, known := r.at(m.PeerURLs); known && r.lag[on.url] > 0 {
+		if on, known := r.whose(m); known && r.lag[on.url] > 0 {
 			behind++
 		}
 	}
@@ -238,7 +238,9 @@ func (c *court) end(r *reality, p *plan.Plan) {
 		in, listed := r.listed(r.seat(m.Name))
 		return listed && !in.Learner // a learner gives no list
 	})
-	if able > total/2 && r.acked && known && !r.bad() && !r.stuck {
+	// Nobody serves who could be told of other addresses: until one boots as it was there is no way on.
+	moved := slices.ContainsFunc(p.Held, func(h plan.Held) bool { return h.Reason == plan.AddressesMoved })
+	if able > total/2 && r.acked && known && !r.bad() && !r.stuck && !moved {
 		panic(broken{"I6", fmt.Sprintf("%d of %d voters have their data, and the way is held: %s", able, total, strings.Join(reasonsOf(p), ", "))})
 	}
 }
@@ -251,7 +253,7 @@ func (r *reality) able() (able, total int) {
 			continue
 		}
 		total++
-		if on, known := r.at(m.PeerURLs); known {
+		if on, known := r.whose(m); known {
 			if _, data := r.lag[on.url]; data && on.seen.Problem == "" && (r.up(on) || r.spec.Member(on.member.Name) != nil && urlOf(r.spec.Member(on.member.Name)) == on.url) {
 				able++
 			}

@@ -48,6 +48,7 @@ type reality struct {
 type rules struct {
 	without  string // one of the planner's own, see plan.Guards
 	noMark   bool   // a host forgets that its member has served
+	noWhole  bool   // a host starts a member that has served with its log alone
 	noGate   bool   // a step that takes a member away does not look at the others first
 	noNeeds  bool   // the scheduler does not wait for what a step needs
 	noLook   bool   // a step is done whatever came of it
@@ -86,6 +87,11 @@ func (r *reality) clone(what string) *reality {
 	copied := func(h *plan.Host) *plan.Host {
 		k := *h
 		k.Files, k.Certificates = maps.Clone(h.Files), maps.Clone(h.Certificates)
+		if h.Former != nil {
+			f := *h.Former
+			f.Moves = slices.Clone(f.Moves)
+			k.Former = &f
+		}
 		return &k
 	}
 	o.Hosts, w.outside, w.unseen = make(map[string]*plan.Host, len(r.obs.Hosts)), make([]*outsider, len(r.outside)), make(map[string]*plan.Host, len(r.unseen))
@@ -99,7 +105,7 @@ func (r *reality) clone(what string) *reality {
 		w.unseen[u] = copied(h)
 	}
 	o.Clients = maps.Clone(r.obs.Clients)
-	w.obs, w.list, w.ids = &o, slices.Clone(r.list), maps.Clone(r.ids)
+	w.obs, w.list, w.ids, w.told = &o, slices.Clone(r.list), maps.Clone(r.ids), maps.Clone(r.told)
 	c.world, c.lag, c.down = &w, maps.Clone(r.lag), maps.Clone(r.down)
 	c.meet()
 	c.trace = &link{r.trace, what}
@@ -174,6 +180,13 @@ func (r *reality) start(s seat) {
 	switch {
 	case !h.Unit.Loaded || !h.Files[l.KVServer].Exists:
 		return
+	case data && astray(h, l):
+		if log := h.Former.Moves[0]; r.noWhole && log.There { // etcd makes an empty database beside the log
+			for i := range h.Former.Moves {
+				h.Former.Moves[i].There = true
+			}
+		}
+		h.Unit = refused(h.Unit, "it has served, and its data is not where its configuration says")
 	case strings.Contains(content, badOption):
 		h.Unit = refused(h.Unit, badCause)
 	case !data && (!lists || marked), !data && began:
@@ -198,6 +211,25 @@ func (r *reality) start(s seat) {
 		}
 	}
 	r.vote()
+}
+
+// astray reports whether a member's configuration names other folders than those that its data is in, all of it.
+func astray(h *plan.Host, l plan.Layout) bool {
+	if h.Former == nil {
+		return false
+	}
+	content := string(h.Files[l.EtcdYAML].Content)
+	names := func(key, value string) bool {
+		return strings.Contains(content, "\n"+key+": "+value+"\n") || value == "" && !strings.Contains(content, "\n"+key+":")
+	}
+	wal := l.WAL
+	if wal != "" {
+		wal += "/wal"
+	}
+	if names("data-dir", l.Data) && names("wal-dir", wal) {
+		return slices.ContainsFunc(h.Former.Moves, func(m plan.SeenMove) bool { return !m.There })
+	}
+	return slices.ContainsFunc(h.Former.Moves, func(m plan.SeenMove) bool { return !m.Here })
 }
 
 // badOption in a configuration passes every check and keeps the member from starting.
@@ -248,6 +280,9 @@ func (r *reality) tolerance() int {
 // says what the members would answer. Learners get what is written, and are behind until they have caught up once.
 func (r *reality) vote() {
 	up, total := r.voting(r.running())
+	if hidden := slices.DeleteFunc(slices.Clone(up), func(s seat) bool { return !r.hidden(s) }); len(hidden) > 1 {
+		panic(broken{"I1", fmt.Sprintf("%s and %s listen where their peers do not look for them", r.name(hidden[0]), r.name(hidden[1]))})
+	}
 	led := slices.ContainsFunc(up, func(s seat) bool { return s.url == r.leader })
 	switch {
 	case len(up) <= total/2:
@@ -333,6 +368,14 @@ func (r *reality) lose(s seat) {
 	delete(r.lag, s.url)
 	delete(r.ids, s.url)
 	s.host.Data = node.DirState{Exists: true, Empty: true, Aside: s.host.Data.Aside}
+	if s.host.WAL.Exists {
+		s.host.WAL = node.DirState{Exists: true, Empty: true}
+	}
+	if f := s.host.Former; f != nil {
+		for i, m := range f.Moves {
+			f.Moves[i] = plan.SeenMove{TreeMove: m.TreeMove}
+		}
+	}
 	r.down[s.url] = true
 	r.vote()
 }

@@ -62,6 +62,19 @@ var scenarios = []scenario{
 		r.stuck = true
 	}},
 	{"move to another host", []int{}, []int{2}, recasting("move etcd1 192.168.7.111")},
+	{"peer ports change", []int{1}, []int{2, 3}, func(t fataler, r *reality) { r.settled(t); r.readdressed(t) }},
+	{"data directories move", []int{1}, []int{2, 3}, func(t fataler, r *reality) {
+		r.settled(t)
+		c := *r.spec
+		c.Server.DataDir = "/srv/etcd"
+		r.redirected(&c)
+	}},
+	{"data and logs move apart", []int{1}, []int{2, 3}, func(t fataler, r *reality) {
+		r.settled(t)
+		c := *r.spec
+		c.Server.DataDir, c.Server.WALDir = "/srv/etcd", "/ssd/wal"
+		r.redirected(&c)
+	}},
 	{"a removed one comes back", []int{}, []int{3}, func(t fataler, r *reality) {
 		r.settled(t)
 		r.still = true
@@ -84,6 +97,35 @@ func recasting(changes ...string) func(t fataler, r *reality) {
 		r.respec(&c)
 		r.vote()
 	}
+}
+
+// readdressed is a cluster whose spec has another peer port for each member.
+func (r *reality) readdressed(t fataler) {
+	c := *r.spec
+	c.Members = slices.Clone(c.Members)
+	lag := map[string]int{}
+	for i, m := range c.Members {
+		was := urlOf(m)
+		other := *m
+		other.PeerPort += 100
+		c.Members[i] = &other
+		if n, data := r.lag[was]; data {
+			lag[urlOf(&other)] = n
+		}
+		if r.leader == was {
+			r.leader = urlOf(&other)
+		}
+	}
+	r.lag = lag
+	r.readdress(&c)
+	r.vote()
+}
+
+// redirected is a cluster whose spec has other folders for the data.
+func (r *reality) redirected(c *spec.Cluster) {
+	r.spec = c
+	r.former()
+	r.vote()
 }
 
 // lockOut is a host that is gone for good.
@@ -195,6 +237,10 @@ func TestJudgeCatches(t *testing.T) {
 		"a member that is promoted as it is":                 {rules{noCatchUp: true}, "join", 1, "I2", 0},
 		"an expulsion that does not look at the others":      {rules{noGate: true}, "leave", 4, "I1", 0},
 		"a change of members that does not look at the list": {rules{noExpect: true}, "leave beside another operator", 3, "I1", 0},
+
+		"an update beside a voter that is down":                             {rules{noGate: true}, "peer ports change", 3, "I1", 0},
+		"a planner that stages other addresses and folders with all others": {rules{without: "stage-late"}, "peer ports change", 3, "I1", 0},
+		"a host that starts a log alone":                                    {rules{noWhole: true}, "data and logs move apart", 1, "I6", 1},
 
 		"a planner that adds whatever etcd takes":             {rules{without: "add-needs-voters"}, "join beside a dead one", 3, "I6", 0},
 		"a planner that expels the dead last":                 {rules{without: "dead-first"}, "replace a dead one", 3, "I6", 0},

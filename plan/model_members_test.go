@@ -81,7 +81,8 @@ func (w *world) run(name string) {
 // launch starts the process of a seat. With an empty disk it becomes who its bootstrap file makes it.
 func (w *world) launch(s seat) error {
 	h, l := s.host, plan.LayoutOf(w.spec, s.member)
-	if !h.Data.Member {
+	from := here(h) // it runs from where its data was
+	if !h.Data.Member && !from {
 		id, err := w.become(s)
 		if err != nil {
 			return err
@@ -94,9 +95,18 @@ func (w *world) launch(s seat) error {
 	}
 	h.Unit = node.UnitState{Loaded: h.Unit.Loaded, Enabled: h.Unit.Enabled, NeedReload: h.Unit.NeedReload, Active: "activating", PID: 100}
 	config := h.Files[l.EtcdYAML].Content
-	w.told[s.url] = kvserver.Member{Name: string(nameIn.FindSubmatch(config)[1]), ClientURLs: []string{"https://" + templates.ClientAddresses(config)[0]}}
+	w.told[s.url] = kvserver.Member{Name: string(nameIn.FindSubmatch(config)[1]), ClientURLs: []string{"https://" + templates.ClientAddresses(config)[0]},
+		PeerURLs: []string{string(peersIn.FindSubmatch(config)[1])}}
 	h.Unit.ExeDigest = h.Files[exe].Digest
 	h.Unit.ConfigDigest = kvserver.ConfigDigest(h.Files[l.EtcdYAML].Content, h.Files[l.UnitFile].Content)
+	if from {
+		return nil
+	}
+	if h.Former != nil {
+		for i := range h.Former.Moves {
+			h.Former.Moves[i].There = true
+		}
+	}
 	h.Data = node.DirState{Exists: true, Member: true, Entries: []string{"member"}, Count: 1, Aside: h.Data.Aside}
 	if l.WAL != "" {
 		h.WAL = node.DirState{Exists: true, Member: true, Entries: []string{"wal"}, Count: 1}
@@ -104,7 +114,31 @@ func (w *world) launch(s seat) error {
 	return nil
 }
 
-var nameIn = regexp.MustCompile(`(?m)^name: (.*)$`)
+var (
+	nameIn  = regexp.MustCompile(`(?m)^name: (.*)$`)
+	peersIn = regexp.MustCompile(`(?m)^listen-peer-urls: "?([^,"\n]*)`)
+)
+
+// here reports whether something of a member's data is where it is to leave.
+func here(h *plan.Host) bool {
+	return h.Former != nil && slices.ContainsFunc(h.Former.Moves, func(m plan.SeenMove) bool { return m.Here })
+}
+
+// hidden reports whether a member's process listens elsewhere than its peers look for it.
+func (w *world) hidden(s seat) bool {
+	m, listed := w.listed(s)
+	return listed && s.host.Unit.Running() && !slices.Contains(m.PeerURLs, w.told[s.url].PeerURLs[0])
+}
+
+// whose is the seat of a listed member: by its data, else by its peer URLs; ok is false where no host of it is known.
+func (w *world) whose(m kvserver.Member) (s seat, ok bool) {
+	for _, s := range w.seats() {
+		if w.ids[s.url] == m.ID {
+			return s, true
+		}
+	}
+	return w.at(m.PeerURLs)
+}
 
 // former looks where the data of members is whose manifests name other folders than the spec: all of it is there.
 func (w *world) former() {

@@ -61,7 +61,7 @@ func (b *builder) diagnose(m *member) *ailment {
 	problem := or(m.answer.Problem, "nobody could ask it")
 	changes := b.changes(m)
 	switch {
-	case b.movable(m):
+	case b.movable(m) && !b.awaitsQuorum(m):
 		return &ailment{why: m.Name + " " + m.goes(), restart: m.host.Unit.Running()}
 	case m.old != "":
 		return &ailment{why: m.Name + " begins anew, since its data goes aside"}
@@ -79,7 +79,7 @@ func (b *builder) diagnose(m *member) *ailment {
 		return nil
 	case u.Active != "active" && b.plan.Before.Writable():
 		return &ailment{why: m.Name + " is still starting", waits: true}
-	case u.Active != "active", m.answer.Asked == NoLeader && len(m.stale) == 0, m.answer.Asked == NoLeader && !b.plan.Before.Writable():
+	case u.Active != "active", m.answer.Asked == NoLeader && len(m.stale) == 0, b.awaitsQuorum(m):
 		return &ailment{why: m.Name + " waits for a quorum", waits: true}
 	case len(m.stale) > 0 && b.plan.Before.Writable():
 		return &ailment{why: fmt.Sprintf("%s does not serve and %s", m.Name, strings.Join(m.stale, ", ")), restart: true}
@@ -99,6 +99,12 @@ func (b *builder) diagnose(m *member) *ailment {
 	}
 	b.notServing(m, "it runs and does not answer: "+problem, "look at its log on the host; if it hangs, restart it there: systemctl restart "+m.layout.Unit)
 	return nil
+}
+
+// awaitsQuorum reports whether a member has served and lacks nothing but a quorum: it comes back with the others, and is
+// restarted then, if it has to be.
+func (b *builder) awaitsQuorum(m *member) bool {
+	return m.host.Unit.Active == "active" && m.answer.Asked == NoLeader && !b.plan.Before.Writable()
 }
 
 func (b *builder) notServing(m *member, what, wayOut string) {

@@ -173,7 +173,7 @@ func (b *builder) moves(m *member, stop func(r Reason, detail, wayOut string)) {
 		stop(DataMoved, fmt.Sprintf("the member's data is in %s, the spec says %s, and its host has not noted that it has served: nothing would keep it from starting as new on an empty folder", former, l.dataPaths()),
 			back+" and apply; the host notes it once the member is ready")
 		return
-	case !m.healthy() && h.Unit.Active == "active":
+	case !m.healthy() && h.Unit.Active == "active" && !b.awaitsQuorum(m):
 		stop(NotServing, fmt.Sprintf("its data is to move from %s to %s, and it runs and could not be asked: %s", former, l.dataPaths(), or(m.answer.Problem, "it does not serve")),
 			"find out why it does not answer (its log, `quorate status`), then apply again")
 		return
@@ -255,7 +255,7 @@ func (b *builder) movable(m *member) bool {
 
 // relocateStopped moves the data of a member that does not run and is started by this plan.
 func (b *builder) relocateStopped(m *member) {
-	if m.ails != nil && m.may.start && b.movable(m) {
+	if m.ails != nil && !m.ails.waits && m.may.start && b.movable(m) {
 		b.relocate(m, nil, m.ails.why)
 	}
 }
@@ -287,12 +287,15 @@ func (m *Manifest) dataPaths() string { return Layout{Data: m.DataDir, WAL: m.WA
 // stageLate has the configuration that names the new folders reach a host only once the member before it serves from
 // its own: until its data has moved, a host that boots does not start its member, and that may be one at a time.
 func (b *builder) stageLate(m *member) {
+	if !b.stands(guardLate) {
+		return
+	}
 	for _, before := range slices.Backward(b.steps) {
 		if !before.Action.Exclusive() {
 			continue
 		}
 		for i, s := range b.steps {
-			if s.Member == m.Name && s.Action.Phase() == PhaseStage {
+			if p := s.Action.Phase(); s.Member == m.Name && (p == PhaseStage || p == PhaseSign) {
 				b.steps[i].after = append(b.steps[i].after, before.ID)
 			}
 		}

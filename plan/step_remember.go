@@ -39,7 +39,7 @@ func (b *builder) remember() {
 	have := b.obs.Recorded
 	forms := slices.ContainsFunc(b.steps, func(s draft) bool {
 		a, ok := s.Action.(*Start)
-		return ok && (a.Bootstrap || have == nil && !b.census.Known)
+		return ok && (a.Bootstrap || !b.census.Known && (have == nil || b.outdated(have)))
 	})
 	renews := slices.ContainsFunc(b.steps, func(s draft) bool {
 		return s.Action.Exclusive() && slices.ContainsFunc(b.members, func(m *member) bool {
@@ -59,6 +59,16 @@ func (b *builder) remember() {
 		}
 	}
 	b.add(d)
+}
+
+// outdated reports whether the members' own disks list somebody otherwise than it was noted down: a run was cut
+// after it had changed the members.
+func (b *builder) outdated(have *Recorded) bool {
+	last, _ := b.obs.lastListed()
+	return slices.ContainsFunc(last, func(m RecordedMember) bool {
+		m.PeerURLs = canonicalURLs(m.PeerURLs)
+		return !slices.ContainsFunc(have.Members, m.is)
+	})
 }
 
 // says reports whether what is recorded is of this cluster with these members.

@@ -6,7 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"quorate/kvserver"
 	"quorate/kvserver/node"
+	"quorate/templates"
 )
 
 // KindRestart restarts one serving member.
@@ -99,7 +101,7 @@ func (b *builder) rollable() {
 // member cannot be restarted before another one is started that has it not: that
 // one then starts with what it has, and the roll waits for the next plan.
 func (b *builder) oneAtATime(stale []*member) bool {
-	if !b.stands(guardAlone) || !b.plan.Before.Writable() || !slices.ContainsFunc(stale, func(m *member) bool { return m.healthy() && !b.restages(m) }) {
+	if !b.stands(guardAlone) || !b.plan.Before.Writable() || !slices.ContainsFunc(stale, func(m *member) bool { return m.healthy() && b.holds(m) }) {
 		return true
 	}
 	alone := true
@@ -149,9 +151,23 @@ func (b *builder) restarts() {
 	}
 }
 
-// awaited reports whether a member is to be restarted with what lies on its host already.
+// awaited reports whether a member is to be restarted whose host holds what is new already.
 func (b *builder) awaited(m *member) bool {
-	return m.rolls && !b.restages(m) && b.stands(guardHolder)
+	return m.rolls && b.holds(m) && b.stands(guardHolder)
+}
+
+// holds reports whether what is new lies on the host of a member that runs without it: all of it or, where a run was
+// cut while it wrote, a part. Whatever lies there and is not what runs counts: it would be started with at a reboot.
+// So does a process that listens already where its member is to be listed. What could not be read is unknown, not different.
+func (b *builder) holds(m *member) bool {
+	if !b.restages(m) || m.readdressed && slices.Contains(templates.PeerAddresses(m.host.Files[m.layout.EtcdYAML].Content), node.HostPort(m.Address, m.PeerPort)) {
+		return true
+	}
+	binaries, u, f := b.binaries(m), m.host.Unit, m.host.Files
+	exe := f[binaries[len(binaries)-1].Path] // what serves comes last
+	config, unit := f[m.layout.EtcdYAML], f[m.layout.UnitFile]
+	return u.ExeDigest != "" && exe.Digest != "" && u.ExeDigest != exe.Digest ||
+		u.ConfigDigest != "" && config.Exists && unit.Exists && u.ConfigDigest != kvserver.ConfigDigest(config.Content, unit.Content)
 }
 
 // leaderLast gives the members in their order, but the leader, if it is known and among them, at the end.

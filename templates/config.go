@@ -197,10 +197,16 @@ func AsksPeerName(config []byte) bool { return bytes.Contains(config, []byte("al
 
 // ClientAddresses are the addresses (host:port) that a configuration rendered
 // by [Config] has its member advertise to clients; none if it says none.
-func ClientAddresses(config []byte) []string {
+func ClientAddresses(config []byte) []string { return addresses(config, "advertise-client-urls:") }
+
+// PeerAddresses are those at which the member of a configuration is to be found by its peers (host:port), as [Config]
+// writes them. Empty: it names none.
+func PeerAddresses(config []byte) []string { return addresses(config, "initial-advertise-peer-urls:") }
+
+func addresses(config []byte, key string) []string {
 	var out []string
 	for line := range strings.Lines(string(config)) {
-		urls, ok := strings.CutPrefix(strings.TrimSpace(line), "advertise-client-urls:")
+		urls, ok := strings.CutPrefix(strings.TrimSpace(line), key)
 		if !ok {
 			continue
 		}

@@ -63,10 +63,29 @@ func (s *stage) moved(want map[plan.Kind]int, again bool) {
 // a time, nothing acknowledged is lost, and the members keep their ids.
 func TestAddressesChange(t *testing.T) {
 	t.Parallel()
+	t.Run("kvserver", func(t *testing.T) {
+		t.Parallel()
+		addressesChange(t, "")
+	})
+	for _, version := range []string{"v3.5", "v3.6"} {
+		t.Run("upstream etcd "+version, func(t *testing.T) {
+			t.Parallel()
+			soak(t)
+			addressesChange(t, version)
+		})
+	}
+}
+
+// addressesChange is the story with a release of etcd's own, or with kvserver.
+func addressesChange(t *testing.T, version string) {
 	s := open(t, lab.Options{})
+	release := ""
+	if version != "" {
+		release = s.release(version)
+	}
 	spec := func(name, third, more string) {
 		var b strings.Builder
-		fmt.Fprintf(&b, "cluster \"lab\" {\n client \"app\" {}\n")
+		fmt.Fprintf(&b, "cluster \"lab\" {\n client \"app\" {}\n%s", release)
 		for i, h := range s.Hosts() {
 			called, address := h.Name(), h.Addr()
 			if i == 1 {

@@ -351,50 +351,84 @@ func (s *stage) release(version string) string {
 }
 
 // A learner is waited for as long as something reaches it: a database that takes longer over its link than it may
-// stand still is there in the end, while clients go on writing. The link is one of tc's token buckets.
+// stand still is there in the end, while clients go on writing. The link is one of tc's token buckets. It does not
+// matter whether the learner is killed, or its host loses its power, while it receives.
 func TestLearnerIsWaitedForByProgress(t *testing.T) {
 	t.Parallel()
 	soak(t)
-	const (
-		size    = 150 // MB of values
-		link    = "8mbit"
-		writers = 8
-	)
-	s := open(t, lab.Options{Hosts: 4})
-	s.want(members(1, 2, 3))
-	s.must("apply", "-y")
-	c := s.client()
-	value := make([]byte, 1<<20)
-	for i := range size {
-		_, _ = rand.Read(value) // never fails
-		_, err := c.Put(s.Context(), fmt.Sprintf("/big/%04d", i), string(value))
-		s.check(err)
-	}
-	s.want(members(1, 2, 3, 4))
-	stays := s.watch(s.Host(0), s.Host(1), s.Host(2))
-	s.check(s.Command(s.Context(), "tc", "qdisc", "add", "dev", "h14.0", "root", "tbf", "rate", link, "burst", "64kb", "latency", "400ms").Run())
-	var loads []*load
-	for range writers {
-		loads = append(loads, s.startLoad(c, time.Minute))
-	}
-	began := time.Now()
-	cmd, out, errs := s.prepared(s.Context(), "apply", "-y")
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%v\n%s%s", err, out, errs)
-	}
-	took := time.Since(began)
-	s.check(s.Command(s.Context(), "tc", "qdisc", "del", "dev", "h14.0", "root").Run())
-	n := 0
-	for _, l := range loads {
-		close(l.stop)
-		<-l.done
-		s.check(l.err)
-		n += len(l.acknowledged)
-	}
-	s.are("etcd1", "etcd2", "etcd3", "etcd4")
-	s.undisturbed(stays)
-	t.Logf("%d MB over %s, %d writes a second: joined after %.0fs", size, link, int(float64(n)/took.Seconds()), took.Seconds())
-	if took < 90*time.Second {
-		t.Errorf("the link was no bound: it took %s", took)
+	const large = `server {
+ quota_backend_bytes = "8GiB"
+ extra_options = { snapshot-catchup-entries = 500 } # else every member has 5,000 values of a megabyte in memory
+}
+`
+	for name, c := range map[string]struct {
+		server  string
+		size    int // MB of values
+		link    string
+		atLeast time.Duration // what the link makes of it
+		during  func(s *stage, learner *lab.Host)
+	}{
+		"150 MB":                     {size: 150, link: "8mbit", atLeast: 90 * time.Second},
+		"4 GB":                       {server: large, size: 4096, link: "100mbit", atLeast: 5 * time.Minute},
+		"killed while it receives":   {size: 150, link: "8mbit", during: func(s *stage, h *lab.Host) { s.on(h, "systemctl", "kill", "--signal=KILL", unit) }},
+		"no power while it receives": {size: 150, link: "8mbit", during: func(s *stage, h *lab.Host) { s.check(h.PowerCut(s.Context())) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, lab.Options{Hosts: 4})
+			s.want(c.server + members(1, 2, 3))
+			s.must("apply", "-y")
+			etcd := s.client()
+			value := make([]byte, 1<<20)
+			for i := range c.size {
+				_, _ = rand.Read(value) // never fails
+				_, err := etcd.Put(s.Context(), fmt.Sprintf("/big/%04d", i), string(value))
+				s.check(err)
+			}
+			s.want(c.server + members(1, 2, 3, 4))
+			stays := s.watch(s.Host(0), s.Host(1), s.Host(2))
+			learner := s.Host(3)
+			bound := func() {
+				s.check(s.Command(s.Context(), "tc", "qdisc", "replace", "dev", "h14.0", "root", "tbf", "rate", c.link, "burst", "64kb", "latency", "400ms").Run())
+			}
+			bound()
+			var loads []*load
+			for range 8 {
+				loads = append(loads, s.startLoad(etcd, time.Minute))
+			}
+			began := time.Now()
+			cmd, out, errs := s.prepared(s.Context(), "apply", "-y")
+			s.check(cmd.Start())
+			if c.during != nil {
+				s.shell(learner, "for i in $(seq 600); do [ -z \"$(find /var/lib/quorate/lab/member/snap -name 'tmp*' -size +20M 2>/dev/null)\" ] || exit 0; sleep 0.2; done; exit 1")
+				c.during(s, learner)
+				if !learner.Running() {
+					s.check(learner.Boot(s.Context()))
+					bound() // the link is a new one
+				}
+			}
+			err := cmd.Wait()
+			t.Logf("after %.0fs: %v\n%s%s", time.Since(began).Seconds(), err, out, errs)
+			if c.during == nil {
+				s.check(err)
+			} else if err != nil {
+				s.must("apply", "-y")
+			}
+			took := time.Since(began)
+			s.check(s.Command(s.Context(), "tc", "qdisc", "del", "dev", "h14.0", "root").Run())
+			n := 0
+			for _, l := range loads {
+				close(l.stop)
+				<-l.done
+				s.check(l.err)
+				n += len(l.acknowledged)
+			}
+			s.are("etcd1", "etcd2", "etcd3", "etcd4")
+			s.undisturbed(stays)
+			t.Logf("%d MB over %s, %d writes a second: joined after %.0fs", c.size, c.link, int(float64(n)/took.Seconds()), took.Seconds())
+			if took < c.atLeast {
+				t.Errorf("the link was no bound: it took %s", took)
+			}
+		})
 	}
 }

@@ -1,0 +1,67 @@
+package stories
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"quorate/test/lab"
+)
+
+// The database reaches its quota, and writes are refused: nobody is restarted for anything, nobody joins, and the only
+// change that rolls is the larger quota that ends it.
+func TestNoSpaceStopsARoll(t *testing.T) {
+	t.Parallel()
+	s := open(t, lab.Options{Hosts: 4})
+	spec := func(quota, more, members string) {
+		s.want(fmt.Sprintf("server {\n quota_backend_bytes = %q\n%s}\n%s", quota, more, members))
+	}
+	three := members(1, 2, 3)
+	spec("16MiB", "", three)
+	s.must("apply", "-y")
+	c := s.client()
+	write := func() error {
+		value := make([]byte, 1<<20)
+		_, _ = rand.Read(value) // never fails
+		ctx, cancel := context.WithTimeout(s.Context(), 10*time.Second)
+		defer cancel()
+		_, err := c.Put(ctx, "/filler", string(value))
+		return err
+	}
+	var err error
+	for range 40 {
+		if err = write(); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, rpctypes.ErrNoSpace) {
+		t.Fatalf("40 MiB in 16: %v", err)
+	}
+
+	before := s.pids(unit)
+	spec("16MiB", " snapshot_count = 5000\n", three)
+	s.refused(held, []string{"no-space", "NOSPACE", "quota_backend_bytes", "alarm disarm"}, "apply", "-y")
+	spec("64MiB", " snapshot_count = 5000\n", three)
+	s.refused(held, []string{"no-space", "change nothing but the quota"}, "apply", "-y")
+	spec("16MiB", "", members(1, 2, 3, 4))
+	s.refused(held, []string{"no-space"}, "apply", "-y")
+	if got := restarted(before, s.pids(unit)); len(got) > 0 {
+		t.Errorf("restarted %q", got)
+	}
+
+	spec("64MiB", "", three)
+	s.quorate("apply", "-y") // the alarm stands until somebody says that it is over
+	if got := restarted(before, s.pids(unit)); len(got) != 3 {
+		t.Errorf("restarted %q for the quota", got)
+	}
+	s.must("ctl", "--", "alarm", "disarm")
+	s.check(write())
+	s.settled()
+	s.must("apply", "-y")
+	s.are("etcd1", "etcd2", "etcd3")
+}
