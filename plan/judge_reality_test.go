@@ -368,7 +368,7 @@ func (r *reality) lose(s seat) {
 	delete(r.lag, s.url)
 	delete(r.ids, s.url)
 	s.host.Data = node.DirState{Exists: true, Empty: true, Aside: s.host.Data.Aside}
-	if s.host.WAL.Exists {
+	if s.host.WAL.Exists || s.host.WAL.Member {
 		s.host.WAL = node.DirState{Exists: true, Empty: true}
 	}
 	if f := s.host.Former; f != nil {

@@ -188,7 +188,7 @@ func (w *world) logs(name string) {
 			log = t
 		}
 	}
-	h.Data.Member, h.WAL.Member = log.There, log.There
+	h.Data.Member, h.WAL.Member = log.There, log.There && plan.LayoutOf(w.spec, w.spec.Member(name)).WAL != ""
 	h.Data.Exists = h.Data.Exists || log.There
 }
 

@@ -100,9 +100,10 @@ func (b *builder) updateOf(m *member, r *Restart) *Update {
 	return &Update{Target: l.Ref(), Expect: b.now.Refs(), PeerURLs: []string{peerURL(m.Member)}, Wait: changeWait, Restart: r}
 }
 
-// updateStopped tells the cluster of the new address of a member that does not serve, before it is started.
+// updateStopped tells the cluster of the new address of a member that does not serve, before it is started there. One
+// that is started with what lies on its host, and listens where it did, is told of by the plan that restarts it.
 func (b *builder) updateStopped(m *member) {
-	if m.readdressed && b.now.Voters().Writable() {
+	if m.readdressed && b.now.Voters().Writable() && (m.may.stage || !b.restages(m)) {
 		b.update(m, nil, m.Name+" does not serve, and is to be listed where it is started")
 	}
 }
