@@ -206,6 +206,26 @@ func (b *builder) canary() {
 			b.steps[i].after = append(b.steps[i].after, b.steps[first].ID)
 		}
 	}
+	b.pushInTurns()
+}
+
+// pushInTurns has the binaries come to the hosts of members that serve one after another, in the order of their restarts:
+// until one is flushed its disk holds up what the member writes there, and the others are to be free of that.
+func (b *builder) pushInTurns() {
+	before := ""
+	for _, roll := range b.steps {
+		if roll.Action.Phase() != PhaseRoll {
+			continue
+		}
+		for i, s := range b.steps {
+			if s.Kind == KindPush && s.Member == roll.Member {
+				if before != "" {
+					b.steps[i].after = append(b.steps[i].after, before)
+				}
+				before = s.ID
+			}
+		}
+	}
 }
 
 // renews reports whether this plan gives a member something new to run with.

@@ -1,6 +1,7 @@
 package stories
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"quorate/plan"
 	"quorate/plan/spec"
+	"quorate/provision"
 	"quorate/test/lab"
 )
 
@@ -211,6 +213,25 @@ func (g gaps) String() string {
 // for a machine that does nothing else, so a test does not fail by it: it says what the clients waited for.
 const budget = 100 * time.Millisecond
 
+// did lists the calls that runs made in a time, a line each.
+func (s *stage) did(began time.Time, pause time.Duration) string {
+	s.Helper()
+	var b strings.Builder
+	for file := range s.journals() {
+		text, err := os.ReadFile(file)
+		s.check(err)
+		for line := range strings.Lines(string(text)) {
+			var e provision.Event
+			s.check(json.Unmarshal([]byte(line), &e))
+			to := e.At.Sub(began)
+			if from := to - time.Duration(e.Seconds*float64(time.Second)); e.Type == provision.HostCall && to > 0 && from < pause {
+				fmt.Fprintf(&b, "%6d to %5d ms: %s, %s: %s\n", from.Milliseconds(), to.Milliseconds(), e.Member, e.Step, e.Call)
+			}
+		}
+	}
+	return b.String()
+}
+
 // underClients makes the change on new hosts, and returns the longest gaps in each edit. The one writer and the pulse
 // are beside the clients; the writer knows every member and repeats a write until it is acknowledged, and all that it wrote is there in the end.
 func (s *stage) underClients(c change) []gaps {
@@ -268,7 +289,7 @@ func (s *stage) underClients(c change) []gaps {
 		longest[i] = gaps{pause, nine, wait}
 		s.Logf("%s, %s: %.1fs, %s", c.name, e.name, to.Sub(from).Seconds(), longest[i])
 		if nine > budget {
-			s.Logf("what everybody waited for:\n%s", everybody.waits(began, nine))
+			s.Logf("what everybody waited for:\n%swhile the run did:\n%s", everybody.waits(began, nine), s.did(began, nine))
 		}
 	}
 	return longest
