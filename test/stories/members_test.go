@@ -120,12 +120,12 @@ func TestMembersComeAndGo(t *testing.T) {
 	s.must("ctl", "--", "put", "/kept", "yes")
 	c := s.consumer([]string{"https://" + s.Host(0).Addr() + ":2379"})
 	l := s.startLoad(c, time.Minute)
-	step := func(more string, removes []string, names ...string) {
+	step := func(more string, options []string, names ...string) {
 		t.Helper()
 		stays := s.watch(s.Hosts()[:1]...)
 		from := time.Now()
 		s.want(more)
-		s.must(s.confirmed(removes)...)
+		s.must(append([]string{"apply", "-y"}, options...)...)
 		to := time.Now()
 		s.are(names...)
 		s.undisturbed(stays)
@@ -134,7 +134,7 @@ func TestMembersComeAndGo(t *testing.T) {
 	step(members(1, 2, 3), nil, "etcd1", "etcd2", "etcd3")
 	if long {
 		step(members(1, 2, 3, 4, 5), nil, "etcd1", "etcd2", "etcd3", "etcd4", "etcd5")
-		step("protect = false\n"+members(1, 2, 3), []string{"etcd4", "etcd5"}, "etcd1", "etcd2", "etcd3")
+		step(members(1, 2, 3), []string{"--remove", "etcd4", "--remove", "etcd5", "--accept", "spec-behind"}, "etcd1", "etcd2", "etcd3")
 		s.cleaned(s.Host(3))
 		s.cleaned(s.Host(4))
 	}
