@@ -19,7 +19,7 @@ type Options struct {
 	Token string
 	// SpecDigest is spec.Digest of the cluster.
 	SpecDigest string
-	// SkipUnreachable plans for the hosts that could be seen, and holds what belongs to the others.
+	// SkipUnreachable has a destroy go on with the hosts that could be seen; what belongs to the others is held.
 	SkipUnreachable bool
 	// Accept are reasons of which the operator has said that they may be passed over, see [Acceptable].
 	Accept []Reason

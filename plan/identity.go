@@ -95,8 +95,9 @@ func (b *builder) unreachable(all bool) {
 		if m.host.Problem == "" {
 			continue
 		}
-		h := Held{Reason: HostUnreachable, Subject: m.Name, Detail: m.host.Problem, Blocks: all && !b.opt.SkipUnreachable, WayOut: "fix the connection and run again"}
+		h := Held{Reason: HostUnreachable, Subject: m.Name, Detail: m.host.Problem, Blocks: all, WayOut: "fix the connection and run again"}
 		if b.plan.Verb == Destroy {
+			h.Blocks = !b.opt.SkipUnreachable
 			h.WayOut += "; or go on with the hosts that answer: --skip-unreachable"
 		}
 		b.hold(h)

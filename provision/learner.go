@@ -34,9 +34,9 @@ func (r *run) startLearner(ctx context.Context, s plan.Step, a *plan.Start) (out
 			return outcome{}, err
 		}
 	}
-	idle := r.idle(s, m.Member, a.Wait)
+	idle, waits := r.idle(s, m.Member, a.Wait), r.waits(s, m.Member)
 	for {
-		u, err := h.Service(ctx, host.ServiceRequest{Unit: m.Unit, Verb: "start", Wait: startSlice, Progress: r.waits(s, m.Member)})
+		u, err := h.Service(ctx, host.ServiceRequest{Unit: m.Unit, Verb: "start", Wait: startSlice, Progress: waits})
 		if err == nil && (differs(u.ExeDigest, r.digest(m.ExeDigest)) || differs(u.ConfigDigest, m.ConfigDigest)) {
 			return outcome{}, fmt.Errorf("%s runs with what lay on its host before: it was started by somebody else while this plan was applied; apply again", m.Member)
 		}
@@ -47,7 +47,8 @@ func (r *run) startLearner(ctx context.Context, s plan.Step, a *plan.Start) (out
 		if ctx.Err() != nil || !errors.As(err, &failed) || !failed.TimedOut() {
 			return outcome{}, fmt.Errorf("%w%s", err, r.cutPeers(ctx, m.Member))
 		}
-		if !idle.moves(ctx, r.stored(ctx, h, m.Member), "starting") {
+		kib := r.stored(ctx, h, m.Member)
+		if !idle.moves(ctx, kib, fmt.Sprintf("starting, with %d MiB of data so far", kib>>10)) {
 			return outcome{}, fmt.Errorf("%s is starting, and nothing has reached it for %s: %w%s", m.Member, a.Wait, err, r.cutPeers(ctx, m.Member))
 		}
 	}

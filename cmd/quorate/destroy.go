@@ -46,6 +46,7 @@ noted down of it aside, and a later apply makes a new cluster.`,
 	o.specOptions.AddFlags(p, cmd)
 	o.hostOptions.AddFlags(p, cmd, &o.specOptions)
 	o.runOptions.AddFlags(f)
+	f.BoolVar(&o.SkipUnreachable, "skip-unreachable", false, "go on with the hosts that answer and hold what belongs to the others")
 	o.addJSON(f, "print the plan, events and report as JSON, one a line")
 	f.BoolVar(&o.KeepData, "keep-data", false, "move data aside and keep it")
 	f.BoolVar(&o.Forget, "forget", false, "of a cluster that no host knows: move what this side holds of it aside")

@@ -46,14 +46,15 @@ func (o *specOptions) addVariables(f *pflag.FlagSet) {
 
 // hostOptions say how hosts are dealt with.
 type hostOptions struct {
-	Parallelism     int
-	SkipUnreachable bool
+	Parallelism int
 	// Client is the client block whose certificate the members are asked with; "" chooses.
 	Client string
 	// Accept are reasons that may be passed over, see [plan.Acceptable].
 	Accept []plan.Reason
 	// Purge deletes the data of members that are expelled.
 	Purge bool
+	// SkipUnreachable has a destroy go on with the hosts that answer.
+	SkipUnreachable bool
 }
 
 func (o *hostOptions) AddFlags(p *process, cmd *cobra.Command, s *specOptions) {
@@ -64,7 +65,6 @@ func (o *hostOptions) AddFlags(p *process, cmd *cobra.Command, s *specOptions) {
 		o.Accept = append(o.Accept, plan.Reason(r))
 		return nil
 	})
-	f.BoolVar(&o.SkipUnreachable, "skip-unreachable", false, "go on with the hosts that answer and hold what belongs to the others")
 }
 
 // acceptable are the reasons that may be passed over, in words.
