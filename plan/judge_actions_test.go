@@ -20,7 +20,7 @@ func (r *reality) actions(s plan.Step) []func(*reality) bool {
 	}
 	switch s.Action.(type) {
 	case *plan.Push, *plan.Files, *plan.Certificates, *plan.Record:
-		if r.still { // what lies on the disks has scenarios of its own
+		if r.still || r.coarse { // what lies on the disks has scenarios of its own
 			part(s.Action)
 			return out
 		}

@@ -25,6 +25,7 @@ type reality struct {
 	down   map[string]bool   // by a fault; they may boot again
 	first  uint64            // the last id of those that formed the cluster
 	still  bool              // the spec changes nothing that members run with
+	coarse bool              // a step that only stages is one action: the parts of it are walked where there are fewer members
 	stuck  bool              // something that nobody cures keeps the plan from an end
 
 	run   *plan.Plan // what is being applied; nil: nobody applies

@@ -62,7 +62,7 @@ var scenarios = []scenario{
 		r.stuck = true
 	}},
 	{"move to another host", []int{}, []int{2}, recasting("move etcd1 192.168.7.111")},
-	{"peer ports change", []int{1}, []int{2, 3}, func(t fataler, r *reality) { r.settled(t); r.readdressed(t) }},
+	{"peer ports change", []int{1}, []int{2, 3}, func(t fataler, r *reality) { r.settled(t); r.readdressed() }},
 	{"data directories move", []int{1}, []int{2, 3}, func(t fataler, r *reality) {
 		r.settled(t)
 		c := *r.spec
@@ -100,7 +100,8 @@ func recasting(changes ...string) func(t fataler, r *reality) {
 }
 
 // readdressed is a cluster whose spec has another peer port for each member.
-func (r *reality) readdressed(t fataler) {
+func (r *reality) readdressed() {
+	r.coarse = len(r.spec.Members) > 2
 	c := *r.spec
 	c.Members = slices.Clone(c.Members)
 	lag := map[string]int{}
@@ -123,6 +124,7 @@ func (r *reality) readdressed(t fataler) {
 
 // redirected is a cluster whose spec has other folders for the data.
 func (r *reality) redirected(c *spec.Cluster) {
+	r.coarse = len(c.Members) > 2
 	r.spec = c
 	r.former()
 	r.vote()
