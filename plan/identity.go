@@ -96,8 +96,10 @@ func (b *builder) unreachable(all bool) {
 			continue
 		}
 		h := Held{Reason: HostUnreachable, Subject: m.Name, Detail: m.host.Problem, Blocks: all, WayOut: "fix the connection and run again"}
-		if b.plan.Verb == Destroy {
-			h.Blocks = !b.opt.SkipUnreachable
+		switch {
+		case b.plan.Verb == Destroy && b.opt.SkipUnreachable:
+			h.Blocks, h.WayOut = false, "fix the connection and run again, for what is left there"
+		case b.plan.Verb == Destroy:
 			h.WayOut += "; or go on with the hosts that answer: --skip-unreachable"
 		}
 		b.hold(h)

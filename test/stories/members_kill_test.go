@@ -13,8 +13,13 @@ import (
 	"quorate/test/lab"
 )
 
-// cutsOfEach is how many runs of each kind are cut in a soak.
+// cutsOfEach is how many runs of each kind are cut in a soak. One that ends before its cut is another try.
 const cutsOfEach = 20
+
+// lacks reports whether one of these kinds was cut less often than that, as long as there have not been three tries for each cut.
+func lacks(cuts map[string]int, round int, kinds []turn) bool {
+	return round < 3*cutsOfEach && slices.ContainsFunc(kinds, func(t turn) bool { return cuts[t.name] < cutsOfEach })
+}
 
 // dice is a source of chance that is printed, and read from QUORATE_SEED.
 func (s *stage) dice() *rand.Rand {
@@ -105,11 +110,11 @@ func TestKilledWhileMembersChange(t *testing.T) {
 	dice := s.dice()
 	kills, calls := map[string]int{}, chances{}
 	most := 0
-	rounds, all := cutsOfEach, turns()
-	if os.Getenv("QUORATE_SOAK") == "" {
-		rounds, all = 1, all[:3]
+	all, long := turns(), os.Getenv("QUORATE_SOAK") != ""
+	if !long {
+		all = all[:3]
 	}
-	for range rounds {
+	for round := 0; round == 0 || long && lacks(kills, round, all); round++ {
 		for _, turn := range all {
 			if turn.hurt != nil {
 				turn.hurt(s)
@@ -148,9 +153,9 @@ func TestPowerCutWhileMembersChange(t *testing.T) {
 	dice := s.dice()
 	cut, calls := map[string]int{}, chances{}
 	all := slices.DeleteFunc(turns(), func(t turn) bool { return strings.Contains(t.name, "dead") || strings.Contains(t.name, "reinstalled") })
-	back := turn{name: "back", want: members(1, 2, 3), names: []string{"etcd1", "etcd2", "etcd3"}}
-	for i := range cutsOfEach {
-		for j, turn := range append(all, back) {
+	all = append(all, turn{name: "back", want: members(1, 2, 3), names: []string{"etcd1", "etcd2", "etcd3"}})
+	for i := 0; lacks(cut, i, all); i++ {
+		for j, turn := range all {
 			h := s.Host(dice.IntN(4))
 			n, power := calls.draw(dice, turn), (i+j)%2 == 0
 			s.want(impatient + turn.want)
