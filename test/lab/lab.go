@@ -200,6 +200,9 @@ func (l *Lab) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	err := l.tearDown(ctx)
+	if err == nil {
+		err = l.forget()
+	}
 	if l.endWatchdog != nil {
 		err = errors.Join(err, l.endWatchdog())
 	}
@@ -209,9 +212,9 @@ func (l *Lab) Close() error {
 	return err
 }
 
-// tearDown ends processes, then mounts, namespace, cgroups and files. It goes
-// by the state alone, works on what a killed run left half made, and may be
-// called again.
+// tearDown ends processes, then mounts, namespace, cgroups and the hosts' files.
+// It goes by the state alone, works on what a killed run left half made, and may
+// be called again. What is left is the folder, by which a sweep finds the lab.
 func (l *Lab) tearDown(ctx context.Context) error {
 	if !l.state.elsewhere() {
 		if err := l.each(func(h *Host) error { return h.PowerCut(ctx) }); err != nil {
@@ -234,6 +237,17 @@ func (l *Lab) tearDown(ctx context.Context) error {
 			return err
 		}
 	}
+	return removeTree(l.hostsDir())
+}
+
+// forget removes the folder of a lab that was torn down. It waits for the gate:
+// a sweep that opened the lock in a folder that is being removed would make it again.
+func (l *Lab) forget() error {
+	gate, err := openGate(filepath.Dir(l.dir))
+	if err != nil {
+		return err
+	}
+	defer gate.Close()
 	return removeTree(l.dir)
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/sync/errgroup"
 )
 
 // login logs in over the lab's network and runs a command there.
@@ -375,6 +376,34 @@ func TestSweepClearsAwayWhatAKilledRunLeft(t *testing.T) {
 		if left, _ := filepath.Glob(dir); len(left) > 0 {
 			t.Errorf("control groups left: %q", left)
 		}
+	}
+}
+
+// Many test programs make labs, sweep and take theirs down at once, in one cache.
+func TestSweepBesideLabsThatEnd(t *testing.T) {
+	t.Parallel()
+	cache := t.TempDir()
+	ctx, stop := context.WithCancel(t.Context())
+	var sweeps errgroup.Group
+	sweeps.Go(func() error {
+		for ctx.Err() == nil {
+			if err := Sweep(t.Context(), cache); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for range 300 {
+		dir, lock, err := claim(Options{Cache: cache})
+		check(t, err)
+		l := &Lab{dir: dir, lock: lock, state: state{ID: filepath.Base(dir), Boot: bootID(), PIDs: pidNamespace()}}
+		check(t, l.save())
+		check(t, l.Close())
+	}
+	stop()
+	check(t, sweeps.Wait())
+	if left, _ := filepath.Glob(filepath.Join(labsDir(cache), "[^.]*")); len(left) > 0 {
+		t.Errorf("folders left: %q", left)
 	}
 }
 

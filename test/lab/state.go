@@ -129,7 +129,7 @@ func loadAll(cache string) ([]*Lab, error) {
 
 // claim makes the folder of a new lab and takes the flock that says its owner lives.
 func claim(o Options) (dir string, lock *flock.Flock, err error) {
-	gate, err := openGate(o.Cache)
+	gate, err := openGate(labsDir(o.Cache))
 	if err != nil {
 		return "", nil, err
 	}
@@ -155,9 +155,9 @@ func lockLab(dir string) (*flock.Flock, error) {
 	return lock, nil
 }
 
-// openGate takes the flock under which labs are born and swept: a sweep must
-// not meet a lab between its folder and its lock.
-func openGate(cache string) (*flock.Flock, error) { return lockCache(labsDir(cache), ".gate") }
+// openGate takes the flock under which labs are born, swept and forgotten: a sweep
+// must meet neither a folder without its lock nor one that is being removed.
+func openGate(labs string) (*flock.Flock, error) { return lockCache(labs, ".gate") }
 
 // lockCache makes a folder of the cache and waits for a flock in it.
 func lockCache(dir, name string) (*flock.Flock, error) {
@@ -184,7 +184,7 @@ func Sweep(ctx context.Context, cache string) error {
 	if err != nil {
 		return err
 	}
-	gate, err := openGate(o.Cache)
+	gate, err := openGate(labsDir(o.Cache))
 	if err != nil {
 		return err
 	}
@@ -201,7 +201,9 @@ func Sweep(ctx context.Context, cache string) error {
 		if err != nil {
 			continue // its owner lives
 		}
-		err = l.tearDown(ctx)
+		if err = l.tearDown(ctx); err == nil {
+			err = removeTree(l.dir)
+		}
 		lock.Close()
 		if err != nil {
 			return fmt.Errorf("cannot clear away lab %q of a former run: %w", l.ID(), err)
