@@ -50,12 +50,15 @@ func TestNoSpaceStopsARoll(t *testing.T) {
 	s.refused(held, []string{"no-space", "change nothing but the quota"}, "apply", "-y")
 	spec("16MiB", "", members(1, 2, 3, 4))
 	s.refused(held, []string{"no-space"}, "apply", "-y")
+	if got := s.listed(); len(got) != 3 {
+		t.Errorf("the members are %q", got)
+	}
 	if got := restarted(before, s.pids(unit)); len(got) > 0 {
 		t.Errorf("restarted %q", got)
 	}
 
 	spec("64MiB", "", three)
-	s.quorate("apply", "-y") // the alarm stands until somebody says that it is over
+	s.refused(held, []string{"no-space"}, "apply", "-y") // it rolls, and the alarm stands until somebody says that it is over
 	if got := restarted(before, s.pids(unit)); len(got) != 3 {
 		t.Errorf("restarted %q for the quota", got)
 	}

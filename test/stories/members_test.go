@@ -194,7 +194,7 @@ func TestDeadHostIsReplaced(t *testing.T) {
 			names = append(names, a.Target.Name)
 		}
 	}
-	s.must(s.confirmed(names)...)
+	s.must(confirmed(names)...)
 	s.are("etcd1", "etcd2", "etcd4")
 	s.undisturbed(stays)
 	s.cleaned(s.Host(3))
