@@ -15,6 +15,7 @@ type desired struct {
 	files    []WriteFile // folders and files, parents first
 	manifest *Manifest   // as it should be when all is done
 	exe      string      // digest of the executable that should run
+	exePath  string      // where that lies
 	config   string      // kvserver.ConfigDigest of what it should run with
 }
 
@@ -103,7 +104,7 @@ func (b *builder) desire(m *member) (*desired, error) {
 		if from := b.obs.Binaries[m.host.Platform()][p.Name].Archive.SHA256; from != "" {
 			d.manifest.Archives = map[string]string{p.Path: from}
 		}
-		d.exe = p.Digest // the last one serves: kvserver, or the upstream etcd after it
+		d.exe, d.exePath = p.Digest, p.Path // the last one serves: kvserver, or the upstream etcd after it
 	}
 	return d, nil
 }

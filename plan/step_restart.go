@@ -163,9 +163,8 @@ func (b *builder) holds(m *member) bool {
 	if !b.restages(m) || m.readdressed && slices.Contains(templates.PeerAddresses(m.host.Files[m.layout.EtcdYAML].Content), node.HostPort(m.Address, m.PeerPort)) {
 		return true
 	}
-	binaries, u, f := b.binaries(m), m.host.Unit, m.host.Files
-	exe := f[binaries[len(binaries)-1].Path] // what serves comes last
-	config, unit := f[m.layout.EtcdYAML], f[m.layout.UnitFile]
+	u, f := m.host.Unit, m.host.Files
+	exe, config, unit := f[m.want.exePath], f[m.layout.EtcdYAML], f[m.layout.UnitFile]
 	return u.ExeDigest != "" && exe.Digest != "" && u.ExeDigest != exe.Digest ||
 		u.ConfigDigest != "" && config.Exists && unit.Exists && u.ConfigDigest != kvserver.ConfigDigest(config.Content, unit.Content)
 }

@@ -47,8 +47,11 @@ func (r *run) startLearner(ctx context.Context, s plan.Step, a *plan.Start) (out
 		if ctx.Err() != nil || !errors.As(err, &failed) || !failed.TimedOut() {
 			return outcome{}, fmt.Errorf("%w%s", err, r.cutPeers(ctx, m.Member))
 		}
-		kib := r.stored(ctx, h, m.Member)
-		if !idle.moves(ctx, kib, fmt.Sprintf("starting, with %d MiB of data so far", kib>>10)) {
+		kib, state := r.stored(ctx, h, m.Member), "starting"
+		if kib > 0 {
+			state = fmt.Sprintf("starting, with %d MiB of data so far", kib>>10)
+		}
+		if !idle.moves(ctx, kib, state) {
 			return outcome{}, fmt.Errorf("%s is starting, and nothing has reached it for %s: %w%s", m.Member, a.Wait, err, r.cutPeers(ctx, m.Member))
 		}
 	}
