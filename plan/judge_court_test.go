@@ -185,7 +185,7 @@ func (r *reality) over(clean bool) {
 
 // plan looks and plans. What is planned after a run without a fault must be nothing.
 func (c *court) plan(r *reality) {
-	k := plan.FactsDigest(r.obs.Facts()) + r.leader
+	k := r.sight() + r.leader
 	p := c.plans[k]
 	if p == nil {
 		var err error

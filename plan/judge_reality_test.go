@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"slices"
@@ -133,10 +134,20 @@ func (r *reality) meet() {
 	}
 }
 
+// sight is a digest of what a look sees. plan.FactsDigest is of the same facts, readable, and takes three times as long.
+func (r *reality) sight() string {
+	var b []byte
+	for _, f := range r.obs.Facts() {
+		b = append(append(append(append(b, f.Key...), 0), f.Value...), 0)
+	}
+	sum := sha256.Sum256(b)
+	return string(sum[:])
+}
+
 // key tells states apart. What a look sees is in it, so states with one key are planned alike.
 func (r *reality) key(runs map[*plan.Plan]int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s %v %t %v %d %x %v %v %t %t %t %d%d%d", plan.FactsDigest(r.obs.Facts()), r.leader, r.lag, r.acked, r.down,
+	fmt.Fprintf(&b, "%s %s %v %t %v %d %x %v %v %t %t %t %d%d%d", r.sight(), r.leader, r.lag, r.acked, r.down,
 		runs[r.run], r.done, r.quiet, r.loud, r.clean, r.ran, r.proven, r.cuts, r.deaths, r.losses)
 	fmt.Fprintf(&b, " %t%d%d%d%d", r.calm, r.began, r.had0, r.round, r.others)
 	for _, s := range r.seats() {
