@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,8 +37,9 @@ type court struct {
 	runs   map[*plan.Plan]int
 	states int
 	ends   map[string]int
-	off    string // an invariant that is not looked at
-	most   int    // states after which the walk ends; 0: when nothing is left to try
+	off    string                    // an invariant that is not looked at
+	most   int                       // states after which the walk ends; 0: when nothing is left to try
+	tell   func(states, waiting int) // now and then; may be nil
 }
 
 // hear walks from a state; the first break is returned with the shortest way to it.
@@ -47,12 +49,14 @@ func (c *court) hear(first *reality) (_ *broken, trace string) {
 	for _, s := range first.seats() {
 		first.had[s.url] = first.disk(s)
 	}
-	seen := map[string]bool{first.key(c.runs): true}
+	seen := map[[sha256.Size]byte]bool{first.key(c.runs): true}
 	queue := []*reality{first}
 	for len(queue) > 0 && (c.most == 0 || c.states < c.most) {
 		r := queue[0]
 		queue[0], queue = nil, queue[1:]
-		c.states++
+		if c.states++; c.tell != nil && c.states%100_000 == 0 {
+			c.tell(c.states, len(queue))
+		}
 		for _, next := range c.moves(r) {
 			n, b := c.make(r, next)
 			if b != nil {
@@ -63,6 +67,7 @@ func (c *court) hear(first *reality) (_ *broken, trace string) {
 			}
 			if k := n.key(c.runs); !seen[k] {
 				seen[k] = true
+				n.share(r)
 				queue = append(queue, n)
 			}
 		}

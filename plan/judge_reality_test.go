@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -134,6 +135,31 @@ func (r *reality) meet() {
 	}
 }
 
+// share keeps of a state what it has in common with the one before it, which is most; a clone copies what it changes.
+func (r *reality) share(before *reality) {
+	same := func(is, was *plan.Host) *plan.Host {
+		if was != nil && reflect.DeepEqual(is, was) {
+			return was
+		}
+		return is
+	}
+	for n, h := range r.obs.Hosts {
+		r.obs.Hosts[n] = same(h, before.obs.Hosts[n])
+	}
+	for i, s := range r.outside {
+		if i < len(before.outside) {
+			s.host = same(s.host, before.outside[i].host)
+		}
+	}
+	for u, h := range r.unseen {
+		r.unseen[u] = same(h, before.unseen[u])
+	}
+	if reflect.DeepEqual(r.obs.Cluster.Answers, before.obs.Cluster.Answers) {
+		r.obs.Cluster.Answers = before.obs.Cluster.Answers
+	}
+	r.meet()
+}
+
 // sight is a digest of what a look sees. plan.FactsDigest is of the same facts, readable, and takes three times as long.
 func (r *reality) sight() string {
 	var b []byte
@@ -145,7 +171,7 @@ func (r *reality) sight() string {
 }
 
 // key tells states apart. What a look sees is in it, so states with one key are planned alike.
-func (r *reality) key(runs map[*plan.Plan]int) string {
+func (r *reality) key(runs map[*plan.Plan]int) [sha256.Size]byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s %v %t %v %d %x %v %v %t %t %t %d%d%d", r.sight(), r.leader, r.lag, r.acked, r.down,
 		runs[r.run], r.done, r.quiet, r.loud, r.clean, r.ran, r.proven, r.cuts, r.deaths, r.losses)
@@ -156,7 +182,7 @@ func (r *reality) key(runs map[*plan.Plan]int) string {
 			fmt.Fprintf(&b, "%t%t%s", s.host.Unit.Enabled, s.host.Data.Member, s.host.Unit.Active)
 		}
 	}
-	return b.String()
+	return sha256.Sum256([]byte(b.String()))
 }
 
 // serves reports whether a member does, by what runs and not by what anybody says.

@@ -187,7 +187,9 @@ func TestJudge(t *testing.T) {
 				t.Parallel()
 				for leader := n - 1; leader >= 0; leader-- {
 					began := time.Now()
-					c := &court{}
+					c := &court{tell: func(states, waiting int) {
+						t.Logf("%s of %d: %d states so far, %d wait, after %.0f s", s.name, n, states, waiting, time.Since(began).Seconds())
+					}}
 					if b, trace := c.hear(s.begin(t, n, leader, rules{})); b != nil {
 						t.Fatalf("%s: %s\n%s", b.invariant, b.what, trace)
 					}
