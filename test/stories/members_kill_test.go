@@ -97,6 +97,12 @@ func (c chances) draw(dice *rand.Rand, t turn) int {
 	return dice.IntN(max(most, 1))
 }
 
+// moment is how long after a call a run is cut: up to two seconds, and mostly soon, since some are over in half a second.
+func moment(dice *rand.Rand) time.Duration {
+	x := dice.Float64()
+	return time.Duration(x * x * x * float64(2*time.Second)).Round(time.Millisecond)
+}
+
 // Changes of members are killed after a host call and a moment, wherever that falls. The next runs complete them; no
 // member is left that nobody asked for, nothing acknowledged is lost, and the two members that stay are never restarted.
 func TestKilledWhileMembersChange(t *testing.T) {
@@ -120,7 +126,7 @@ func TestKilledWhileMembersChange(t *testing.T) {
 				turn.hurt(s)
 			}
 			s.want(impatient + turn.want)
-			n, moment := calls.draw(dice, turn), time.Duration(dice.IntN(2000))*time.Millisecond
+			n, moment := calls.draw(dice, turn), moment(dice)
 			ended, r := s.during(n, func(run *exec.Cmd) {
 				time.Sleep(moment)
 				_ = run.Process.Kill() // it may have ended meanwhile
