@@ -207,7 +207,8 @@ func (c *court) plan(r *reality) {
 	}
 	if !p.Blocked() && !p.Empty() {
 		able, total := r.able()
-		if r.round++; r.round > rounds && !r.bad() && able > total/2 {
+		r.round = min(r.round+1, rounds+1) // who cannot get on plans the same again and again
+		if r.round > rounds && !r.bad() && able > total/2 {
 			panic(broken{"I6", fmt.Sprintf("planned %d times, and there is still %s to do", r.round, p.Steps[0].ID)})
 		}
 		_, r.had0 = r.count()
