@@ -294,8 +294,8 @@ func (w *world) elect() {
 	voters, total := w.voting(up)
 	quorum := len(voters) > total/2
 	for _, s := range w.seats() {
-		if _, listed := w.listed(s); !listed && quorum && s.host.Unit.Running() {
-			halt(s.host) // it hears that it was removed, and ends
+		if _, listed := w.listed(s); !listed && quorum && s.host.Unit.Running() && !s.host.Unit.Looping() {
+			halt(s.host) // it hears that it was removed, and ends; one that does not come as far hears nothing
 		}
 	}
 	for _, s := range up {
