@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"quorate/plan"
 )
@@ -93,5 +94,20 @@ func TestPrompt(t *testing.T) {
 	}
 	if _, err := p.prompt("New passphrase", true); err == nil {
 		t.Error("two different ones were taken")
+	}
+}
+
+// Which run was the latest is decided by the ids, also of runs that follow each other within a second.
+func TestRunIDsSortByTime(t *testing.T) {
+	t.Parallel()
+	second := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	last := ""
+	for _, after := range []time.Duration{0, time.Millisecond, 2 * time.Millisecond, 100 * time.Millisecond, time.Second - time.Nanosecond, time.Second} {
+		p := &process{now: func() time.Time { return second.Add(after) }}
+		id := p.runID()
+		if id <= last || len(id) != len("20260301T120000Z-000000") {
+			t.Errorf("%s after %s", id, last)
+		}
+		last = id
 	}
 }

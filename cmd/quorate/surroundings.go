@@ -70,9 +70,11 @@ func hostname() string {
 	return strings.ToLower(h)
 }
 
-// runID names a run: sortable by time, and unique.
+// runID names a run: its second, the 4096th part of that in three digits, and three at random. So ids sort by time, also
+// those of runs that follow each other within a second: which was the latest is decided by them.
 func (p *process) runID() string {
-	return p.now().UTC().Format("20060102T150405Z") + "-" + random(3)
+	now := p.now().UTC()
+	return fmt.Sprintf("%s-%03x%s", now.Format("20060102T150405Z"), int64(now.Nanosecond())*4096/int64(time.Second), random(2)[1:])
 }
 
 // random is n random bytes, hex.
