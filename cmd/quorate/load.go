@@ -14,7 +14,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"quorate/cmd/quorate/internal/view"
-	"quorate/pki/authority"
+	"quorate/internal/sealed"
 	"quorate/plan/spec"
 )
 
@@ -47,7 +47,7 @@ func readSpec(p *process, o specOptions) (*loaded, error) {
 	}
 	opt := spec.Options{
 		Dir: filepath.ToSlash(l.dir), Vars: vars, Env: p.lookup, ReadFile: os.ReadFile, Home: p.env("HOME"),
-		Recipient: authority.CheckRecipient, Identity: authority.CheckIdentity,
+		Recipient: sealed.CheckRecipient, Identity: sealed.CheckIdentity,
 	}
 	if opt.VarFiles, err = readFiles("variable file", o.VarFiles); err != nil {
 		return nil, err

@@ -5,14 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"strings"
 
-	"filippo.io/age"
-	"filippo.io/age/agessh"
 	"filippo.io/age/armor"
-	"golang.org/x/crypto/ssh"
+
+	"quorate/internal/sealed"
 )
 
 // Encryption of the CA key at rest with age: with a passphrase, or to
@@ -35,76 +31,41 @@ type Encryption struct {
 	work int
 }
 
-func (e Encryption) passphrase(path string, fresh bool) (string, error) {
-	if e.Passphrase != "" {
-		return e.Passphrase, nil
-	}
-	if e.Prompt == nil {
-		return "", errors.New("it wants a passphrase and nobody is there to ask: give it in the encryption block of the spec (from an environment variable)")
-	}
-	question := "Passphrase for the CA key " + path
-	if fresh {
-		question = "New passphrase for the CA key " + path
-	}
-	p, err := e.Prompt(question, fresh)
-	if err == nil && p == "" {
-		err = errors.New("an empty passphrase protects nothing")
-	}
-	return p, err
+// of is the encryption of the key at that path.
+func (e Encryption) of(path string) sealed.Encryption {
+	return sealed.Encryption{What: "the CA key " + path, Passphrase: e.Passphrase, Prompt: e.Prompt, Recipients: e.Recipients, IdentityFile: e.IdentityFile, Work: e.work}
 }
 
 // sealed encrypts a key, and gives what came of it only once that has been
 // opened here: a recipient whose identity is not at hand would lock the operator out.
 func (e Encryption) sealed(path string, plain []byte) ([]byte, error) {
 	if len(e.Recipients) == 0 && e.Passphrase == "" {
-		p, err := e.passphrase(path, true) // asked once, for both ways
+		p, err := e.of(path).Fresh() // asked once, for both ways
 		if err != nil {
 			return nil, err
 		}
 		e.Passphrase = p
 	}
-	sealed, err := e.seal(path, plain)
+	closed, err := e.seal(path, plain)
 	if err != nil {
 		return nil, err
 	}
-	back, err := e.open(path, sealed)
+	back, err := e.open(path, closed)
 	if err != nil {
 		return nil, fmt.Errorf("what was encrypted cannot be opened here: %w", err)
 	}
 	if !bytes.Equal(back, plain) {
 		return nil, errors.New("what was encrypted opens to something else")
 	}
-	return sealed, nil
+	return closed, nil
 }
 
 // seal encrypts a key; the armored form, so that it can live in a repository.
 // open gives it back, if this operator can.
-func (e Encryption) seal(path string, plain []byte) (sealed []byte, err error) {
-	var recipients []age.Recipient
-	for _, r := range e.Recipients {
-		parsed, err := recipient(r)
-		if err != nil {
-			return nil, err
-		}
-		recipients = append(recipients, parsed)
-	}
-	if len(recipients) == 0 {
-		p, err := e.passphrase(path, true)
-		if err != nil {
-			return nil, err
-		}
-		r, err := age.NewScryptRecipient(p)
-		if err != nil {
-			return nil, err
-		}
-		if e.work > 0 {
-			r.SetWorkFactor(e.work)
-		}
-		recipients = []age.Recipient{r}
-	}
+func (e Encryption) seal(path string, plain []byte) ([]byte, error) {
 	var b bytes.Buffer
 	a := armor.NewWriter(&b)
-	w, err := age.Encrypt(a, recipients...)
+	w, err := e.of(path).Encrypt(a)
 	if err != nil {
 		return nil, err
 	}
@@ -115,129 +76,11 @@ func (e Encryption) seal(path string, plain []byte) (sealed []byte, err error) {
 	return b.Bytes(), nil
 }
 
-// CheckRecipient says why nothing could be encrypted for a recipient; nil if it can be.
-func CheckRecipient(text string) error {
-	_, err := recipient(text)
-	return err
-}
-
-// CheckIdentity says why the private keys in a file could open nothing; nil if they can be used, and if there is
-// no such file here: who only looks needs none. It asks for no passphrase.
-func CheckIdentity(path string) error {
-	_, err := Encryption{IdentityFile: path}.identities()
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// recipient is a public key that the CA's key is encrypted for: age's own, or an SSH one.
-func recipient(text string) (age.Recipient, error) {
-	if strings.HasPrefix(text, "ssh-") {
-		r, err := agessh.ParseRecipient(text)
-		if err != nil {
-			return nil, fmt.Errorf("recipient %q is not an SSH public key of a kind that age encrypts for (ssh-ed25519, ssh-rsa): %w", text, err)
-		}
-		return r, nil
-	}
-	parsed, err := age.ParseRecipients(strings.NewReader(text))
-	if err != nil || len(parsed) != 1 {
-		return nil, fmt.Errorf("recipient %q is not an age recipient (age1…)", text)
-	}
-	return parsed[0], nil
-}
-
-// identities are the private keys in the identity file: age's own, one a line,
-// or one SSH key, of which the passphrase is asked only if it turns out to be the right one.
-func (e Encryption) identities() ([]age.Identity, error) {
-	if e.IdentityFile == "" {
-		return nil, nil
-	}
-	content, err := os.ReadFile(e.IdentityFile)
-	if err != nil {
-		return nil, fmt.Errorf("identity file: %w", err)
-	}
-	// What the libraries say is left out: they quote what they could not read, and that may be a secret.
-	bad := fmt.Errorf("identity file %s: it does not hold age identities (AGE-SECRET-KEY-1…), one a line, or an SSH private key (ed25519, rsa; one with a passphrase in OpenSSH's own format)", e.IdentityFile)
-	if !bytes.Contains(content, []byte("PRIVATE KEY-----")) {
-		ids, err := age.ParseIdentities(bytes.NewReader(content))
-		if err != nil {
-			return nil, bad
-		}
-		return ids, nil
-	}
-	id, err := agessh.ParseIdentity(content)
-	var locked *ssh.PassphraseMissingError
-	if errors.As(err, &locked) && locked.PublicKey != nil {
-		id, err = agessh.NewEncryptedSSHIdentity(locked.PublicKey, content, func() ([]byte, error) {
-			if e.Prompt == nil {
-				return nil, refusal{fmt.Errorf("identity file %s wants a passphrase and nobody is there to ask", e.IdentityFile)}
-			}
-			p, err := e.Prompt("Passphrase for the SSH key "+e.IdentityFile, false)
-			if err != nil {
-				return nil, refusal{err}
-			}
-			return []byte(p), nil
-		})
-	}
-	if err != nil {
-		return nil, bad
-	}
-	return []age.Identity{id}, nil
-}
-
 // open decrypts what seal (or the age command, armored or not) encrypted.
-func (e Encryption) open(path string, sealed []byte) ([]byte, error) {
-	var in io.Reader = bytes.NewReader(sealed)
-	if bytes.HasPrefix(bytes.TrimSpace(sealed), []byte(armor.Header)) {
-		in = armor.NewReader(bytes.NewReader(bytes.TrimSpace(sealed)))
-	}
-	ids, err := e.identities()
+func (e Encryption) open(path string, closed []byte) ([]byte, error) {
+	r, err := e.of(path).Decrypt(bytes.NewReader(bytes.TrimLeft(closed, " \t\r\n")))
 	if err != nil {
 		return nil, err
 	}
-	ids = append(ids, &asking{e: e, path: path})
-	r, err := age.Decrypt(in, ids...)
-	if err != nil {
-		var refused refusal
-		var none *age.NoIdentityMatchError
-		switch {
-		case errors.As(err, &refused):
-			return nil, refused.error
-		case !errors.As(err, &none):
-			return nil, err
-		case e.IdentityFile == "":
-			return nil, errors.New("it is encrypted to recipients: name the identity_file that opens it in the encryption block of the spec")
-		}
-		return nil, fmt.Errorf("no identity in %s opens it", e.IdentityFile)
-	}
 	return io.ReadAll(r)
-}
-
-// refusal is why an identity gave up; age would wrap it away otherwise.
-type refusal struct{ error }
-
-// asking asks for the passphrase only if the file turns out to want one.
-type asking struct {
-	e    Encryption
-	path string
-}
-
-func (a *asking) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
-	if len(stanzas) != 1 || stanzas[0].Type != "scrypt" {
-		return nil, age.ErrIncorrectIdentity
-	}
-	p, err := a.e.passphrase(a.path, false)
-	if err != nil {
-		return nil, refusal{err}
-	}
-	id, err := age.NewScryptIdentity(p)
-	if err != nil {
-		return nil, refusal{err}
-	}
-	key, err := id.Unwrap(stanzas)
-	if errors.Is(err, age.ErrIncorrectIdentity) {
-		return nil, refusal{errors.New("the passphrase does not open it")}
-	}
-	return key, err
 }

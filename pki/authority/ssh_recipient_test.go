@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/ssh"
+
+	"quorate/internal/sealed"
 )
 
 // sshKey makes an SSH key, with a passphrase unless that is empty.
@@ -124,7 +126,7 @@ func TestCheckEncryption(t *testing.T) {
 		public: true, mine: true, authorized(small.Public()): false, authorized(curve.Public()): false,
 		"ssh-ed25519 AAAA": false, mine[:len(mine)-1] + "b": false, "age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t": false,
 	} {
-		if err := CheckRecipient(r); (err == nil) != ok {
+		if err := sealed.CheckRecipient(r); (err == nil) != ok {
 			t.Errorf("recipient %s: %v", r, err)
 		}
 	}
@@ -137,7 +139,7 @@ func TestCheckEncryption(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, ok := range map[string]bool{file: true, plain: true, locked: true, filepath.Join(t.TempDir(), "elsewhere"): true, other: false, t.TempDir(): false} {
-		if err := CheckIdentity(path); (err == nil) != ok {
+		if err := sealed.CheckIdentity(path); (err == nil) != ok {
 			t.Errorf("identity file %s: %v", path, err)
 		}
 	}

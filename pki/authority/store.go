@@ -73,6 +73,8 @@ func (s Store) Look(now time.Time) (State, error) {
 	if s.own() && (s.Cert == "" || s.Key == "") {
 		return st, errors.New("cannot use your own CA: ca_cert and ca_key go together")
 	}
+	// The certificate first: it is made after its key, so whoever sees one that is just being made sees its key too.
+	text, readErr := os.ReadFile(s.certPath())
 	keyPath, haveKey, err := s.findKey()
 	if err != nil {
 		return st, fmt.Errorf("cannot look for the CA key: %w", err)
@@ -82,8 +84,7 @@ func (s Store) Look(now time.Time) (State, error) {
 			return st, fmt.Errorf("cannot look for the CA key: %w", err)
 		}
 	}
-	text, err := os.ReadFile(s.certPath())
-	switch {
+	switch err = readErr; {
 	case errors.Is(err, fs.ErrNotExist) && s.own():
 		st.Problem = fmt.Sprintf("your own CA certificate %s does not exist", s.Cert)
 		return st, nil

@@ -1,0 +1,198 @@
+package datadir
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"go.etcd.io/etcd/server/v3/storage/mvcc"
+	"go.etcd.io/etcd/server/v3/storage/schema"
+
+	"quorate/kvserver"
+)
+
+// Hashed is what a database holds, read from its file alone.
+type Hashed struct {
+	// Hash is what a member that serves from it answers to HashKV at its newest revision.
+	Hash kvserver.Hash
+	// Keys are those that exist at that revision; Entries all revisions of keys that are in the file.
+	Keys, Entries int64
+}
+
+// TooMuchMemoryError says that reading a file would take more memory than there is to spare.
+type TooMuchMemoryError struct {
+	What          string
+	Needed, Spare int64 // bytes; Needed is where counting ended: it may be more
+}
+
+func (e *TooMuchMemoryError) Error() string {
+	return fmt.Sprintf("cannot %s: it takes at least %d MB of memory, and %d MB are to spare", e.What, e.Needed>>20, e.Spare>>20)
+}
+
+// Hash reads a database file, which nobody may write meanwhile, and hashes its
+// keys as etcd does (server/storage/mvcc/hash.go and key_index.go's keep):
+//
+//   - an entry above the compact revision counts;
+//   - one at or below it counts if it is the newest of its key and no deletion; where
+//     nothing exists any more, all of them count but a deletion at the compact revision itself.
+//
+// Compaction leaves at most one entry a key at or below its revision. So what
+// has to be remembered are the keys that were changed since; all keys only where a compaction
+// had not finished. That takes memory by key: spare bounds it, in bytes, and
+// beyond it the error is a [*TooMuchMemoryError].
+//
+// A file that has the hash of a snapshot at its end is read like one without.
+func Hash(path string, spare int64) (Hashed, error) {
+	h := hasher{spare: spare}
+	found, err := view(path, time.Second, h.run)
+	if err == nil && !found {
+		err = fmt.Errorf("there is no database in %s", path)
+	}
+	return Hashed{Hash: h.hash, Keys: h.keys, Entries: h.entries}, err
+}
+
+type hasher struct {
+	spare, used int64
+
+	hash          kvserver.Hash
+	keys, entries int64
+	// newest has, of each key that was changed above the compact revision, whether it exists now. Where a
+	// compaction had not finished, it has the other keys too, and old their newest entry.
+	newest   map[string]bool
+	old      map[string]mvcc.Revision
+	finished bool
+}
+
+// perKey is what a key takes in a map beside its own bytes: Go's maps hold 7 of 8 slots at most, of a string's
+// header and a flag or a revision, with a byte of control each, and double while they grow.
+const perKey = 120
+
+func (h *hasher) run(tx *bolt.Tx) error {
+	h.hash.CompactRevision, h.finished = compacted(tx)
+	h.hash.Revision = revision(tx)
+	h.newest, h.old = map[string]bool{}, map[string]mvcc.Revision{}
+	b := tx.Bucket(schema.Key.Name())
+	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	sum.Write(schema.Key.Name())
+	if b == nil {
+		h.hash.Hash = sum.Sum32()
+		return nil
+	}
+	c := b.Cursor()
+	for k, v := c.Last(); k != nil; k, v = c.Prev() { // the newest first
+		if err := h.note(k, v); err != nil {
+			return err
+		}
+	}
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if h.counts(k, v) {
+			sum.Write(k)
+			sum.Write(v)
+		}
+	}
+	h.hash.Hash = sum.Sum32()
+	return nil
+}
+
+// note takes the newest entry of each key.
+func (h *hasher) note(k, v []byte) error {
+	rev, deleted, err := revisionOf(k)
+	if err != nil {
+		return err
+	}
+	key, err := keyOf(v)
+	if err != nil {
+		return fmt.Errorf("the entry of revision %d: %w", rev.Main, err)
+	}
+	h.entries++
+	if _, newer := h.newest[string(key)]; newer {
+		return nil
+	}
+	if !deleted {
+		h.keys++
+	}
+	if rev.Main <= h.hash.CompactRevision && h.finished {
+		return nil // there is no older one
+	}
+	if h.used += int64(len(key)) + perKey; h.used > h.spare {
+		return &TooMuchMemoryError{What: "hash the keys", Needed: h.used, Spare: h.spare}
+	}
+	h.newest[string(key)] = !deleted
+	if rev.Main <= h.hash.CompactRevision {
+		h.old[string(key)] = rev
+	}
+	return nil
+}
+
+// counts reports whether an entry is part of the hash.
+func (h *hasher) counts(k, v []byte) bool {
+	rev, deleted, _ := revisionOf(k) // note has read it
+	switch {
+	case rev.Main > h.hash.CompactRevision:
+		return true
+	case rev.Main == h.hash.CompactRevision && deleted:
+		return false
+	case h.keys == 0:
+		return true
+	case deleted:
+		return false
+	}
+	key, _ := keyOf(v)
+	if old, noted := h.old[string(key)]; noted {
+		return old == rev
+	}
+	_, newer := h.newest[string(key)]
+	return !newer
+}
+
+// compacted is the revision that a database has been compacted to, -1 if never, and whether that is finished.
+func compacted(tx *bolt.Tx) (rev int64, finished bool) {
+	at := func(key []byte) int64 {
+		if v := get(tx, schema.Meta, key); len(v) >= 8 {
+			return int64(binary.BigEndian.Uint64(v))
+		}
+		return -1
+	}
+	done, due := at(schema.FinishedCompactKeyName), at(schema.ScheduledCompactKeyName)
+	return max(done, due), due <= done
+}
+
+var errEntry = errors.New("a key in the database is no revision: the file is damaged")
+
+// revisionOf reads a key of the bucket "key": a revision, and "t" behind it for a deletion (mvcc.BytesToBucketKey, which panics).
+func revisionOf(k []byte) (rev mvcc.Revision, deleted bool, err error) {
+	const plain = 8 + 1 + 8
+	if len(k) != plain && len(k) != plain+1 || k[8] != '_' || len(k) > plain && k[plain] != 't' {
+		return rev, false, errEntry
+	}
+	return mvcc.BytesToRev(k[:plain]), len(k) > plain, nil
+}
+
+// keyOf is the key in a stored mvccpb.KeyValue, its first field, without a copy of the value. What a bump of
+// the revision puts there is empty.
+func keyOf(v []byte) ([]byte, error) {
+	var key []byte
+	for len(v) > 0 {
+		num, typ, n := protowire.ConsumeTag(v)
+		if n < 0 {
+			return nil, protowire.ParseError(n)
+		}
+		v = v[n:]
+		if num == 1 && typ == protowire.BytesType {
+			if key, n = protowire.ConsumeBytes(v); n < 0 {
+				return nil, protowire.ParseError(n)
+			}
+			return key, nil
+		}
+		if n = protowire.ConsumeFieldValue(num, typ, v); n < 0 {
+			return nil, protowire.ParseError(n)
+		}
+		v = v[n:]
+	}
+	return key, nil
+}
