@@ -1,7 +1,6 @@
 package datadir
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -74,10 +73,7 @@ func get(tx *bolt.Tx, bucket interface{ Name() []byte }, key []byte) []byte {
 }
 
 func applied(tx *bolt.Tx) uint64 {
-	if v := get(tx, schema.Meta, schema.MetaConsistentIndexKeyName); len(v) == 8 {
-		return binary.BigEndian.Uint64(v)
-	}
-	return 0
+	return number(get(tx, schema.Meta, schema.MetaConsistentIndexKeyName))
 }
 
 // database fills in what member/snap/db says; an error is one of [view]'s.
@@ -115,16 +111,10 @@ func Members(dataDir string) (members []kvserver.InspectedMember, err error) {
 func revision(tx *bolt.Tx) int64 {
 	rev := int64(1)
 	if b := tx.Bucket(schema.Key.Name()); b != nil {
-		if last, _ := b.Cursor().Last(); len(last) >= 8 {
-			rev = max(rev, int64(binary.BigEndian.Uint64(last)))
-		}
+		last, _ := b.Cursor().Last()
+		rev = max(rev, mainRevision(last))
 	}
-	for _, key := range [][]byte{schema.FinishedCompactKeyName, schema.ScheduledCompactKeyName} {
-		if v := get(tx, schema.Meta, key); len(v) >= 8 {
-			rev = max(rev, int64(binary.BigEndian.Uint64(v)))
-		}
-	}
-	return rev
+	return max(rev, compacted(tx))
 }
 
 func membersIn(tx *bolt.Tx) (members []kvserver.InspectedMember, removed []string, err error) {
