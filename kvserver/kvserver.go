@@ -42,9 +42,9 @@ type Status struct {
 // as it is still there, so two hashes can be compared only if both revisions
 // are the same; members that hold the same then have the same hash.
 type Hash struct {
-	Hash            uint32
-	Revision        int64 // up to which
-	CompactRevision int64 // up to which the member had compacted, -1: never
+	Hash            uint32 `json:"hash"`
+	Revision        int64  `json:"revision"`         // up to which
+	CompactRevision int64  `json:"compact_revision"` // up to which the member had compacted, -1: never
 }
 
 // ConfigDigest is what a member runs with as one value: the sha256 (hex) over

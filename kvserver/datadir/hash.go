@@ -1,7 +1,7 @@
 package datadir
 
 import (
-	"encoding/binary"
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -20,8 +20,8 @@ import (
 type Hashed struct {
 	// Hash is what a member that serves from it answers to HashKV at its newest revision.
 	Hash kvserver.Hash
-	// Keys are those that exist at that revision; Entries all revisions of keys that are in the file.
-	Keys, Entries int64
+	// Keys are those that exist at that revision.
+	Keys int64
 }
 
 // TooMuchMemoryError says that reading a file would take more memory than there is to spare.
@@ -53,14 +53,14 @@ func Hash(path string, spare int64) (Hashed, error) {
 	if err == nil && !found {
 		err = fmt.Errorf("there is no database in %s", path)
 	}
-	return Hashed{Hash: h.hash, Keys: h.keys, Entries: h.entries}, err
+	return Hashed{Hash: h.hash, Keys: h.keys}, err
 }
 
 type hasher struct {
 	spare, used int64
 
-	hash          kvserver.Hash
-	keys, entries int64
+	hash kvserver.Hash
+	keys int64
 	// newest has, of each key that was changed above the compact revision, whether it exists now. Where a
 	// compaction had not finished, it has the other keys too, and old their newest entry.
 	newest   map[string]bool
@@ -73,7 +73,8 @@ type hasher struct {
 const perKey = 120
 
 func (h *hasher) run(tx *bolt.Tx) error {
-	h.hash.CompactRevision, h.finished = compacted(tx)
+	h.hash.CompactRevision = cmp.Or(compacted(tx), -1)
+	h.finished = mainRevision(get(tx, schema.Meta, schema.FinishedCompactKeyName)) == max(h.hash.CompactRevision, 0)
 	h.hash.Revision = revision(tx)
 	h.newest, h.old = map[string]bool{}, map[string]mvcc.Revision{}
 	b := tx.Bucket(schema.Key.Name())
@@ -109,7 +110,6 @@ func (h *hasher) note(k, v []byte) error {
 	if err != nil {
 		return fmt.Errorf("the entry of revision %d: %w", rev.Main, err)
 	}
-	h.entries++
 	if _, newer := h.newest[string(key)]; newer {
 		return nil
 	}
@@ -148,18 +148,6 @@ func (h *hasher) counts(k, v []byte) bool {
 	}
 	_, newer := h.newest[string(key)]
 	return !newer
-}
-
-// compacted is the revision that a database has been compacted to, -1 if never, and whether that is finished.
-func compacted(tx *bolt.Tx) (rev int64, finished bool) {
-	at := func(key []byte) int64 {
-		if v := get(tx, schema.Meta, key); len(v) >= 8 {
-			return int64(binary.BigEndian.Uint64(v))
-		}
-		return -1
-	}
-	done, due := at(schema.FinishedCompactKeyName), at(schema.ScheduledCompactKeyName)
-	return max(done, due), due <= done
 }
 
 var errEntry = errors.New("a key in the database is no revision: the file is damaged")
