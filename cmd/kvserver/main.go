@@ -28,6 +28,7 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	c.CompletionOptions.DisableDefaultCmd = true
-	c.AddCommand(serveCommand(), formedCommand(), inspectCommand(), keysCommand(), certificatesCommand(), relayCommand(), probeCommand(), handshakesCommand(), superviseCommand(), versionCommand())
+	c.AddCommand(serveCommand(), formedCommand(), inspectCommand(), keysCommand(), certificatesCommand(), relayCommand(), probeCommand(), handshakesCommand(), superviseCommand(), versionCommand(),
+		snapshotCommand(), backupsCommand(), verifyCommand())
 	return c
 }

@@ -1,0 +1,193 @@
+package snapshot
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"quorate/kvserver"
+)
+
+const (
+	lockName    = ".lock"
+	partSuffix  = ".part"
+	plainSuffix = ".plain"
+)
+
+// folder is one with a cluster's backups, that nobody else takes one into.
+type folder struct {
+	dir, cluster string
+	lock         *flock.Flock
+}
+
+// open makes the folder if need be, takes its lock, and removes what backups
+// of this cluster that were killed have left.
+func open(dir, cluster string) (*folder, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	f := &folder{dir: dir, cluster: cluster, lock: flock.New(filepath.Join(dir, lockName), flock.SetPermissions(0o600))}
+	held, err := f.lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock %s: %w", dir, err)
+	}
+	if !held {
+		return nil, fmt.Errorf("another backup is being taken into %s", dir)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		f.close()
+		return nil, err
+	}
+	for _, e := range entries {
+		name, isPart := strings.CutSuffix(strings.TrimPrefix(e.Name(), "."), partSuffix)
+		if isPart && strings.HasPrefix(e.Name(), ".") && kvserver.BackupOf(cluster, strings.TrimSuffix(name, plainSuffix)) {
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+				f.close()
+				return nil, err
+			}
+		}
+	}
+	return f, nil
+}
+
+// close gives the lock back; its file stays, as whoever waits for it has it open.
+func (f *folder) close() { _ = f.lock.Unlock() }
+
+// part is where a file is until it is whole.
+func (f *folder) part(name string) string { return filepath.Join(f.dir, "."+name+partSuffix) }
+
+// name finds one that is free: within the second of now, or the next ones.
+func (f *folder) name(now time.Time, member string, encrypted bool) (time.Time, string) {
+	for at := now.UTC().Truncate(time.Second); ; at = at.Add(time.Second) {
+		taken := false
+		for _, sealed := range []bool{false, true} {
+			_, err := os.Lstat(filepath.Join(f.dir, kvserver.BackupName(f.cluster, at, member, sealed)))
+			taken = taken || !errors.Is(err, fs.ErrNotExist)
+		}
+		if !taken {
+			return at, kvserver.BackupName(f.cluster, at, member, encrypted)
+		}
+	}
+}
+
+// encode is the text of a backup's metadata.
+func encode(b *kvserver.Backup) ([]byte, error) {
+	text, err := json.MarshalIndent(b, "", "  ")
+	return append(text, '\n'), err
+}
+
+// metadataLimit bounds what is read as metadata: it has the spec in it, and a spec is some kilobytes.
+const metadataLimit = 4 << 20
+
+// List gives the backups of a cluster in a folder, the newest first: files that have a
+// backup's name, and metadata. Of the newest check of them, as far as they look good,
+// the whole file is read and its digest compared. A folder that is not there has none.
+func List(dir, cluster string, check int) ([]kvserver.ListedBackup, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the backups in %s: %w", dir, err)
+	}
+	var names []string
+	for _, e := range entries {
+		if name := strings.TrimSuffix(e.Name(), kvserver.MetadataSuffix); kvserver.BackupOf(cluster, name) {
+			names = append(names, name)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int { return strings.Compare(b, a) })
+	out := []kvserver.ListedBackup{}
+	for _, name := range slices.Compact(names) {
+		l := look(dir, name)
+		if check > 0 && l.Good() {
+			check--
+			if l.Problem = digest(filepath.Join(dir, name), l.Backup.PackedSHA256); l.Problem == "" {
+				l.Checked = true
+			}
+		}
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+// look finds out what can be told of a backup without reading its file.
+func look(dir, name string) kvserver.ListedBackup {
+	l := kvserver.ListedBackup{Name: name, Size: -1}
+	path := filepath.Join(dir, name)
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		l.Problem = "its file is not there"
+	case err != nil:
+		l.Problem = err.Error()
+	case !info.Mode().IsRegular():
+		l.Problem = "it is no regular file"
+	default:
+		l.Size = info.Size()
+	}
+	b, err := Metadata(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		l.Problem = "it has no metadata: it was never finished, or is none of ours"
+		return l
+	case err != nil:
+		l.Problem = err.Error()
+		return l
+	}
+	l.Backup = b
+	switch {
+	case b.Name != name:
+		l.Problem = fmt.Sprintf("its metadata is that of %s", b.Name)
+	case l.Problem == "" && l.Size != b.PackedSize:
+		l.Problem = fmt.Sprintf("its file has %d bytes, and should have %d", l.Size, b.PackedSize)
+	}
+	return l
+}
+
+// Metadata reads what lies beside a backup's file; without any it is fs.ErrNotExist.
+func Metadata(path string) (*kvserver.Backup, error) {
+	f, err := os.Open(path + kvserver.MetadataSuffix)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, metadataLimit))
+	if err != nil {
+		return nil, err
+	}
+	b, err := kvserver.ParseBackup(text)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read its metadata: %w", err)
+	}
+	return b, nil
+}
+
+// digest says how a file does not have a digest; "" if it has.
+func digest(path, want string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return err.Error()
+	}
+	if hex.EncodeToString(h.Sum(nil)) != want {
+		return "its file was changed or damaged: its digest is another one"
+	}
+	return ""
+}

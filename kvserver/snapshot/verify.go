@@ -1,0 +1,249 @@
+package snapshot
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"quorate/internal/sealed"
+	"quorate/kvserver"
+	"quorate/kvserver/datadir"
+)
+
+// VerifyOptions say how a file is verified.
+type VerifyOptions struct {
+	// Work is the folder that it is unpacked into, where it is packed; "" is its own.
+	Work string
+	// Encryption opens one that is encrypted.
+	Encryption sealed.Encryption
+	// NoHash takes a file without a hash at its end, a copy of member/snap/db.
+	NoHash bool
+	// Progress, which may be nil, hears what is being done.
+	Progress func(kvserver.BackupLine)
+}
+
+// Verified is what verifying came to. All of it was read from the file.
+type Verified struct {
+	Form    Form                     `json:"form"`
+	Size    int64                    `json:"size"`             // of the snapshot, bytes
+	SHA256  string                   `json:"sha256,omitempty"` // that it has at its end; "" with NoHash
+	Content kvserver.SnapshotContent `json:"content"`
+	Keys    int64                    `json:"keys"`
+	Hash    kvserver.Hash            `json:"hash"`
+	// Metadata that lies beside it, which all of this agrees with; nil: none.
+	Metadata *kvserver.Backup `json:"metadata,omitempty"`
+}
+
+// Verify reads a snapshot, in whatever form, as a restore will: the size, the hash at its
+// end, every page by bbolt's own check, each key, and compares that with the metadata beside it, if
+// there is any. The file is not changed. One that is packed is unpacked for it, into a file that is
+// removed. An error says what is wrong. What takes memory by page or key
+// is refused where that is not there ([datadir.TooMuchMemoryError]).
+func Verify(ctx context.Context, path string, o VerifyOptions) (*Verified, error) {
+	v, err := verify(ctx, path, o)
+	if err != nil {
+		return nil, fmt.Errorf("cannot verify %s: %w", path, err)
+	}
+	return v, nil
+}
+
+func verify(ctx context.Context, path string, o VerifyOptions) (*Verified, error) {
+	if o.Progress == nil {
+		o.Progress = func(kvserver.BackupLine) {}
+	}
+	if o.Work == "" {
+		o.Work = filepath.Dir(path)
+	}
+	v := new(Verified)
+	var err error
+	if v.Metadata, err = Metadata(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	plain, done, err := v.unpack(ctx, path, o)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	o.Progress(kvserver.BackupLine{Stage: kvserver.StageRead})
+	if err := Check(plain, spareMemory()); err != nil {
+		return nil, err
+	}
+	if v.Content, err = datadir.Content(plain); err != nil {
+		return nil, err
+	}
+	h, err := datadir.Hash(plain, spareMemory())
+	if err != nil {
+		return nil, err
+	}
+	v.Hash, v.Keys = h.Hash, h.Keys
+	return v, v.agrees()
+}
+
+// unpack gives a file with the snapshot as it is, whose hash is right, and what removes it, if it was made.
+func (v *Verified) unpack(ctx context.Context, path string, o VerifyOptions) (plain string, done func(), err error) {
+	in, err := os.Open(path)
+	if err != nil {
+		return "", nil, err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return "", nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return "", nil, errors.New("it is no regular file")
+	}
+	tell := throttled(func(got, all int64) {
+		o.Progress(kvserver.BackupLine{Stage: kvserver.StageReceive, Done: got, Total: all})
+	})
+	packed := &counted{to: io.Discard, hash: sha256.New()}
+	r, form, err := Open(io.TeeReader(&stoppable{ctx, in, func(n int64) { tell(n, info.Size()) }, 0}, packed), o.Encryption)
+	if err != nil {
+		return "", nil, err
+	}
+	if c, ok := r.(interface{ Close() }); ok {
+		defer c.Close() // zstd's goroutines
+	}
+	v.Form = form
+	t := newTail()
+	var to io.Writer = t
+	plain, done = path, func() {}
+	if form.Packed() {
+		need := info.Size()
+		if v.Metadata != nil {
+			need = v.Metadata.Size
+		}
+		if err := room(o.Work, need+margin); err != nil {
+			return "", nil, err
+		}
+		f, failed := os.CreateTemp(o.Work, ".verify-*")
+		if failed != nil {
+			return "", nil, failed
+		}
+		plain, done = f.Name(), func() { os.Remove(f.Name()) }
+		defer func() {
+			if err = errors.Join(err, f.Close()); err != nil {
+				done()
+			}
+		}()
+		to = io.MultiWriter(t, f)
+	}
+	if _, err := io.Copy(to, r); err != nil {
+		return plain, done, fmt.Errorf("it cannot be read to its end: %w", err)
+	}
+	if _, err := io.Copy(io.Discard, io.TeeReader(in, packed)); err != nil { // what follows what was read is part of the file
+		return plain, done, err
+	}
+	v.Size = t.size
+	v.SHA256, err = t.verify()
+	if errors.Is(err, ErrNoHash) && o.NoHash {
+		v.SHA256, err = "", nil
+	}
+	if m := v.Metadata; err == nil && m != nil && (packed.size != m.PackedSize || hex.EncodeToString(packed.hash.Sum(nil)) != m.PackedSHA256) {
+		err = errors.New("it is not the file that its metadata describes: size or digest differ")
+	}
+	return plain, done, err
+}
+
+// agrees compares what was read with the metadata.
+func (v *Verified) agrees() error {
+	m := v.Metadata
+	switch {
+	case m == nil:
+		return nil
+	case v.SHA256 != m.SHA256 || v.Size != m.Size:
+		return errors.New("the snapshot in it is not the one that its metadata describes: size or digest differ")
+	case v.Content.Revision != m.Content.Revision || v.Content.CompactRevision != m.Content.CompactRevision:
+		return fmt.Errorf("it holds revisions %d to %d, its metadata says %d to %d", v.Content.CompactRevision, v.Content.Revision, m.Content.CompactRevision, m.Content.Revision)
+	case m.Hash != nil && *m.Hash != v.Hash:
+		return fmt.Errorf("its keys hash to %08x, its metadata says %08x", v.Hash.Hash, m.Hash.Hash)
+	case m.Hash != nil && m.Keys != v.Keys:
+		return fmt.Errorf("it holds %d keys, its metadata says %d", v.Keys, m.Keys)
+	}
+	return nil
+}
+
+// perPage is what bbolt's check remembers of a page: two maps by its number (bbolt's tx_check.go).
+const perPage = 80
+
+// Check has bbolt check every page of a database file, which is not changed. spare bounds the memory, bytes: the check
+// takes it by page.
+func Check(path string, spare int64) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("its pages are damaged (%v)", r)
+		}
+	}()
+	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: time.Second})
+	if err != nil {
+		return fmt.Errorf("it is no database: %w", err)
+	}
+	defer db.Close()
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	return db.View(func(tx *bolt.Tx) error {
+		if tx.Size() > info.Size() {
+			return fmt.Errorf("it was cut: its pages take %d bytes, and the file has %d", tx.Size(), info.Size())
+		}
+		if need := tx.Size() / int64(db.Info().PageSize) * perPage; need > spare {
+			return &datadir.TooMuchMemoryError{What: "check the pages", Needed: need, Spare: spare}
+		}
+		if err := walk(tx); err != nil {
+			return err
+		}
+		var all []error
+		for err := range tx.Check() {
+			all = append(all, err)
+		}
+		switch len(all) {
+		case 0:
+			return nil
+		case 1:
+			return fmt.Errorf("its pages are damaged: %w", all[0])
+		}
+		return fmt.Errorf("its pages are damaged: %w, and %d more complaints", all[0], len(all)-1)
+	})
+}
+
+// walk reads every page that can be reached, here: bbolt's check looks for the free pages first, where they were not
+// written down, in a goroutine of its own, and what panics there, over a page that is another one or none, nobody can catch.
+func walk(tx *bolt.Tx) error {
+	return tx.ForEach(func(_ []byte, b *bolt.Bucket) error {
+		return b.ForEach(func(_, v []byte) error {
+			_ = crc32.ChecksumIEEE(v) // so that all of it is read
+			return nil
+		})
+	})
+}
+
+// stoppable ends with ctx, and tells how far it is.
+type stoppable struct {
+	ctx  context.Context
+	r    io.Reader
+	tell func(int64)
+	n    int64
+}
+
+func (s *stoppable) Read(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := s.r.Read(p)
+	s.n += int64(n)
+	s.tell(s.n)
+	return n, err
+}
