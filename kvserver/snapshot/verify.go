@@ -6,15 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime/debug"
-	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"quorate/internal/sealed"
 	"quorate/kvserver"
@@ -76,7 +71,7 @@ func verify(ctx context.Context, path string, o VerifyOptions) (*Verified, error
 	}
 	defer done()
 	o.Progress(kvserver.BackupLine{Stage: kvserver.StageRead})
-	if err := Check(plain, spareMemory()); err != nil {
+	if err := datadir.Check(plain, spareMemory()); err != nil {
 		return nil, err
 	}
 	if v.Content, err = datadir.Content(plain); err != nil {
@@ -172,62 +167,6 @@ func (v *Verified) agrees() error {
 		return fmt.Errorf("it holds %d keys, its metadata says %d", v.Keys, m.Keys)
 	}
 	return nil
-}
-
-// perPage is what bbolt's check remembers of a page: two maps by its number (bbolt's tx_check.go).
-const perPage = 80
-
-// Check has bbolt check every page of a database file, which is not changed. spare bounds the memory, bytes: the check
-// takes it by page.
-func Check(path string, spare int64) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("its pages are damaged (%v)", r)
-		}
-	}()
-	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: time.Second})
-	if err != nil {
-		return fmt.Errorf("it is no database: %w", err)
-	}
-	defer db.Close()
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	return db.View(func(tx *bolt.Tx) error {
-		if tx.Size() > info.Size() {
-			return fmt.Errorf("it was cut: its pages take %d bytes, and the file has %d", tx.Size(), info.Size())
-		}
-		if need := tx.Size() / int64(db.Info().PageSize) * perPage; need > spare {
-			return &datadir.TooMuchMemoryError{What: "check the pages", Needed: need, Spare: spare}
-		}
-		if err := walk(tx); err != nil {
-			return err
-		}
-		var all []error
-		for err := range tx.Check() {
-			all = append(all, err)
-		}
-		switch len(all) {
-		case 0:
-			return nil
-		case 1:
-			return fmt.Errorf("its pages are damaged: %w", all[0])
-		}
-		return fmt.Errorf("its pages are damaged: %w, and %d more complaints", all[0], len(all)-1)
-	})
-}
-
-// walk reads every page that can be reached, here: bbolt's check looks for the free pages first, where they were not
-// written down, in a goroutine of its own, and what panics there, over a page that is another one or none, nobody can catch.
-func walk(tx *bolt.Tx) error {
-	return tx.ForEach(func(_ []byte, b *bolt.Bucket) error {
-		return b.ForEach(func(_, v []byte) error {
-			_ = crc32.ChecksumIEEE(v) // so that all of it is read
-			return nil
-		})
-	})
 }
 
 // stoppable ends with ctx, and tells how far it is.

@@ -97,10 +97,10 @@ func TestVerifyRefuses(t *testing.T) {
 		"cut by 100 bytes":                    {whole[:len(whole)-100], false, "it has no hash at its end"},
 		"a bit flipped":                       {flipped(whole, len(whole)/3), false, "the hash at its end"},
 		"a copy of the database":              {db, false, "a copy of a member's database"},
-		"a torn page in a copy":               {torn, true, "its pages are damaged"},
-		"a torn page, hashed":                 {withHash(torn), false, "its pages are damaged"},
+		"a torn page in a copy":               {torn, true, "damaged"},
+		"a torn page, hashed":                 {withHash(torn), false, "damaged"},
 		"half of a copy":                      {db[:len(db)/2/4096*4096], true, ""},
-		"no database at all":                  {bytes.Repeat([]byte("x"), 8192), true, "it is no database"},
+		"no database at all":                  {bytes.Repeat([]byte("x"), 8192), true, "cannot read database"},
 		"gzip, cut":                           {zip(t, whole, "gzip")[:1000], false, "cannot be read to its end"},
 		"zstd, cut":                           {zip(t, whole, "zstd")[:1000], false, "cannot be read to its end"},
 		"zstd, with something behind":         {append(zip(t, whole, "zstd"), "more"...), false, "cannot be read to its end"},
@@ -197,10 +197,10 @@ func TestVerifyBoundsItsMemoryAndItsTime(t *testing.T) {
 	t.Parallel()
 	db, _ := database(t, 50)
 	path := put(t, filepath.Join(t.TempDir(), "db"), db)
-	if err := Check(path, 100); !errors.As(err, new(*datadir.TooMuchMemoryError)) {
+	if err := datadir.Check(path, 100); !errors.As(err, new(*datadir.TooMuchMemoryError)) {
 		t.Errorf("%v", err)
 	}
-	if err := Check(path, 1<<30); err != nil {
+	if err := datadir.Check(path, 1<<30); err != nil {
 		t.Errorf("%v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
