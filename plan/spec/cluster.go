@@ -21,6 +21,7 @@ func (l *loader) cluster(n *node) *Cluster {
 	l.blocks[c] = n
 	l.tls(n.one("tls"), c)
 	l.server(n.one("server"), c)
+	l.backup(n.one("backup"), c)
 	conn := n.one("connection")
 	l.checkConnection(conn, conn.text("type"))
 	c.Connection = l.outside(conn, c)

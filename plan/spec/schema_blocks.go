@@ -48,7 +48,7 @@ func clusterBlock() *block {
 		blocks: []*block{
 			memberBlock(),
 			connectionBlock("How the hosts are reached; a member's own connection block wins attribute by attribute."),
-			serverBlock(), tlsBlock(), clientBlock(), hostBlock(),
+			serverBlock(), tlsBlock(), backupBlock(), clientBlock(), hostBlock(),
 		},
 	}
 }
@@ -152,15 +152,32 @@ func tlsBlock() *block {
 			{name: "ca_cert", kind: kindString, unset: "a CA is made", example: `"ca/ca.pem"`, doc: "your own CA's certificate (PEM); with ca_key"},
 			{name: "ca_key", kind: kindString, unset: "a CA is made", example: `"ca/ca-key.pem"`, doc: "your own CA's private key (PEM); with ca_cert"},
 		},
-		blocks: []*block{{
-			name: "encryption",
-			doc:  "Keeps the CA's private key encrypted with age: by a passphrase, or for recipients.",
-			attrs: []*attribute{
-				{name: "passphrase", kind: kindSecret, unset: "none", example: `env("CA_PASSPHRASE")`, doc: "encrypts and opens the key"},
-				{name: "recipients", kind: kindStrings, unset: "none", example: `["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kudlsmlyqgegz9s"]`, doc: "age or SSH public keys that the key is encrypted for"},
-				{name: "identity_file", kind: kindString, unset: "none", example: `"~/.config/age/key.txt"`, doc: "age or SSH private key file that opens it; required with recipients"},
-			},
-		}},
+		blocks: []*block{encryptionBlock("key", "Keeps the CA's private key encrypted with age: by a passphrase, or for recipients.", "; required with recipients")},
+	}
+}
+
+// encryptionBlock says how a thing is encrypted with age.
+func encryptionBlock(thing, doc, identity string) *block {
+	return &block{
+		name: "encryption",
+		doc:  doc,
+		attrs: []*attribute{
+			{name: "passphrase", kind: kindSecret, unset: "none", example: `env("PASSPHRASE")`, doc: "encrypts and opens the " + thing},
+			{name: "recipients", kind: kindStrings, unset: "none", example: `["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kudlsmlyqgegz9s"]`, doc: "age or SSH public keys that the " + thing + " is encrypted for"},
+			{name: "identity_file", kind: kindString, unset: "none", example: `"~/.config/age/key.txt"`, doc: "age or SSH private key file that opens it" + identity},
+		},
+	}
+}
+
+func backupBlock() *block {
+	return &block{
+		name: "backup",
+		doc:  "Where backups are kept, and how many.",
+		attrs: []*attribute{
+			{name: "dir", kind: kindString, def: `"/var/backups/quorate/<cluster>"`, doc: "folder on each member's host; root's, readable by nobody else"},
+			{name: "keep", kind: kindNumber, def: "14", min: 1, max: 10_000, doc: "how many good backups of each folder backup prune leaves"},
+		},
+		blocks: []*block{encryptionBlock("backup", "Encrypts backups with age, on the host, before anything of them is kept: by a passphrase, or for recipients.", "; only for verifying and restoring on this side")},
 	}
 }
 

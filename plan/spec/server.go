@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -67,41 +68,43 @@ var pathText = regexp.MustCompile(`^/[A-Za-z0-9._/@:+-]*$`)
 var systemFolders = []string{"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr", "/var/run", "/var/tmp"}
 
 // wholeFolders belong to more than a member, though their subfolders may be its own.
-var wholeFolders = []string{"/", "/data", "/home", "/media", "/mnt", "/opt", "/root", "/srv", "/var", "/var/cache", "/var/lib", "/var/log"}
+var wholeFolders = []string{"/", "/data", "/home", "/media", "/mnt", "/opt", "/root", "/srv", "/var", "/var/backups", "/var/cache", "/var/lib", "/var/log"}
 
 func (l *loader) checkHostPaths(n *node, s *Server) {
-	for _, name := range []string{"data_dir", "wal_dir"} {
-		v, ok := n.given(name)
-		if !ok {
-			continue
-		}
-		p := path.Clean(v.text)
-		bad := func(cause string) {
-			l.fail(v.at, "Bad path", fmt.Sprintf("%s cannot be %q: %s.", name, v.text, cause), fmt.Sprintf("For example: %s = %q", name, map[string]string{"data_dir": "/var/lib/etcd", "wal_dir": "/var/lib/etcd-wal"}[name]))
-		}
-		switch {
-		case !path.IsAbs(v.text):
-			bad("it is a path on the hosts and must be absolute")
-		case !pathText.MatchString(v.text):
-			bad("it has characters other than letters, digits and . _ / @ : + -")
-		case strings.Contains(v.text+"/", "/../"):
-			bad(`it has ".." in it`)
-		default:
-			for _, f := range wholeFolders {
-				if p == f {
-					bad("a member needs a folder of its own")
-				}
-			}
-			for _, f := range systemFolders {
-				if within(p, f) {
-					bad(f + " belongs to the system")
-					break
-				}
-			}
-		}
-	}
+	l.checkHostPath(n, "data_dir", "a member needs a folder of its own", "/var/lib/etcd")
+	l.checkHostPath(n, "wal_dir", "a member needs a folder of its own", "/var/lib/etcd-wal")
 	if s.WALDir != "" && !n.bad("data_dir") && (within(s.WALDir, s.DataDir) || within(s.DataDir, s.WALDir)) {
 		l.fail(n.where("wal_dir"), "Bad path", fmt.Sprintf("wal_dir %q and data_dir %q lie in one another.", s.WALDir, s.DataDir), "Give wal_dir a folder of its own, or leave it out: the log is then inside data_dir.")
+	}
+}
+
+// checkHostPath looks at an attribute that names a folder on the hosts.
+func (l *loader) checkHostPath(n *node, name, own, example string) {
+	v, ok := n.given(name)
+	if !ok {
+		return
+	}
+	p := path.Clean(v.text)
+	bad := func(cause string) {
+		l.fail(v.at, "Bad path", fmt.Sprintf("%s cannot be %q: %s.", name, v.text, cause), fmt.Sprintf("For example: %s = %q", name, example))
+	}
+	switch {
+	case !path.IsAbs(v.text):
+		bad("it is a path on the hosts and must be absolute")
+	case !pathText.MatchString(v.text):
+		bad("it has characters other than letters, digits and . _ / @ : + -")
+	case strings.Contains(v.text+"/", "/../"):
+		bad(`it has ".." in it`)
+	default:
+		if slices.Contains(wholeFolders, p) {
+			bad(own)
+		}
+		for _, f := range systemFolders {
+			if within(p, f) {
+				bad(f + " belongs to the system")
+				break
+			}
+		}
 	}
 }
 

@@ -46,6 +46,7 @@ type Cluster struct {
 	Dir     string    `json:"-"`
 	Server  Server    `json:"server"`
 	TLS     TLS       `json:"tls"`
+	Backup  Backup    `json:"backup"`
 	Members []*Member `json:"members"` // in source order; at least one
 	Clients []*Client `json:"clients"` // in source order
 	// Hosts are machines that are no members, in source order.
@@ -211,7 +212,17 @@ type TLS struct {
 	Encryption *Encryption `json:"encryption,omitempty"`
 }
 
-// Encryption of the CA key with age: a passphrase, or recipients with the
+// Backup says where backups of the cluster are kept.
+type Backup struct {
+	// Dir is an absolute path on each member's host.
+	Dir string `json:"dir"`
+	// Keep is how many good backups of a folder stay when the others are removed; at least 1.
+	Keep int `json:"keep"`
+	// Encryption of backups, or nil for none.
+	Encryption *Encryption `json:"encryption,omitempty"`
+}
+
+// Encryption of the CA key, or of backups, with age: a passphrase, or recipients, maybe with the
 // identity file that opens it again.
 type Encryption struct {
 	Passphrase   Secret   `json:"-"`

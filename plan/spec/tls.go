@@ -30,7 +30,7 @@ func (l *loader) tls(n *node, c *Cluster) {
 		l.fail(n.where("ca_key"), "Half a CA", "ca_key is given without ca_cert, so nobody knows whom to trust.", "Add ca_cert, or leave both out: a CA is then made.")
 	}
 	if n.has("encryption") {
-		c.TLS.Encryption = l.encryption(n.one("encryption"))
+		c.TLS.Encryption = l.encryption(n.one("encryption"), "CA key", true)
 	}
 }
 
@@ -55,23 +55,27 @@ func (l *loader) checkLifetimes(n *node, t *TLS) {
 	}
 }
 
-func (l *loader) encryption(n *node) *Encryption {
+// encryption is how a thing is encrypted. opens: whoever writes it must be able to read it, so the identity has to be named.
+func (l *loader) encryption(n *node, thing string, opens bool) *Encryption {
 	e := &Encryption{Passphrase: n.secret("passphrase"), Recipients: n.texts("recipients"), IdentityFile: l.home(n.text("identity_file"))}
 	given := func(name string) bool { return n.values[name].given } // also when it is wrong
-	const choice = "Give passphrase, or recipients and identity_file."
+	choice := "Give passphrase, or recipients."
+	if opens {
+		choice = "Give passphrase, or recipients and identity_file."
+	}
 	switch {
 	case given("passphrase") && given("recipients"):
-		l.fail(n.where("recipients"), "Two kinds of encryption", "A key is encrypted by a passphrase or for recipients, and here are both.", choice)
+		l.fail(n.where("recipients"), "Two kinds of encryption", fmt.Sprintf("A %s is encrypted by a passphrase or for recipients, and here are both.", thing), choice)
 	case !given("passphrase") && !given("recipients"):
 		l.fail(n.at, "No kind of encryption", "The encryption block says neither by which passphrase nor for which recipients.", choice)
-	case given("recipients") && !given("identity_file"):
-		l.fail(n.where("recipients"), "Missing attribute", "Without identity_file the key could be written and never read again.", "Add identity_file: the private key of one of the recipients.")
+	case opens && given("recipients") && !given("identity_file"):
+		l.fail(n.where("recipients"), "Missing attribute", fmt.Sprintf("Without identity_file the %s could be written and never read again.", thing), "Add identity_file: the private key of one of the recipients.")
 	case given("passphrase") && given("identity_file"):
 		l.fail(n.where("identity_file"), "Attribute without use", "identity_file belongs to recipients; what a passphrase encrypts needs none.", "Remove it.")
 	}
 	if v, ok := n.given("recipients"); ok {
 		if len(v.texts) == 0 {
-			l.fail(v.at, "No recipients", "The list of recipients is empty, so nobody could open the key.", "Add a public key, or leave the encryption block out.")
+			l.fail(v.at, "No recipients", fmt.Sprintf("The list of recipients is empty, so nobody could open the %s.", thing), "Add a public key, or leave the encryption block out.")
 		}
 		for i, r := range v.texts {
 			switch {
@@ -80,7 +84,7 @@ func (l *loader) encryption(n *node) *Encryption {
 					continue
 				}
 				if err := l.o.Recipient(r); err != nil {
-					l.fail(v.element(i), "Bad recipient", fmt.Sprintf("No key could be encrypted for it: %v.", err), "Take the public key that age-keygen prints, or an SSH public key (ed25519, or RSA of 2048 bits and more).")
+					l.fail(v.element(i), "Bad recipient", fmt.Sprintf("No %s could be encrypted for it: %v.", thing, err), "Take the public key that age-keygen prints, or an SSH public key (ed25519, or RSA of 2048 bits and more).")
 				}
 			case strings.HasPrefix(strings.ToUpper(r), "AGE-SECRET-KEY-"), strings.Contains(r, "PRIVATE KEY"):
 				l.keepSecret(cty.StringVal(r))
@@ -92,7 +96,7 @@ func (l *loader) encryption(n *node) *Encryption {
 	}
 	if v, ok := n.given("identity_file"); ok && l.o.Identity != nil {
 		if err := l.o.Identity(l.path(e.IdentityFile)); err != nil {
-			l.fail(v.at, "Bad identity file", fmt.Sprintf("The CA key could not be opened with it: %v.", err), "Name the file that age-keygen wrote, or an SSH private key of one of the recipients.")
+			l.fail(v.at, "Bad identity file", fmt.Sprintf("The %s could not be opened with it: %v.", thing, err), "Name the file that age-keygen wrote, or an SSH private key of one of the recipients.")
 		}
 	}
 	return e

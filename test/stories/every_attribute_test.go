@@ -89,6 +89,11 @@ func TestEveryAttributeStarts(t *testing.T) {
     extra_sans    = ["kv.example.com"]
     encryption { passphrase = env("CA_PASSPHRASE") }
   }
+  backup {
+    dir  = "/srv/backups"
+    keep = 3
+    encryption { passphrase = env("CA_PASSPHRASE") }
+  }
   protect = true
   client "app" {
     common_name  = "kube-apiserver-etcd-client"

@@ -60,9 +60,21 @@ cluster "laptop" {
   #   # ca_key = "ca/ca-key.pem"   # your own CA's private key (PEM); with ca_cert; default: a CA is made
   #   ## Keeps the CA's private key encrypted with age: by a passphrase, or for recipients.
   #   # encryption {
-  #   #   # passphrase = env("CA_PASSPHRASE") # encrypts and opens the key; default: none
+  #   #   # passphrase = env("PASSPHRASE") # encrypts and opens the key; default: none
   #   #   # recipients = ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kudlsmlyqgegz9s"] # age or SSH public keys that the key is encrypted for; default: none
   #   #   # identity_file = "~/.config/age/key.txt" # age or SSH private key file that opens it; required with recipients; default: none
+  #   # }
+  # }
+
+  ## Where backups are kept, and how many.
+  # backup {
+  #   dir = "/var/backups/quorate/laptop" # folder on each member's host; root's, readable by nobody else
+  #   keep = 14                           # how many good backups of each folder backup prune leaves
+  #   ## Encrypts backups with age, on the host, before anything of them is kept: by a passphrase, or for recipients.
+  #   # encryption {
+  #   #   # passphrase = env("PASSPHRASE") # encrypts and opens the backup; default: none
+  #   #   # recipients = ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kudlsmlyqgegz9s"] # age or SSH public keys that the backup is encrypted for; default: none
+  #   #   # identity_file = "~/.config/age/key.txt" # age or SSH private key file that opens it; only for verifying and restoring on this side; default: none
   #   # }
   # }
 

@@ -74,6 +74,16 @@ cluster "full" {
     }
   }
 
+  backup {
+    dir  = "/srv/backups/etcd/"
+    keep = 30
+
+    encryption {
+      recipients    = ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kudlsmlyqgegz9s"]
+      identity_file = "~/age.txt"
+    }
+  }
+
   member "a" {
     address      = "ETCD-A.example.com"
     client_port  = 12379
