@@ -288,7 +288,14 @@ const MaxExits = 3
 type Command struct {
 	Argv  []string
 	Stdin []byte
+	// Line, if set, hears each whole line of standard output as it comes, one after another, and of
+	// none after Run has returned. Such a command may take as long as it likes while it
+	// says something every [Quiet].
+	Line func(line string)
 }
+
+// Quiet is how long a command that tells of its progress may say nothing before it is given up.
+const Quiet = 5 * time.Minute
 
 // Result is what a command printed.
 type Result struct {

@@ -351,6 +351,13 @@ func (h *Fake) Run(ctx context.Context, c host.Command) (host.Result, error) {
 		if err == nil {
 			out, err = handler(ctx, h.m, c)
 		}
+		if c.Line != nil {
+			for line := range strings.Lines(string(out.Stdout)) {
+				if line, whole := strings.CutSuffix(line, "\n"); whole {
+					c.Line(line)
+				}
+			}
+		}
 		var exit *host.ExitError
 		if errors.As(err, &exit) {
 			exit.Host, exit.Argv = h.m.name, c.Argv

@@ -134,6 +134,7 @@ func Suite(t *testing.T, open func(t *testing.T) Fixture) {
 		{"relay", testRelay},
 		{"relay that ends", testRelayThatEnds},
 		{"run", testRun},
+		{"lines", testLines},
 		{"cancel", testCancel},
 		{"many at once", testManyAtOnce},
 		{"lock", testLock},

@@ -45,6 +45,23 @@ func testRun(t *testing.T, s *suite) {
 	}
 }
 
+// testLines: a command's whole lines are told, and are its output all the same.
+func testLines(t *testing.T, s *suite) {
+	var heard []string
+	hear := func(line string) { heard = append(heard, line) }
+	text := "one\ntwo\n\n" + strings.Repeat("x", 100_000) + "\nwithout an end"
+	r, err := s.h.Run(t.Context(), host.Command{Argv: []string{"cat"}, Stdin: []byte(text), Line: hear})
+	if err != nil || string(r.Stdout) != text || len(heard) != 4 || heard[1] != "two" || heard[2] != "" || len(heard[3]) != 100_000 {
+		t.Errorf("%d bytes, heard %d lines, %v", len(r.Stdout), len(heard), err)
+	}
+	var failed *host.ExitError
+	heard = nil
+	_, err = s.h.Run(t.Context(), host.Command{Argv: []string{"sh", "-c", "echo out; echo err >&2; exit 3"}, Line: hear})
+	if !errors.As(err, &failed) || failed.Code != 3 || fmt.Sprint(heard) != "[out]" {
+		t.Errorf("heard %q, %v", heard, err)
+	}
+}
+
 func testCancel(t *testing.T, s *suite) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

@@ -9,6 +9,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"quorate/provision/host"
 )
@@ -27,9 +29,21 @@ func (h *Host) Run(ctx context.Context, c host.Command) (r host.Result, err erro
 		stdin = bytes.NewReader(c.Stdin)
 	}
 	stdout, stderr := &bounded{limit: answerLimit}, &bounded{limit: stderrLimit, drop: true}
-	ctx, cancel := within(ctx, answerTime)
-	defer cancel()
-	exit, err := h.t.Exec(ctx, h.guarded(c.Argv), stdin, stdout, stderr)
+	var to io.Writer = stdout
+	if c.Line == nil {
+		limited, cancel := within(ctx, answerTime)
+		defer cancel()
+		ctx = limited
+	} else {
+		limited, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		quiet := time.AfterFunc(host.Quiet, func() { cancel(fmt.Errorf("it said nothing for %s", host.Quiet)) })
+		defer quiet.Stop()
+		lines := &heardLines{to: stdout, tell: func(line string) { quiet.Reset(host.Quiet); c.Line(line) }}
+		defer lines.end()
+		ctx, to = limited, lines
+	}
+	exit, err := h.t.Exec(ctx, h.guarded(c.Argv), stdin, to, stderr)
 	r = host.Result{Stdout: stdout.buf.Bytes(), Stderr: stderr.buf.Bytes()}
 	if err != nil {
 		return r, late(ctx, err)
@@ -38,6 +52,41 @@ func (h *Host) Run(ctx context.Context, c host.Command) (r host.Result, err erro
 		return r, &host.ExitError{Host: h.o.Name, Argv: slices.Clone(c.Argv), Code: exit, Stderr: string(r.Stderr)}
 	}
 	return r, nil
+}
+
+// heardLines tells of each whole line of what it passes on.
+type heardLines struct {
+	to   io.Writer
+	tell func(line string)
+
+	mu   sync.Mutex
+	part []byte
+	over bool // nobody listens any more
+}
+
+// end waits until a tell that is under way is over; there is none after it.
+func (l *heardLines) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+}
+
+func (l *heardLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return 0, io.ErrClosedPipe
+	}
+	n, err := l.to.Write(p)
+	l.part = append(l.part, p[:n]...)
+	for {
+		line, rest, whole := bytes.Cut(l.part, []byte("\n"))
+		if !whole {
+			return n, err
+		}
+		l.tell(string(line))
+		l.part = rest
+	}
 }
 
 // Aside implements host.Host.
