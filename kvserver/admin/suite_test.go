@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"slices"
@@ -22,6 +23,26 @@ func TestSuite(t *testing.T) {
 	c := servertest.New(t, 3)
 	c.Start()
 	admintest.Suite(t, subject(c))
+}
+
+func TestUpkeep(t *testing.T) {
+	t.Parallel()
+	const quota = 16 << 20
+	c := servertest.New(t, 3)
+	for _, m := range c.Members {
+		c.WriteConfig(m, func(p *templates.ConfigParams) { p.QuotaBackendBytes = quota })
+	}
+	c.Start()
+	a := c.Admin()
+	s := subject(c)
+	admintest.Upkeep(t, admintest.Kept{
+		Subject: s, Keeper: a, Quota: quota,
+		Write: func(ctx context.Context, via string, bytes int) error {
+			_, err := a.Put(ctx, via, "key", strings.Repeat("x", bytes))
+			return err
+		},
+		Delete: func(ctx context.Context, via string) error { return remove(ctx, c, "key") },
+	})
 }
 
 func TestMembership(t *testing.T) {
