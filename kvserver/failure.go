@@ -18,6 +18,9 @@ var (
 	ErrNoLeader = errors.New("no leader")
 	// ErrIsLearner: it is a learner, which does not answer this.
 	ErrIsLearner = errors.New("a learner does not answer this")
+	// ErrNoSpace: it refuses writes, since its database, or another member's, has reached its quota: the alarm
+	// [AlarmNoSpace] stands, or was raised by this very write.
+	ErrNoSpace = errors.New("database space exceeded")
 )
 
 // What a member answers to a change of the membership, for errors.Is as those above. After each of

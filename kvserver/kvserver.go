@@ -33,9 +33,22 @@ type Status struct {
 	DBSize           int64    `json:"db_size"` // bytes
 	DBSizeInUse      int64    `json:"db_size_in_use"`
 	DBQuota          int64    `json:"db_quota,omitempty"`
-	Alarms           []string `json:"alarms,omitempty"` // "NOSPACE", "CORRUPT"
+	Alarms           []string `json:"alarms,omitempty"` // its own, see [Alarm]
 	Errors           []string `json:"errors,omitempty"`
 }
+
+// Alarm is raised by one member, and stops the writes of all until it is disarmed. It outlives the member that raised it.
+type Alarm struct {
+	Member uint64 // id
+	Kind   string // AlarmNoSpace or AlarmCorrupt
+}
+
+// The alarms that etcd raises (api/etcdserverpb, AlarmType). While NOSPACE stands it refuses puts and new leases, and
+// takes deletions, compactions and defragmentation; while CORRUPT stands it refuses reads too.
+const (
+	AlarmNoSpace = "NOSPACE"
+	AlarmCorrupt = "CORRUPT"
+)
 
 // Hash is a member's hash of its keys and values up to a revision
 // (Maintenance.HashKV). What lies below the compact revision counts only as far

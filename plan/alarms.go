@@ -4,12 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-)
 
-// The alarms that etcd raises (api/etcdserverpb, AlarmType).
-const (
-	alarmNoSpace = "NOSPACE"
-	alarmCorrupt = "CORRUPT"
+	"quorate/kvserver"
 )
 
 // raised are the members that a kind of alarm was seen for, by name. An alarm
@@ -22,26 +18,31 @@ func (b *builder) raised(alarm string) []string {
 
 // alarms holds what an alarm forbids, so that "no changes" is never said over one.
 func (b *builder) alarms() {
-	if who := b.raised(alarmCorrupt); len(who) > 0 {
-		b.hold(Held{Reason: Corrupt, Subject: b.spec.Name,
-			Detail: fmt.Sprintf("the alarm CORRUPT stands (%s): writes are refused, and a member's data differs from the others'. Nothing that takes a voter away is planned", strings.Join(who, ", ")),
-			WayOut: "quorate status --hash names the member whose data differs; take a backup of one of the others, replace that member, then: quorate ctl -- alarm disarm"})
+	if who := b.raised(kvserver.AlarmCorrupt); len(who) > 0 {
+		b.corrupt(who)
 	}
-	if who := b.raised(alarmNoSpace); len(who) > 0 {
+	if who := b.raised(kvserver.AlarmNoSpace); len(who) > 0 {
 		b.hold(Held{Reason: NoSpace, Subject: b.spec.Name,
 			Detail: fmt.Sprintf("the alarm NOSPACE stands (%s): the database has reached its quota, and writes are refused", strings.Join(who, ", ")),
-			WayOut: "raise quota_backend_bytes and apply, or free space: quorate ctl -- compact REVISION, quorate ctl -- defrag; then: quorate ctl -- alarm disarm"})
+			WayOut: "quorate alarm disarm compacts, defragments and ends it; where that frees too little, raise quota_backend_bytes and apply before"})
 	}
+}
+
+// corrupt holds the cluster over the alarm CORRUPT, which nothing of quorate disarms.
+func (b *builder) corrupt(who []string) {
+	b.hold(Held{Reason: Corrupt, Subject: b.spec.Name,
+		Detail: fmt.Sprintf("the alarm CORRUPT stands (%s): writes are refused, and a member's data differs from the others'. Nothing that takes a voter away is planned", strings.Join(who, ", ")),
+		WayOut: "quorate status --hash names the member whose data differs; take a backup of one of the others, replace that member, then: quorate ctl -- alarm disarm"})
 }
 
 // alarmed refuses restarts over an alarm: with CORRUPT the healthy-looking
 // voter may be the bad copy; with NOSPACE only the change of the quota may roll.
 func (b *builder) alarmed(stale []*member) (Held, bool) {
-	if len(b.raised(alarmCorrupt)) > 0 {
+	if len(b.raised(kvserver.AlarmCorrupt)) > 0 {
 		return Held{Reason: Corrupt, Detail: "a restart is due, and the alarm CORRUPT stands: the voter that is left may be the bad copy",
 			WayOut: "resolve the alarm first, then apply again"}, true
 	}
-	if len(b.raised(alarmNoSpace)) > 0 && slices.ContainsFunc(stale, func(m *member) bool { return !b.onlyQuota(m) }) {
+	if len(b.raised(kvserver.AlarmNoSpace)) > 0 && slices.ContainsFunc(stale, func(m *member) bool { return !b.onlyQuota(m) }) {
 		return Held{Reason: NoSpace, Detail: "a restart is due for more than a change of quota_backend_bytes, and the alarm NOSPACE stands",
 			WayOut: "change nothing but the quota, or resolve the alarm first, then apply again"}, true
 	}

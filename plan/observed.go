@@ -118,6 +118,16 @@ type Cluster struct {
 	// Strangers are members that somebody lists and no host of the spec's
 	// answers for, by id; they were asked through another member's host.
 	Strangers map[uint64]Stranger
+	// Storage is what one voter said of the keys for all; nil: nobody was asked, which only maintenance does, or nobody could be.
+	Storage *Storage
+}
+
+// Storage is what members agree on of their databases. It moves by itself.
+type Storage struct {
+	// Alarms that stand, also those of members that are gone.
+	Alarms []kvserver.Alarm
+	// Compacted is the revision up to which the keys are compacted; 0: history goes back to the first one, or nobody could say.
+	Compacted int64
 }
 
 // Stranger is a member that the spec does not have.

@@ -24,8 +24,11 @@ type Verb string
 
 // The verbs that make plans.
 const (
-	Apply   Verb = "apply"
-	Destroy Verb = "destroy"
+	Apply       Verb = "apply"
+	Destroy     Verb = "destroy"
+	Defrag      Verb = "defrag"
+	Compact     Verb = "compact"
+	AlarmDisarm Verb = "alarm disarm"
 )
 
 // Plan is an ordered graph of steps from observed to spec, plus what is held.
@@ -140,7 +143,7 @@ func (p *Plan) Encode() ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// Decode reads what Encode wrote. A plan of another format, or one whose
+// Decode reads what Encode wrote, for an apply or a destroy: what other verbs plan is made anew each time. A plan of another format, or one whose
 // steps are out of order, is refused.
 func Decode(b []byte) (*Plan, error) {
 	p := new(Plan)
@@ -151,7 +154,7 @@ func Decode(b []byte) (*Plan, error) {
 		return nil, fmt.Errorf("cannot use the plan: its format is %d, this version of quorate reads %d; make the plan again", p.Format, Format)
 	}
 	if p.Verb != Apply && p.Verb != Destroy {
-		return nil, fmt.Errorf("cannot use the plan: it is for %q, which is nothing that plans are made for", p.Verb)
+		return nil, fmt.Errorf("cannot use the plan: it is for %q, which is nothing that plans are saved for", p.Verb)
 	}
 	if FactsDigest(p.Observed) != p.ObservedDigest {
 		return nil, fmt.Errorf("cannot use the plan: its digest does not match what it says was observed; make the plan again")

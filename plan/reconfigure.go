@@ -111,7 +111,7 @@ func (b *builder) expulsion(then Membership, l Listed) Membership {
 		b.hold(Held{Reason: Protected, Subject: l.Label(),
 			Detail: "the spec does not have it any more, and it is protected",
 			WayOut: "put it back; or apply it with protect = false first, and take it out then"})
-	case len(b.raised(alarmCorrupt)) > 0 && answers && !slices.Contains(b.raised(alarmCorrupt), l.Label()):
+	case len(b.raised(kvserver.AlarmCorrupt)) > 0 && answers && !slices.Contains(b.raised(kvserver.AlarmCorrupt), l.Label()):
 		b.hold(Held{Reason: Corrupt, Subject: l.Label(),
 			Detail: "it is to be expelled, and the alarm CORRUPT stands: what is left may be the bad copy",
 			WayOut: "if `quorate status --hash` says that it is the one whose data differs, stop it on its host and apply again; else resolve the alarm first"})
@@ -162,7 +162,7 @@ func (b *builder) admission(then Membership, m *member) Membership {
 	for _, alarm := range []struct {
 		kind string
 		r    Reason
-	}{{alarmCorrupt, Corrupt}, {alarmNoSpace, NoSpace}} {
+	}{{kvserver.AlarmCorrupt, Corrupt}, {kvserver.AlarmNoSpace, NoSpace}} {
 		if len(b.raised(alarm.kind)) > 0 {
 			return refuse(alarm.r, "the alarm "+alarm.kind+" stands", "resolve the alarm first, then apply again")
 		}

@@ -61,7 +61,9 @@ const (
 	PhaseStop                 // takes members out of service for good
 	PhaseStart                // brings members up that do not serve
 	PhaseMembers              // changes who the members are: additions, joins, promotions, expulsions
+	PhaseCompact              // drops history of the keys, on all members
 	PhaseRoll                 // takes serving members away for a moment, one at a time
+	PhaseDisarm               // ends an alarm, once its cause is gone
 	PhaseTell                 // tells who uses the cluster, before somebody leaves it that serves
 	PhaseRecord               // notes down what has become true
 	PhaseRemove               // takes things off a host
@@ -150,6 +152,9 @@ var kinds = map[Kind]func() Action{
 	KindRemember:    func() Action { return new(Remember) },
 	KindUnrecord:    func() Action { return new(Unrecord) },
 	KindForget:      func() Action { return new(Forget) },
+	KindCompact:     func() Action { return new(Compaction) },
+	KindDefrag:      func() Action { return new(Defragment) },
+	KindDisarm:      func() Action { return new(Disarm) },
 }
 
 // Kinds lists every kind of step.

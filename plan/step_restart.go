@@ -180,9 +180,9 @@ func (b *builder) leads(m *member) bool {
 }
 
 // last puts those of which something is so after the others; otherwise their order stays.
-func last(members []*member, so func(*member) bool) []*member {
-	others := slices.DeleteFunc(slices.Clone(members), so)
-	return append(others, slices.DeleteFunc(slices.Clone(members), func(m *member) bool { return !so(m) })...)
+func last[T any](all []T, so func(T) bool) []T {
+	others := slices.DeleteFunc(slices.Clone(all), so)
+	return append(others, slices.DeleteFunc(slices.Clone(all), func(x T) bool { return !so(x) })...)
 }
 
 // canary lets a new configuration or binary reach the second host only after

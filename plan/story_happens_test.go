@@ -240,8 +240,6 @@ func happen(t *testing.T, w *world, words []string) {
 				m.Version = a.Status.Version
 			}
 		}
-	case "alarm":
-		w.say(func(n string, s *kvserver.Status) { s.Alarms = []string{arg(0)} })
 	case "loops": // its process keeps ending
 		w.kill(arg(0))
 		w.elect()
@@ -417,7 +415,9 @@ func happen(t *testing.T, w *world, words []string) {
 		w.obs.Binaries = map[string]map[string]plan.Binary{}
 		w.obs.BinaryProblems = map[string]string{"linux/amd64": "no kvserver for linux/amd64 beside quorate"}
 	default:
-		t.Fatalf("a story says %q, which means nothing", verb)
+		if !stores(t, w, verb, args) {
+			t.Fatalf("a story says %q, which means nothing", verb)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"quorate/plan"
+	"quorate/plan/spec"
 )
 
 var update = flag.Bool("update", false, "rewrite the stories' plans; read the diff before committing it")
@@ -53,7 +54,7 @@ func TestStories(t *testing.T) {
 func tell(t *testing.T, hcl, observed string) string {
 	w := bare(load(t, hcl))
 	opt := options()
-	destroy := false
+	var build func(*spec.Cluster, *plan.Observed, plan.Options) (*plan.Plan, error)
 	for _, line := range strings.Split(strings.TrimSpace(observed), "\n") {
 		words := strings.Fields(strings.SplitN(line, "#", 2)[0])
 		switch {
@@ -69,21 +70,24 @@ func tell(t *testing.T, hcl, observed string) string {
 		case words[0] == "edited-from":
 			opt.EditedFrom = words[1]
 		case words[0] == "destroy":
-			destroy = true
+			build = plan.BuildDestroy
 			opt.Forget = len(words) > 1 && words[1] == "forget"
+		case words[0] == "maintain":
+			build = maintains(t, w, words[1:])
 		default:
 			happen(t, w, words)
 		}
 	}
-	build := plan.Build
-	if destroy {
-		build = plan.BuildDestroy
+	if build == nil {
+		build = plan.Build
 	}
 	p, err := build(w.spec, w.obs, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sameAgain(t, w, p)
+	if p.Verb == plan.Apply || p.Verb == plan.Destroy {
+		sameAgain(t, w, p)
+	}
 	return render(p)
 }
 

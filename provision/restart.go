@@ -83,19 +83,8 @@ func (r *run) away(all context.Context, s plan.Step, a *plan.Restart, more inter
 	if admin, err = r.session.Admin(ctx); err != nil {
 		return outcome{}, err
 	}
-	var applied uint64
-	for _, p := range peers {
-		applied = max(applied, p.RaftAppliedIndex)
-	}
-	if err := r.until(ctx, s.Member, func() error {
-		st, err := r.healthy(ctx, admin, s.Member, a.Voters)
-		if err == nil && st.RaftAppliedIndex < applied {
-			err = fmt.Errorf("%s has applied index %d, the others had %d before it was restarted", s.Member, st.RaftAppliedIndex, applied)
-		}
-		if err == nil {
-			err = told(ctx, admin, s.Member, st.MemberID, a)
-		}
-		return err
+	if err := r.backWith(ctx, admin, s.Member, a.Voters, peers, func(st kvserver.Status) error {
+		return told(ctx, admin, s.Member, st.MemberID, a)
 	}); err != nil {
 		return outcome{}, err
 	}
@@ -106,6 +95,25 @@ func (r *run) away(all context.Context, s plan.Step, a *plan.Restart, more inter
 		return outcome{}, fmt.Errorf("%s was restarted and still does not run the planned binary and configuration", s.Member)
 	}
 	return outcome{changed: true, detail: moved}, nil
+}
+
+// backWith waits until a voter that was away is healthy and has applied what any had before, and until so, if set, finds
+// nothing to wait for in what it says of itself.
+func (r *run) backWith(ctx context.Context, admin Admin, member string, voters int, before map[string]kvserver.Status, so func(kvserver.Status) error) error {
+	var applied uint64
+	for _, p := range before {
+		applied = max(applied, p.RaftAppliedIndex)
+	}
+	return r.until(ctx, member, func() error {
+		st, err := r.healthy(ctx, admin, member, voters)
+		if err == nil && st.RaftAppliedIndex < applied {
+			err = fmt.Errorf("%s has applied index %d, the others had %d before it was away", member, st.RaftAppliedIndex, applied)
+		}
+		if err == nil && so != nil {
+			err = so(st)
+		}
+		return err
+	})
 }
 
 // told is an error until a member has told the cluster its new name and address, which it does soon after it serves.
@@ -145,7 +153,7 @@ func (r *run) runsAs(ctx context.Context, h host.Host, a *plan.Restart) (bool, e
 func (r *run) allHealthy(ctx context.Context, admin Admin, voters int) (map[string]kvserver.Status, error) {
 	healthy, err := r.serving(ctx, admin, r.session.everyone(), voters)
 	if len(healthy) < voters {
-		return nil, fmt.Errorf("%w: %d of %d voters are healthy, and a restart needs all of them: %w", errQuorum, len(healthy), voters, err)
+		return nil, fmt.Errorf("%w: %d of %d voters are healthy, and none is taken away unless all are: %w", errQuorum, len(healthy), voters, err)
 	}
 	return healthy, sound(healthy, "")
 }
@@ -153,7 +161,7 @@ func (r *run) allHealthy(ctx context.Context, admin Admin, voters int) (map[stri
 // sound is nil unless a member that stays raises the alarm CORRUPT: whoever is left when one goes may be the bad copy.
 func sound(healthy map[string]kvserver.Status, goes string) error {
 	for _, name := range slices.Sorted(maps.Keys(healthy)) {
-		if name != goes && slices.Contains(healthy[name].Alarms, "CORRUPT") {
+		if name != goes && slices.Contains(healthy[name].Alarms, kvserver.AlarmCorrupt) {
 			return fmt.Errorf("%w: %s has raised the alarm CORRUPT since, and no voter is taken away meanwhile", errOther, name)
 		}
 	}

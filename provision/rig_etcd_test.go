@@ -51,13 +51,14 @@ type etcd struct {
 	// asked is told of each request for a change of the members, and for handing over ("hand over"), with who is asked, before
 	// it is answered; its error is the answer.
 	asked func(via, what string) error
+	store
 	// hashing is told of each question for a hash, before it is answered.
 	hashing func(member string, revision int64)
 }
 
 func newEtcd() *etcd {
 	return &etcd{peers: map[string]*peer{}, started: map[uint64]bool{}, removed: map[uint64]bool{}, violations: map[string]bool{},
-		cluster: 7, index: 5, revision: 1, version: "3.7.3"}
+		cluster: 7, index: 5, revision: 1, version: "3.7.3", store: store{quota: 8 << 30}}
 }
 
 // peer is a machine's process, while it is up, and what is so whether it is up or not.
@@ -71,6 +72,7 @@ type peer struct {
 	// pace less. So a learner with a pace of 0 never catches up.
 	behind, pace uint64
 	alarms       []string // that it raises
+	database
 
 	hangs atomic.Bool // its process is there, and answers nothing
 

@@ -94,7 +94,8 @@ func noLeader() error { return fmt.Errorf("etcdserver: no leader: %w", kvserver.
 
 func (a *admin) Status(ctx context.Context, name string) (st kvserver.Status, err error) {
 	return st, a.ask(ctx, name, true, func(e *etcd, p *peer) error {
-		st = kvserver.Status{ClusterID: e.cluster, MemberID: p.id, Version: e.version, Revision: e.revision - p.lag, RaftIndex: e.index, RaftAppliedIndex: e.index - p.behind, Alarms: p.alarms}
+		st = kvserver.Status{ClusterID: e.cluster, MemberID: p.id, Version: e.version, Revision: e.revision - p.lag, RaftIndex: e.index, RaftAppliedIndex: e.index - p.behind, Alarms: p.alarms,
+			DBSize: p.size(), DBSizeInUse: p.inUse(), DBQuota: e.quota}
 		if m := e.listed(p.id); m != nil {
 			st.Learner = m.Learner
 		}

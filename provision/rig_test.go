@@ -20,21 +20,22 @@ import (
 // rig is a whole world in memory: machines with faults, an etcd that knows its
 // members, a CA, and an operator who runs quorate again and again.
 type rig struct {
-	t       testing.TB
-	cluster *spec.Cluster
-	world   *hosttest.World
-	etcd    *etcd
-	at      map[string]string // the machine at each address; another address of one machine is one more
-	ca      *authority
-	runs    int
-	opened  int // sessions; each is another run of quorate
-	dir     string
-	same    map[string]string // members that are another one's machine
-	binary  string
-	cached  string // sha256 of the archive of etcd that is on this side
-	fetches int
-	offline bool
-	brief   bool // refusals that pass by themselves are not waited out
+	t         testing.TB
+	cluster   *spec.Cluster
+	world     *hosttest.World
+	etcd      *etcd
+	at        map[string]string // the machine at each address; another address of one machine is one more
+	ca        *authority
+	runs      int
+	opened    int // sessions; each is another run of quorate
+	dir       string
+	same      map[string]string // members that are another one's machine
+	binary    string
+	cached    string // sha256 of the archive of etcd that is on this side
+	fetches   int
+	offline   bool
+	maintains bool // it is asked what maintenance asks for
+	brief     bool // refusals that pass by themselves are not waited out
 }
 
 const threeMembers = `
@@ -181,6 +182,11 @@ func (r *rig) build(s *provision.Session, b builder) (*plan.Plan, error) {
 		return nil, err
 	}
 	r.runs++
+	if r.maintains {
+		if err := s.Storage(context.Background(), o); err != nil {
+			return nil, err
+		}
+	}
 	return b(r.cluster, o, plan.Options{Now: now, Token: fmt.Sprintf("token-%d", r.runs), SpecDigest: spec.Digest(r.cluster)})
 }
 

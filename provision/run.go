@@ -121,7 +121,7 @@ func (r *run) execute(begin, abort context.Context) (*Report, error) {
 				done <- finished{i, rep, err}
 			}()
 		}
-		if verified == nil && r.plan.Verb == plan.Apply && len(errs) == 0 && begin.Err() == nil && r.settled(state) {
+		if verified == nil && r.plan.Verb != plan.Destroy && len(errs) == 0 && begin.Err() == nil && r.settled(state) {
 			verified = make(chan verdict, 1)
 			go func() { verified <- r.verify(abort) }()
 		}
@@ -194,7 +194,7 @@ type InterruptedError struct {
 }
 
 func (e *InterruptedError) Error() string {
-	return fmt.Sprintf("interrupted with %d steps left; nothing is lost: apply again to go on", e.Left)
+	return fmt.Sprintf("interrupted with %d steps left; nothing is lost: run it again to go on", e.Left)
 }
 
 func (e *InterruptedError) Unwrap() error { return e.Cause }
@@ -279,6 +279,9 @@ var executors = map[plan.Kind]executor{
 	plan.KindRemember:    of((*run).remember),
 	plan.KindUnrecord:    of((*run).unrecord),
 	plan.KindForget:      of((*run).forget),
+	plan.KindCompact:     of((*run).compact),
+	plan.KindDefrag:      of((*run).defragment),
+	plan.KindDisarm:      of((*run).disarm),
 }
 
 // of makes an executor out of a method that takes the payload of its kind.

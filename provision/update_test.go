@@ -164,7 +164,7 @@ func TestUpdateRefusesAtExecution(t *testing.T) {
 		"another list": {func(r *rig) {
 			r.etcd.members[0].PeerURLs = []string{"https://192.168.9.1:2380"}
 		}, "plan again"},
-		"a voter is down": {func(r *rig) { r.world.Machine("etcd1").Crash("quorate-lab.service") }, "a restart needs all of them"},
+		"a voter is down": {func(r *rig) { r.world.Machine("etcd1").Crash("quorate-lab.service") }, "none is taken away unless all are"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -79,7 +79,25 @@ type Admin interface {
 	Promote(ctx context.Context, via string, id uint64) ([]kvserver.Member, error)
 	Remove(ctx context.Context, via string, id uint64) ([]kvserver.Member, error)
 	Update(ctx context.Context, via string, id uint64, peerURLs []string) ([]kvserver.Member, error)
+	Upkeep
 	Close() error
+}
+
+// Upkeep is what looks after the members' databases.
+type Upkeep interface {
+	// Compact drops the history before a revision on all members, and returns once the one that is asked has deleted what that
+	// frees. Where it is compacted already, kvserver.ErrCompacted comes as late.
+	Compact(ctx context.Context, via string, revision int64) error
+	// Compacted is the revision up to which the keys are compacted, 0 for never.
+	Compacted(ctx context.Context, via string) (int64, error)
+	// Defragment has a member write its database anew. It takes as long as that does, and goes on when ctx ends.
+	Defragment(ctx context.Context, name string) error
+	// Alarms lists those that stand, as a quorum sees them.
+	Alarms(ctx context.Context, via string) ([]kvserver.Alarm, error)
+	// Disarm ends one, whether its cause is gone or not.
+	Disarm(ctx context.Context, via string, a kvserver.Alarm) error
+	// TryWrite is nil if a write through that member is taken, and leaves no trace; kvserver.ErrNoSpace where NOSPACE refuses it.
+	TryWrite(ctx context.Context, via string) error
 }
 
 // Authority is the CA and what is signed with it, on the operator's side.

@@ -46,6 +46,7 @@ type look struct {
 	hashes   bool // compare what the members hold
 	notes    bool // read the hosts' manifests and look at nothing else
 	kept     bool // look for what is kept aside where data lay before
+	storage  bool // ask for alarms, and how far the keys are compacted
 	keepData bool
 	forget   bool
 	from     string // spec.Digest of what the spec was edited from; "" if it was not
@@ -145,6 +146,11 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 	}
 	if how.kept {
 		j.session.Kept(ctx, j.observed)
+	}
+	if how.storage {
+		if err := j.session.Storage(ctx, j.observed); err != nil {
+			return err
+		}
 	}
 	if how.hashes {
 		h, err := j.session.Hashes(ctx, j.observed)

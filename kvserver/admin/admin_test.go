@@ -101,7 +101,7 @@ func TestCluster(t *testing.T) {
 	if _, err := a.HashKV(ctx, "m1", revision+1); err == nil || errors.Is(err, kvserver.ErrCompacted) {
 		t.Errorf("of a revision to come: %v", err)
 	}
-	if err := compact(ctx, c, revision); err != nil {
+	if err := a.Compact(ctx, "m1", revision); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.HashKV(ctx, "m1", revision-1); !errors.Is(err, kvserver.ErrCompacted) {
@@ -187,6 +187,9 @@ func TestCluster(t *testing.T) {
 	}
 	if _, err := b.Members(ctx, "m4"); !errors.Is(err, kvserver.ErrIsLearner) {
 		t.Errorf("a learner answered: %v", err)
+	}
+	if err := b.Defragment(ctx, "m4"); !errors.Is(err, kvserver.ErrIsLearner) {
+		t.Errorf("a learner defragmented: %v", err)
 	}
 	servertest.Until(t, "promote", func(ctx context.Context) error { _, err := a.Promote(ctx, "m1", id); return err })
 	servertest.Until(t, "m4 hearing of its promotion", func(ctx context.Context) error {
@@ -360,13 +363,13 @@ func TestAMemberThatTalksTooMuch(t *testing.T) {
 	}
 }
 
-// compact has etcd's own client compact the keys.
-func compact(ctx context.Context, c *servertest.Cluster, revision int64) error {
+// remove has etcd's own client delete a key.
+func remove(ctx context.Context, c *servertest.Cluster, key string) error {
 	v3, err := clientv3.New(clientv3.Config{Endpoints: []string{"https://" + c.Members[0].Endpoint().Address}, TLS: c.TLS()})
 	if err != nil {
 		return err
 	}
 	defer v3.Close()
-	_, err = v3.Compact(ctx, revision)
+	_, err = v3.Delete(ctx, key)
 	return err
 }

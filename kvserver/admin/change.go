@@ -71,25 +71,6 @@ func (c *Client) HashKV(ctx context.Context, name string, revision int64) (kvser
 	return kvserver.Hash{Hash: r.Hash, Revision: cmp.Or(r.HashRevision, revision, r.GetHeader().GetRevision()), CompactRevision: r.CompactRevision}, nil
 }
 
-// Alarm is raised by one member and stops writes until it is disarmed.
-type Alarm struct {
-	Member uint64
-	Kind   string // "NOSPACE", "CORRUPT"
-}
-
-// Alarms lists the alarms of the whole cluster, as a quorum sees them.
-func (c *Client) Alarms(ctx context.Context, via string) ([]Alarm, error) {
-	r, err := call(ctx, c, via, "list the alarms", pb.NewMaintenanceClient, pb.MaintenanceClient.Alarm, &pb.AlarmRequest{Action: pb.AlarmRequest_GET})
-	if err != nil {
-		return nil, err
-	}
-	var out []Alarm
-	for _, a := range r.Alarms {
-		out = append(out, Alarm{Member: a.MemberID, Kind: a.Alarm.String()})
-	}
-	return out, nil
-}
-
 // Put writes a key through one member and returns the revision.
 func (c *Client) Put(ctx context.Context, via, key, value string) (int64, error) {
 	r, err := call(ctx, c, via, fmt.Sprintf("put %q", key), pb.NewKVClient, pb.KVClient.Put, &pb.PutRequest{Key: []byte(key), Value: []byte(value)})

@@ -96,5 +96,6 @@ var meant = map[error][]error{
 	kvserver.ErrPeerURLExists:   {rpctypes.ErrPeerURLExist, rpctypes.ErrMemberExist},
 	kvserver.ErrMemberNotFound:  {rpctypes.ErrMemberNotFound},
 	kvserver.ErrTooManyLearners: {rpctypes.ErrTooManyLearners},
+	kvserver.ErrNoSpace:         {rpctypes.ErrNoSpace},
 	kvserver.ErrIsLearner:       {rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)},
 }

@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"slices"
@@ -24,6 +25,37 @@ func TestSuite(t *testing.T) {
 	admintest.Suite(t, subject(c))
 }
 
+func TestUpkeep(t *testing.T) {
+	t.Parallel()
+	upkeep(t, "", version.Version)
+}
+
+// TestUpkeepUpstream is the same beside the etcd at $QUORATE_ETCD.
+func TestUpkeepUpstream(t *testing.T) {
+	etcd, version := upstream(t)
+	upkeep(t, etcd, version)
+}
+
+// upkeep runs the suite beside members that run this binary of etcd, or, with none, are kvserver.
+func upkeep(t *testing.T, etcd, version string) {
+	const quota = 16 << 20
+	c := servertest.New(t, 3)
+	for _, m := range c.Members {
+		m.Etcd = etcd
+		c.WriteConfig(m, func(p *templates.ConfigParams) { p.QuotaBackendBytes, p.Version = quota, version })
+	}
+	c.Start()
+	a := c.Admin()
+	admintest.Upkeep(t, admintest.Kept{
+		Subject: subject(c), Keeper: a, Quota: quota,
+		Write: func(ctx context.Context, via string, bytes int) error {
+			_, err := a.Put(ctx, via, "key", strings.Repeat("x", bytes))
+			return err
+		},
+		Delete: func(ctx context.Context, via string) error { return remove(ctx, c, "key") },
+	})
+}
+
 func TestMembership(t *testing.T) {
 	t.Parallel()
 	membership(t, "", version.Version)
@@ -31,7 +63,14 @@ func TestMembership(t *testing.T) {
 
 // TestMembershipUpstream is the same beside the etcd at $QUORATE_ETCD: what it demands of a change depends on its version.
 func TestMembershipUpstream(t *testing.T) {
-	etcd := os.Getenv("QUORATE_ETCD")
+	etcd, version := upstream(t)
+	membership(t, etcd, version)
+}
+
+// upstream is the binary of etcd to test beside, and its version.
+func upstream(t *testing.T) (etcd, version string) {
+	t.Helper()
+	etcd = os.Getenv("QUORATE_ETCD")
 	if etcd == "" {
 		t.Skip("QUORATE_ETCD names no binary of etcd")
 	}
@@ -40,7 +79,7 @@ func TestMembershipUpstream(t *testing.T) {
 		t.Fatal(err)
 	}
 	line, _, _ := strings.Cut(string(said), "\n")
-	membership(t, etcd, strings.TrimPrefix(line, "etcd Version: "))
+	return etcd, strings.TrimPrefix(line, "etcd Version: ")
 }
 
 // membership runs the suite beside members that run this binary of etcd, or, with none, are kvserver.

@@ -9,9 +9,34 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"quorate/test/lab"
 )
+
+// megabyte puts as much under a key, of what does not compress.
+func megabyte(ctx context.Context, c *clientv3.Client, key string) error {
+	value := make([]byte, 1<<20)
+	_, _ = rand.Read(value) // never fails
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	_, err := c.Put(ctx, key, string(value))
+	return err
+}
+
+// fill writes megabytes, most of them at most, until the database has reached its quota.
+func (s *stage) fill(c *clientv3.Client, most int) {
+	s.Helper()
+	var err error
+	for range most {
+		if err = megabyte(s.Context(), c, "/filler"); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, rpctypes.ErrNoSpace) {
+		s.Fatalf("the quota is not reached after %d MiB: %v", most, err)
+	}
+}
 
 // The database reaches its quota, and writes are refused: nobody is restarted for anything, nobody joins, and the only
 // change that rolls is the larger quota that ends it.
@@ -25,23 +50,7 @@ func TestNoSpaceStopsARoll(t *testing.T) {
 	spec("16MiB", "", three)
 	s.must("apply", "-y")
 	c := s.client()
-	write := func() error {
-		value := make([]byte, 1<<20)
-		_, _ = rand.Read(value) // never fails
-		ctx, cancel := context.WithTimeout(s.Context(), 10*time.Second)
-		defer cancel()
-		_, err := c.Put(ctx, "/filler", string(value))
-		return err
-	}
-	var err error
-	for range 40 {
-		if err = write(); err != nil {
-			break
-		}
-	}
-	if !errors.Is(err, rpctypes.ErrNoSpace) {
-		t.Fatalf("40 MiB in 16: %v", err)
-	}
+	s.fill(c, 40)
 
 	before := s.pids(unit)
 	spec("16MiB", " snapshot_count = 5000\n", three)
@@ -63,7 +72,7 @@ func TestNoSpaceStopsARoll(t *testing.T) {
 		t.Errorf("restarted %q for the quota", got)
 	}
 	s.must("ctl", "--", "alarm", "disarm")
-	s.check(write())
+	s.check(megabyte(s.Context(), c, "/filler"))
 	s.settled()
 	s.must("apply", "-y")
 	s.are("etcd1", "etcd2", "etcd3")

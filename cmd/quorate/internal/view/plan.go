@@ -39,11 +39,18 @@ func Plan(w io.Writer, p *plan.Plan, o Options) error {
 }
 
 func (d *paper) nothing(p *plan.Plan) {
-	if p.Verb == plan.Destroy {
-		d.line("%s", d.paint(green, "nothing to destroy: there is no trace of cluster "+p.Cluster))
-		return
+	text := "no changes: cluster " + p.Cluster + " is as the spec says"
+	switch p.Verb {
+	case plan.Destroy:
+		text = "nothing to destroy: there is no trace of cluster " + p.Cluster
+	case plan.Defrag:
+		text = "nothing to defragment in cluster " + p.Cluster
+	case plan.Compact:
+		text = "nothing to compact in cluster " + p.Cluster
+	case plan.AlarmDisarm:
+		text = "nothing to disarm: no alarm stands in cluster " + p.Cluster
 	}
-	d.line("%s", d.paint(green, "no changes: cluster "+p.Cluster+" is as the spec says"))
+	d.line("%s", d.paint(green, text))
 }
 
 // found says in what situation the cluster was found.

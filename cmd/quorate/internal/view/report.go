@@ -31,7 +31,11 @@ func Report(w io.Writer, r *provision.Report, o Options) error {
 		d.line("full log: %s", r.Journal)
 	}
 	if failed {
-		d.line("nothing is lost: fix the cause and apply again; steps that are done are skipped")
+		again := "apply"
+		if r.Verb != plan.Apply && r.Verb != "" {
+			again = "run " + string(r.Verb)
+		}
+		d.line("nothing is lost: fix the cause and %s again; steps that are done are skipped", again)
 	}
 	return d.err
 }
