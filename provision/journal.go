@@ -85,6 +85,10 @@ func (j *journaled) Look(ctx context.Context, q host.Query) (*host.Look, error) 
 	return noted(j, "look", func() (*host.Look, error) { return j.Host.Look(ctx, q) })
 }
 
+func (j *journaled) Download(ctx context.Context, d host.Download) (host.Downloaded, error) {
+	return noted(j, "download "+d.Path, func() (host.Downloaded, error) { return j.Host.Download(ctx, d) })
+}
+
 func (j *journaled) Write(ctx context.Context, w host.WriteRequest) ([]host.Change, error) {
 	name := "write"
 	for _, f := range w.Files {

@@ -1,5 +1,5 @@
-// Package host is the small door to a machine: look, lock, write, upload, run,
-// serve, dial. What is behind it (SSH, this machine, a fake) is its packages'
+// Package host is the small door to a machine: look, lock, write, upload, download,
+// run, serve, dial. What is behind it (SSH, this machine, a fake) is its packages'
 // business: ssh and local below it carry the same POSIX adapter over two
 // transports; hosttest has the fake and the suite that all of them pass.
 //
@@ -29,6 +29,9 @@ type Reader interface {
 	Name() string
 	// Look reads what q asks for, in one round trip, and writes nothing.
 	Look(ctx context.Context, q Query) (*Look, error)
+	// Download streams one file from the host: see [Download]. One round trip, then as fast as it comes, for as
+	// long as something moves; with the rights that Look has, with a lock and without one.
+	Download(ctx context.Context, d Download) (Downloaded, error)
 	// DialContext opens a connection from the host: the tunnel to the member's
 	// API. A host whose SSH server forbids that is a *ForwardingError.
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)

@@ -182,6 +182,11 @@ func (h *timedHost) Upload(ctx context.Context, u host.Upload) (host.Change, err
 	return h.Host.Upload(ctx, u)
 }
 
+func (h *timedHost) Download(ctx context.Context, d host.Download) (host.Downloaded, error) {
+	defer h.note("download", time.Now())
+	return h.Host.Download(ctx, d)
+}
+
 func (h *timedHost) Service(ctx context.Context, r host.ServiceRequest) (host.UnitState, error) {
 	defer h.note("service "+r.Verb, time.Now())
 	return h.Host.Service(ctx, r)

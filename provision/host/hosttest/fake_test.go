@@ -1,6 +1,7 @@
 package hosttest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -235,5 +236,45 @@ func TestFakeForbidsForwarding(t *testing.T) {
 	var forbidden *host.ForwardingError
 	if !errors.As(err, &forbidden) || forbidden.Host != "a" {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestFakeCutsADownload(t *testing.T) {
+	content := noise(100_000)
+	for _, at := range []int{0, 1, piece, piece + 1, 99_999, 100_000} {
+		w := NewWorld("a")
+		m := w.Machine("a")
+		m.WriteFile("/srv/f", content, 0o600)
+		for _, f := range []*Faults{&m.Faults, &w.Faults} {
+			f.CutDownloadAfter(int64(at))
+			h := m.Host()
+			if _, err := h.Look(t.Context(), host.Query{}); err != nil {
+				t.Fatalf("a look was cut: %v", err)
+			}
+			var to bytes.Buffer
+			got, err := h.Download(t.Context(), host.Download{Path: "/srv/f", To: &to})
+			var gone *host.UnreachableError
+			if !errors.As(err, &gone) || !errors.Is(err, ErrCut) || got.Size != 100_000 || got.Got != int64(at) || !bytes.Equal(to.Bytes(), content[:at]) {
+				t.Fatalf("cut after %d bytes: %+v, %d are here, %v", at, got, to.Len(), err)
+			}
+			if _, err := m.Dial(t.Context()); !errors.As(err, &gone) || !f.Cut() {
+				t.Fatalf("a new session before Heal: %v", err)
+			}
+			w.Heal()
+			if got, err = m.Host().Download(t.Context(), host.Download{Path: "/srv/f", From: int64(at), To: &to}); err != nil || !bytes.Equal(to.Bytes(), content) {
+				t.Fatalf("the rest from %d on: %+v, %v", at, got, err)
+			}
+		}
+		// A shorter one comes whole, and the cut is still to come.
+		m.CutDownloadAfter(100_001)
+		h := m.Host()
+		if _, err := h.Download(t.Context(), host.Download{Path: "/srv/f", To: &bytes.Buffer{}}); err != nil {
+			t.Fatal(err)
+		}
+		m.CutMidwayAfter(0)
+		var to bytes.Buffer
+		if got, err := h.Download(t.Context(), host.Download{Path: "/srv/f", From: 20_000, To: &to}); !errors.Is(err, ErrCut) || got.Got != 40_000 || !bytes.Equal(to.Bytes(), content[20_000:60_000]) {
+			t.Fatalf("cut midway: %+v, %v", got, err)
+		}
 	}
 }

@@ -47,6 +47,8 @@ type Faults struct {
 	fail      map[int]error // by Seq
 	intercept func(Call) error
 	latency   time.Duration
+	short     bool  // the next download is cut
+	shortAt   int64 // after so many of its bytes
 }
 
 // verdict is what a call has to suffer.
@@ -103,6 +105,25 @@ func (f *Faults) arm(mode cutMode, n int) {
 	f.cut, f.cutAt = mode, n
 }
 
+// CutDownloadAfter lets calls through up to the next download, gives that one so many bytes, and then cuts the
+// connection as CutAfter does. A download that has fewer ends as if there were no cut, which is still to come.
+func (f *Faults) CutDownloadAfter(bytes int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.short, f.shortAt = true, bytes
+}
+
+// cutsDownload reports whether a download that has given so many bytes is cut now; then the connection is.
+func (f *Faults) cutsDownload(given int64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.short || given < f.shortAt {
+		return false
+	}
+	f.short, f.refuse = false, ErrCut
+	return true
+}
+
 // Cut reports whether a cut has happened since the last Heal.
 func (f *Faults) Cut() bool {
 	f.mu.Lock()
@@ -114,7 +135,7 @@ func (f *Faults) Cut() bool {
 func (f *Faults) Heal() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.cut, f.cutAt, f.refuse, f.intercept, f.fail = cutNever, 0, nil, nil, nil
+	f.cut, f.cutAt, f.refuse, f.intercept, f.fail, f.short = cutNever, 0, nil, nil, nil, false
 }
 
 // Fail makes the call with this number (from 1) fail with err, without effect.

@@ -20,6 +20,7 @@ type node struct {
 	dir          bool
 	lock         bool
 	link         string // where a symbolic link points; it is followed by nobody here
+	special      string // what it is, if it is nothing that has a content: "FIFO", "device"
 	mode         uint32
 	owner, group string
 	content      []byte
@@ -28,7 +29,7 @@ type node struct {
 }
 
 func (n *node) digest() string {
-	if n.dir || n.link != "" {
+	if n.dir || n.link != "" || n.special != "" {
 		return ""
 	}
 	return host.Digest(n.content)
@@ -85,6 +86,27 @@ func (m *Machine) Link(name, target string) {
 	n := m.newNode()
 	n.mode, n.link = 0o777, target
 	m.files[name] = n
+}
+
+// Special puts something there that has no content, a "FIFO" or a "device", in place of what is there.
+func (m *Machine) Special(name, kind string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	name = path.Clean(name)
+	m.removeAll(name)
+	_ = m.mkdirAll(path.Dir(name))
+	n := m.newNode()
+	n.mode, n.special = 0o600, kind
+	m.files[name] = n
+}
+
+// Rewrite changes what a file holds, and leaves it the same file, as somebody does who has it open.
+func (m *Machine) Rewrite(name string, change func(content []byte) []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.files[path.Clean(name)]
+	n.content = change(slices.Clone(n.content))
+	n.mtime, n.ctime = m.clock(), m.clock()
 }
 
 // Paths lists every path below dir, sorted.
@@ -239,10 +261,13 @@ func (m *Machine) lookFile(q host.FileQuery) (host.FileState, error) {
 		Exists: true, Type: "file", Mode: n.mode, Owner: n.owner, Group: n.group,
 		Size: int64(len(n.content)), Digest: n.digest(), Stamp: n.stamp(),
 	}
-	if n.dir || n.link != "" {
+	if n.dir || n.link != "" || n.special != "" {
 		s.Type, s.Size = "dir", 0
-		if n.link != "" {
+		switch {
+		case n.link != "":
 			s.Type, s.Size = "link", int64(len(n.link))
+		case n.special != "":
+			s.Type = "other"
 		}
 		switch {
 		case n.owner != "root" && n.owner != m.caller():

@@ -264,6 +264,8 @@ func (m *Machine) Dump() string {
 		case n.lock:
 		case n.link != "":
 			fmt.Fprintf(&b, "link %s -> %s\n", p, n.link)
+		case n.special != "":
+			fmt.Fprintf(&b, "%s %04o %s:%s %s\n", n.special, n.mode, n.owner, n.group, p)
 		case n.dir:
 			fmt.Fprintf(&b, "dir  %04o %s:%s %s\n", n.mode, n.owner, n.group, p)
 		default:

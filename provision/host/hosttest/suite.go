@@ -92,6 +92,19 @@ func SuiteCommands(m *Machine) {
 		m.rename(c.Argv[1], c.Argv[2])
 		return host.Result{}, nil
 	})
+	m.Handle("mkfifo", func(_ context.Context, m *Machine, c host.Command) (host.Result, error) {
+		m.Special(c.Argv[1], "FIFO")
+		return host.Result{}, nil
+	})
+	m.Handle("cp", func(_ context.Context, m *Machine, c host.Command) (host.Result, error) {
+		content, err := m.ReadFile(c.Argv[1])
+		m.Rewrite(c.Argv[2], func([]byte) []byte { return content })
+		return host.Result{}, err
+	})
+	m.Handle("tee", func(_ context.Context, m *Machine, c host.Command) (host.Result, error) {
+		m.Rewrite(c.Argv[2], func(content []byte) []byte { return append(content, c.Stdin...) })
+		return host.Result{}, nil
+	})
 	m.Handle("sleep", func(ctx context.Context, _ *Machine, c host.Command) (host.Result, error) {
 		<-ctx.Done()
 		return host.Result{}, ctx.Err()
@@ -124,6 +137,11 @@ func Suite(t *testing.T, open func(t *testing.T) Fixture) {
 		{"upload of what is new", testUploadNew},
 		{"upload refuses", testUploadRefuses},
 		{"upload cancelled", testUploadCancelled},
+		{"download", testDownload},
+		{"download refuses", testDownloadRefuses},
+		{"download of what changes", testDownloadChanges},
+		{"download that ends", testDownloadEnds},
+		{"downloads and a lock", testDownloadsAndLock},
 		{"remove", testRemove},
 		{"remove entries", testRemoveEntries},
 		{"aside", testAside},

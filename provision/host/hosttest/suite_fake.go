@@ -27,6 +27,7 @@ func FakeFixture(m *Machine) Fixture {
 	if err := m.Mount("/mnt", NewDisk()); err != nil {
 		panic(err) // nothing is mounted there yet
 	}
+	m.Special("/dev/null", "device")
 	f := Fixture{Open: func(*testing.T) host.Host { return m.Host() }, Dir: "/opt/suite", Elsewhere: "/mnt/suite", Talker: "127.0.0.1:7", ListeningPort: 22}
 	sv := &Services{Wait: time.Second}
 	if m.facts.Root {

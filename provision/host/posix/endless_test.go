@@ -51,6 +51,10 @@ func TestAHostThatNeverStopsTalking(t *testing.T) {
 					_, err := h.Upload(ctx, host.Upload{Path: "/f", Blob: host.BytesBlob([]byte("b"))})
 					return err
 				},
+				"download": func() error {
+					_, err := h.Download(ctx, host.Download{Path: "/f", To: io.Discard})
+					return err
+				},
 				"service": func() error {
 					_, err := h.Service(ctx, host.ServiceRequest{Unit: "u.service", Verb: "start", Wait: time.Hour})
 					return err

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -180,6 +181,43 @@ func FuzzUpload(f *testing.F) {
 		for stamp := range h.knownDigests() {
 			if !plain(stamp) {
 				t.Errorf("learned the stamp %q", stamp)
+			}
+		}
+	})
+}
+
+// FuzzDownload: what is given out are bytes of the answer behind the size, and without an error as many as that says;
+// in whatever pieces it comes.
+func FuzzDownload(f *testing.F) {
+	for _, s := range []string{"size\t5\nabcde", "size\t7\nend\n", "size\t3\nabcdef", "missing\nend\n", "fail\tno\nend\n", "size\t0\n", "size\t", "\n"} {
+		f.Add([]byte(s), uint8(0), uint8(3))
+	}
+	f.Fuzz(func(t *testing.T, body []byte, from, piece uint8) {
+		var first string
+		for _, piece := range []int{0, int(piece) + 1} {
+			var to bytes.Buffer
+			last := int64(-1)
+			h := New(&speaker{canned: canned{body}, piece: piece}, options("/"))
+			got, err := h.Download(t.Context(), host.Download{Path: "/f", From: int64(from), To: &to, Progress: func(n, total int64) {
+				if n < int64(from) || n < last || n > total {
+					t.Errorf("%d of %d bytes after %d", n, total, last)
+				}
+				last = n
+			}})
+			head, content, _ := bytes.Cut(body, []byte("\n"))
+			if err == nil {
+				size, bad := strconv.ParseInt(strings.TrimPrefix(string(head), "size\t"), 10, 64)
+				if bad != nil || got.Size != size || !bytes.Equal(to.Bytes(), content) || int64(from)+got.Got != size {
+					t.Errorf("%+v of %q", got, body)
+				}
+			}
+			if !bytes.HasPrefix(content, to.Bytes()) || got.Got != int64(to.Len()) {
+				t.Errorf("%q came of %q, %+v", to.Bytes(), body, got)
+			}
+			if outcome := fmt.Sprint(to.Bytes(), got, err); piece > 0 && outcome != first {
+				t.Errorf("in pieces: %s, whole: %s", outcome, first)
+			} else {
+				first = outcome
 			}
 		}
 	})

@@ -36,7 +36,7 @@ func (h *Host) Move(ctx context.Context, r host.MoveRequest) (m host.Moved, err 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var done atomic.Int64
-	go watchMove(ctx, &done, cancel)
+	go watch(ctx, moveStalled, done.Load, cancel)
 	request := framed([]string{r.From.Dir, r.From.Name, r.To.Dir, r.To.Name, r.Keep, how})
 	body, err := h.talk(ctx, "move", moveScript, strings.NewReader(request), func(line string) {
 		var n, total int64
@@ -66,23 +66,4 @@ func (h *Host) Move(ctx context.Context, r host.MoveRequest) (m host.Moved, err 
 		return m, errors.New("the answer does not tell what was done")
 	}
 	return m, nil
-}
-
-// watchMove gives a move up that stands still.
-func watchMove(ctx context.Context, done *atomic.Int64, giveUp context.CancelCauseFunc) {
-	tick := time.NewTicker(moveStalled)
-	defer tick.Stop()
-	for last := int64(-1); ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		n := done.Load()
-		if n == last {
-			giveUp(fmt.Errorf("nothing has moved for %s", moveStalled))
-			return
-		}
-		last = n
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -168,6 +169,14 @@ func TestACutRequestDoesNothing(t *testing.T) {
 		}
 		if _, err := os.Stat(tree); err != nil {
 			t.Fatal(err)
+		}
+		if err := os.WriteFile(root+"/a", []byte("another file"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for s.cutRequest = 1; s.cutRequest < int64(len(root+"/ab\n10\nend")); s.cutRequest++ {
+			if _, err := New(&s, options(root)).Download(t.Context(), host.Download{Path: root + "/ab", From: 10, To: io.Discard}); err == nil || errors.Is(err, fs.ErrNotExist) {
+				t.Fatalf("a request cut after %d bytes to download: %v", s.cutRequest, err)
+			}
 		}
 	})
 }

@@ -48,6 +48,9 @@ var writeScript string
 //go:embed scripts/upload.sh
 var uploadScript string
 
+//go:embed scripts/download.sh
+var downloadScript string
+
 //go:embed scripts/service.sh
 var serviceText string
 
@@ -170,15 +173,24 @@ func (h *Host) talk(ctx context.Context, name, script string, stdin io.Reader, p
 	if err != nil {
 		return nil, late(ctx, err)
 	}
-	body, whole := unframed(out.buf.Bytes())
+	return understood(out.buf.Bytes(), exit, stderr)
+}
+
+// understood is a whole answer without its end. Of one that is not whole, or where the script gave up, it is the error.
+func understood(answer []byte, exit int, stderr *bounded) ([]byte, error) {
+	body, whole := unframed(answer)
 	if !whole {
-		text := cmp.Or(strings.TrimSpace(stderr.buf.String()), "its answer was cut short")
-		return nil, fmt.Errorf("the script ended with code %d: %s", exit, text)
+		return nil, ended(exit, stderr, "its answer was cut short")
 	}
 	if text := failure(body); text != "" {
 		return nil, errors.New(text)
 	}
 	return body, nil
+}
+
+// ended says how a script ended that should not have: in its own words, or else in ours.
+func ended(exit int, stderr *bounded, otherwise string) error {
+	return fmt.Errorf("the script ended with code %d: %s", exit, cmp.Or(strings.TrimSpace(stderr.buf.String()), otherwise))
 }
 
 // late prefers what a limit of ours says to the end of the context that it made.

@@ -38,7 +38,7 @@ func (h *Host) Upload(ctx context.Context, u host.Upload) (c host.Change, err er
 	defer stop()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	go s.watch(ctx, cancel)
+	go watch(ctx, stalled, s.sent.Load, cancel)
 	digest, known := u.Blob.Digest(), "-"
 	for stamp, d := range h.knownDigests() {
 		if d == digest {
@@ -131,28 +131,6 @@ func (s *stream) open() (r io.ReadCloser, size int64, err error) {
 		return r, s.u.Blob.Size(), err
 	}
 	return s.u.Blob.Compressed()
-}
-
-// stalled is how long an upload may stand still: the host compares, or makes durable what came, or nothing comes through.
-const stalled = 5 * time.Minute
-
-// watch gives an upload up that stands still.
-func (s *stream) watch(ctx context.Context, giveUp context.CancelCauseFunc) {
-	tick := time.NewTicker(stalled)
-	defer tick.Stop()
-	for last := int64(-1); ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		sent := s.sent.Load()
-		if sent == last {
-			giveUp(fmt.Errorf("nothing has moved for %s", stalled))
-			return
-		}
-		last = sent
-	}
 }
 
 // close ends it, whoever still reads, and says what went wrong with the content itself.

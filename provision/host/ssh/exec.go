@@ -54,10 +54,13 @@ func (k *Conn) Exec(ctx context.Context, argv []string, stdin io.Reader, stdout,
 	defer s.channel.Close()
 	select {
 	case <-p.done:
-		if p.err == nil && !p.exited {
-			return -1, k.orGone(errors.New("the session ended without an exit status"))
+		switch {
+		case p.exited:
+			return p.exit, p.err
+		case p.err != nil:
+			return -1, k.orGone(p.err) // what is read is acknowledged, and that fails too
 		}
-		return p.exit, p.err
+		return -1, k.orGone(errors.New("the session ended without an exit status"))
 	case <-ctx.Done():
 		// Best effort; what the command does after that is its own business.
 		_, _ = s.channel.SendRequest("signal", false, ssh.Marshal(struct{ Name string }{"TERM"}))

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"os/exec"
@@ -62,6 +63,14 @@ func TestLoginShells(t *testing.T) {
 				}
 				if l, err := h.Look(t.Context(), host.Query{Files: []host.FileQuery{{Path: "/etc/passwd", Content: true}}}); err != nil || !l.Files["/etc/passwd"].Exists {
 					t.Errorf("a look: %v", err)
+				}
+				file, content := filepath.Join(home, "it's $HOME, ü"), bytes.Repeat([]byte("a\x00\xff\r\nend\n"), 10_000)
+				if err := os.WriteFile(file, content, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				var to bytes.Buffer
+				if got, err := h.Download(t.Context(), host.Download{Path: file, From: 5, To: &to}); err != nil || got.Size != int64(len(content)) || !bytes.Equal(to.Bytes(), content[5:]) {
+					t.Errorf("a download: %+v, %v", got, err)
 				}
 			})
 		}

@@ -95,6 +95,7 @@ func TestSuite(t *testing.T) {
 	}{
 		"root":          {user: "root"},
 		"few sessions":  {user: "root", server: hosttest.ServerOptions{MaxSessions: 4}},
+		"two sessions":  {user: "ops", server: hosttest.ServerOptions{MaxSessions: 2}},
 		"sudo":          {user: "ops"},
 		"sudo password": {user: "ops", sudo: "secret"},
 	} {
