@@ -1,11 +1,13 @@
 package restore
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -42,6 +44,14 @@ var children = map[string]func(options string) error{
 			return err
 		}
 		_, err := Restore(context.Background(), o)
+		return err
+	},
+	"prove": func(options string) error {
+		var p Proof
+		if err := json.Unmarshal([]byte(options), &p); err != nil {
+			return err
+		}
+		_, err := Prove(context.Background(), p)
 		return err
 	},
 }
@@ -126,5 +136,48 @@ func stored(t testing.TB, path, bucket, key, value string) {
 	defer db.Close()
 	if err := db.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte(bucket)).Put([]byte(key), []byte(value)) }); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// killedAtEach runs one of children again and again, and kills it once it has put as many paths on the disk as paths
+// counts: none, one, two, …, until one comes to its end. It gives how many were killed.
+func killedAtEach(t *testing.T, what, options string, paths func() int) (killed int) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; ; n++ {
+		c := exec.Command(exe, options)
+		c.Env = append(os.Environ(), child+"="+what)
+		var said bytes.Buffer
+		c.Stderr = &said
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- c.Wait() }()
+		err, over := error(nil), false
+		for !over {
+			select {
+			case err = <-ended:
+				over = true
+				continue
+			default:
+			}
+			if paths() >= n {
+				c.Process.Kill()
+				err = <-ended
+				over = true
+			}
+		}
+		if err == nil {
+			t.Logf("%s was killed %d times", what, killed)
+			return killed
+		}
+		if c.ProcessState.Exited() {
+			t.Fatalf("%s, after it was killed %d times: %v\n%s", what, killed, err, said.String())
+		}
+		killed++
 	}
 }

@@ -57,53 +57,59 @@ const highestTarget = 1 << 62
 // anywhere, what is unfinished has a mark; the same call removes that, and nothing else, and makes it anew. A
 // directory that holds something without such a mark is an error.
 func Restore(ctx context.Context, o Options) (kvserver.Restored, error) {
-	fail := func(err error) (kvserver.Restored, error) {
-		return kvserver.Restored{}, fmt.Errorf("cannot restore snapshot %q: %w", o.File.Path, err)
-	}
 	began := time.Now()
 	r, err := o.identities()
-	if err != nil {
-		return fail(err)
-	}
-	if r.Snapshot, err = o.File.check(ctx, o.Progress); err != nil {
-		return fail(err)
-	}
-	bump, err := o.bump(r.Snapshot)
 	if err == nil {
-		err = kvserver.Restorable(r.Snapshot, kvserver.Minor(o.Server))
+		r.Snapshot, err = o.File.check(ctx, o.Progress)
+	}
+	if err == nil {
+		r, err = o.restore(ctx, r.Snapshot)
 	}
 	if err != nil {
-		return fail(err)
+		return kvserver.Restored{}, fmt.Errorf("cannot restore snapshot %q: %w", o.File.Path, err)
+	}
+	r.Seconds = time.Since(began).Seconds()
+	return r, nil
+}
+
+// restore is [Restore] once the file has been checked and holds c.
+func (o Options) restore(ctx context.Context, c kvserver.SnapshotContent) (r kvserver.Restored, err error) {
+	if r, err = o.identities(); err != nil {
+		return r, err
+	}
+	r.Snapshot = c
+	bump, err := o.bump(c)
+	if err == nil {
+		err = kvserver.Restorable(c, kvserver.Minor(o.Server))
+	}
+	if err != nil {
+		return r, err
 	}
 	s := staging{data: o.DataDir, wal: o.WALDir, uid: o.UID, gid: o.GID}
 	if err := s.begin(); err != nil {
-		return fail(err)
+		return r, err
 	}
-	if err := room(s, r.Snapshot.Size); err != nil {
-		return fail(errors.Join(err, s.remove()))
+	if err := room(s, c.Size); err != nil {
+		return r, errors.Join(err, s.remove())
 	}
-	watched := watchFile(ctx, s.database(), RestorePart, r.Snapshot.Size, o.Progress)
+	watched := watchFile(ctx, s.database(), RestorePart, c.Size, o.Progress)
 	err = runEtcdutl(o, s, bump)
 	watched()
 	if err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
-		return fail(errors.Join(err, s.remove()))
+		return r, errors.Join(err, s.remove())
 	}
 	if err := s.finish(); err != nil {
-		return fail(err)
+		return r, err
 	}
-	c, err := datadir.Content(datadir.Database(o.DataDir))
-	if err != nil {
-		return fail(err)
+	made, err := datadir.Content(datadir.Database(o.DataDir))
+	if err == nil {
+		err = agrees(made, r, o.TargetRevision)
 	}
-	if err := agrees(c, r, o.TargetRevision); err != nil {
-		return fail(err)
-	}
-	r.Revision, r.CompactRevision, r.Size = c.Revision, c.CompactRevision, c.Size
-	r.Seconds = time.Since(began).Seconds()
-	return r, nil
+	r.Revision, r.CompactRevision, r.Size = made.Revision, made.CompactRevision, made.Size
+	return r, err
 }
 
 // identities are the ids that the new cluster and its members get, as etcd computes them.

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -307,41 +306,7 @@ func TestRestoreKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	killed := 0
-	for paths := 0; ; paths++ {
-		c := start(t, "restore", string(text))
-		ended := make(chan error, 1)
-		go func() { ended <- c.Wait() }()
-		var err error
-	watching:
-		for {
-			select {
-			case err = <-ended:
-				break watching
-			default:
-			}
-			if len(names(t, o.DataDir, o.WALDir)) >= paths {
-				c.Process.Kill()
-				err = <-ended
-				break
-			}
-		}
-		if err == nil {
-			break
-		}
-		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.Exited() {
-			t.Fatalf("after %d kills: %v", killed, err)
-		}
-		killed++
-		if m, _ := datadir.Initialised(o.DataDir, o.WALDir); m {
-			// Its last breath: it was done but for the mark, or done.
-			if unfinished, _ := exists(filepath.Join(o.DataDir, work)); !unfinished {
-				break
-			}
-		}
-	}
-	t.Logf("killed %d times", killed)
+	killed := killedAtEach(t, "restore", string(text), func() int { return len(names(t, o.DataDir, o.WALDir)) })
 	if killed < 5 {
 		t.Errorf("killed %d times only", killed)
 	}
@@ -351,21 +316,6 @@ func TestRestoreKilled(t *testing.T) {
 	}
 	private(t, o.DataDir)
 	private(t, o.WALDir)
-}
-
-func start(t *testing.T, what, options string) *exec.Cmd {
-	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := exec.Command(exe, options)
-	c.Env = append(os.Environ(), child+"="+what)
-	c.Stderr = os.Stderr
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 func TestRoom(t *testing.T) {
