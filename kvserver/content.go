@@ -1,11 +1,21 @@
 package kvserver
 
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+)
+
 // SnapshotContent is what the database in a snapshot (or in member/snap/db)
 // holds beside its keys and values, read from the file alone. Ids are as in
 // [ID]. It says nothing about the values being right: that is a hash's, or a
 // check's of each page.
 type SnapshotContent struct {
 	Revision int64 `json:"revision"` // of the keys; 1 in an empty one
+	// Stored is the revision of the newest version that is stored; 0 where there is none. It is
+	// below Revision where what came later was a deletion, and has been compacted away.
+	Stored int64 `json:"stored"`
 	// CompactRevision is the last one that a compaction was asked up to; 0: never.
 	// Whoever watches from a revision below it is told "compacted".
 	CompactRevision int64 `json:"compact_revision"`
@@ -44,14 +54,32 @@ type SnapshotAlarm struct {
 }
 
 // Writer is the minor version of etcd ("3.6") whose form the database has: the
-// storage version where it has one; "3.5" where it knows a term, as etcd's own
-// schema.DetectSchemaVersion has it; "3.4" otherwise, which stands for all before 3.5.
+// storage version where it has one (since 3.6), else that of the cluster, which no member was older than; "3.4" where it has
+// neither, which stands for all before 3.5.
 func (c SnapshotContent) Writer() string {
-	if v := Minor(c.StorageVersion); v != "" {
-		return v
-	}
-	if c.Term > 0 || c.ClusterVersion != "" {
-		return "3.5"
-	}
-	return "3.4"
+	return cmp.Or(Minor(c.StorageVersion), Minor(c.ClusterVersion), "3.4")
 }
+
+// Restorable is an error where a server of that minor version ("3.6") is not to be
+// given what `kvserver restore` makes of a snapshot: it was written by a newer one.
+//
+// etcd promises to read what the minor version before has written, not what a later one has. 3.6
+// does not start on the storage version 3.7; 3.4 and 3.5 do not know storage versions, start, and leave it
+// standing, so that their next upgrade to 3.6 ends there. What is older is read by all: the restore gives it the
+// membership and the consistent index that 3.4 to 3.7 understand, and a server adds the rest as at its
+// upgrade. Proved for each pair by TestRestoreForEachRelease.
+func Restorable(c SnapshotContent, server string) error {
+	var have, want [2]int
+	for of, text := range map[*[2]int]string{&have: c.Writer(), &want: server} {
+		if _, err := fmt.Sscanf(text, "%d.%d", &of[0], &of[1]); err != nil {
+			return fmt.Errorf("cannot tell whether etcd %s reads it: %q is no minor version", server, text)
+		}
+	}
+	if slices.Compare(have[:], want[:]) > 0 {
+		return fmt.Errorf("%w: etcd %s wrote it, and etcd %s is to read it: restore it for %s or later", ErrSnapshotNewer, c.Writer(), server, c.Writer())
+	}
+	return nil
+}
+
+// ErrSnapshotNewer: a snapshot is of a newer etcd than the server that is to read it.
+var ErrSnapshotNewer = errors.New("the snapshot is newer than the server")

@@ -28,7 +28,7 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	c.CompletionOptions.DisableDefaultCmd = true
-	c.AddCommand(serveCommand(), formedCommand(), inspectCommand(), keysCommand(), certificatesCommand(), relayCommand(), probeCommand(), handshakesCommand(), superviseCommand(), versionCommand(),
-		snapshotCommand(), backupsCommand(), verifyCommand())
+	c.AddCommand(serveCommand(), formedCommand(), inspectCommand(), keysCommand(), certificatesCommand(), relayCommand(), probeCommand(), handshakesCommand(), superviseCommand(),
+		snapshotCommand(), backupsCommand(), verifyCommand(), restoreCommand(), proveCommand(), versionCommand())
 	return c
 }

@@ -44,7 +44,7 @@ func content(tx *bolt.Tx) (c kvserver.SnapshotContent, err error) {
 		return c, fmt.Errorf("it is no database of etcd's: it has no bucket %q or no bucket %q", schema.Key.Name(), schema.Meta.Name())
 	}
 	c = kvserver.SnapshotContent{
-		Revision: revision(tx), CompactRevision: compacted(tx),
+		Revision: revision(tx), Stored: stored(tx), CompactRevision: compacted(tx),
 		Applied: applied(tx), Term: number(get(tx, schema.Meta, schema.MetaTermKeyName)),
 		Size: tx.Size(), SizeInUse: inUse(tx),
 		ClusterVersion: string(get(tx, schema.Cluster, schema.ClusterClusterVersionKeyName)),

@@ -90,7 +90,7 @@ func TestContent(t *testing.T) {
 		tx.UnsafePut(schema.Meta, schema.MetaStorageVersionName, []byte("3.7.0"))
 	})
 	want := kvserver.SnapshotContent{
-		Revision: 302, CompactRevision: 250, Versions: 59, Applied: 4711, Term: 9,
+		Revision: 302, Stored: 302, CompactRevision: 250, Versions: 59, Applied: 4711, Term: 9,
 		ClusterVersion: "3.7.0", StorageVersion: "3.7.0",
 		Members: []kvserver.InspectedMember{{ID: "a", Name: "a", PeerURLs: []string{"https://a:2380"}, ClientURLs: []string{"https://a:2379"}}, {ID: "b", PeerURLs: []string{"https://b:2380"}, Learner: true}},
 		Removed: []string{"c"},

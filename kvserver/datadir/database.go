@@ -99,22 +99,23 @@ func (i *inspector) database(path string) error {
 // Members are those that the database lists, as [kvserver.Inspection] has
 // them. It waits a second for a database that is in use.
 func Members(dataDir string) (members []kvserver.InspectedMember, err error) {
-	_, err = view(dbPath(dataDir), time.Second, func(tx *bolt.Tx) (err error) {
+	_, err = view(Database(dataDir), time.Second, func(tx *bolt.Tx) (err error) {
 		members, _, err = membersIn(tx)
 		return err
 	})
 	return members, err
 }
 
-// revision of the keys, as mvcc's store.restore finds it, without reading them
-// all: the key of the last one begins with it.
-func revision(tx *bolt.Tx) int64 {
-	rev := int64(1)
+// revision of the keys, as mvcc's store.restore finds it.
+func revision(tx *bolt.Tx) int64 { return max(1, stored(tx), compacted(tx)) }
+
+// stored is the revision of the newest version that is there, without reading them all: the key of the last one begins with it.
+func stored(tx *bolt.Tx) int64 {
 	if b := tx.Bucket(schema.Key.Name()); b != nil {
 		last, _ := b.Cursor().Last()
-		rev = max(rev, mainRevision(last))
+		return mainRevision(last)
 	}
-	return max(rev, compacted(tx))
+	return 0
 }
 
 func membersIn(tx *bolt.Tx) (members []kvserver.InspectedMember, removed []string, err error) {

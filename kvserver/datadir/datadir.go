@@ -31,7 +31,8 @@ func WALDir(dataDir, walDir string) string {
 
 func snapDir(dataDir string) string { return filepath.Join(dataDir, "member", "snap") }
 
-func dbPath(dataDir string) string { return filepath.Join(snapDir(dataDir), "db") }
+// Database is where the database lies in a data directory.
+func Database(dataDir string) string { return filepath.Join(snapDir(dataDir), "db") }
 
 // Initialised reports whether a data directory holds a member, by etcd's own
 // rule (wal.Exist): there are WAL files. Data that has been applied without a
@@ -57,7 +58,7 @@ func Initialised(dataDir, walDir string) (bool, error) {
 	if len(snaps) > 0 {
 		return false, lost("raft snapshots")
 	}
-	index, err := consistentIndex(dbPath(dataDir))
+	index, err := consistentIndex(Database(dataDir))
 	if err != nil {
 		return false, err
 	}
@@ -70,7 +71,7 @@ func Initialised(dataDir, walDir string) (bool, error) {
 // HasDatabase reports whether a data directory holds a member's database. An empty file is none: etcd makes one
 // before it writes to it.
 func HasDatabase(dataDir string) (bool, error) {
-	info, err := os.Stat(dbPath(dataDir))
+	info, err := os.Stat(Database(dataDir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

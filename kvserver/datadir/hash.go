@@ -13,16 +13,9 @@ import (
 	"go.etcd.io/etcd/server/v3/storage/mvcc"
 	"go.etcd.io/etcd/server/v3/storage/schema"
 
+	"quorate/internal/resources"
 	"quorate/kvserver"
 )
-
-// Hashed is what a database holds, read from its file alone.
-type Hashed struct {
-	// Hash is what a member that serves from it answers to HashKV at its newest revision.
-	Hash kvserver.Hash
-	// Keys are those that exist at that revision.
-	Keys int64
-}
 
 // TooMuchMemoryError says that reading a file would take more memory than there is to spare.
 type TooMuchMemoryError struct {
@@ -43,17 +36,26 @@ func (e *TooMuchMemoryError) Error() string {
 //
 // Compaction leaves at most one entry a key at or below its revision. So what
 // has to be remembered are the keys that were changed since; all keys only where a compaction
-// had not finished. That takes memory by key: spare bounds it, in bytes, and
-// beyond it the error is a [*TooMuchMemoryError].
+// had not finished. That takes memory by key: half of what the machine has to spare at the most
+// ([resources.Spare]), and beyond it the error is a [*TooMuchMemoryError].
 //
-// A file that has the hash of a snapshot at its end is read like one without.
-func Hash(path string, spare int64) (Hashed, error) {
+// It takes databases as [Content] does, writes nothing, and says beside the hash how many keys exist. A damaged one is an error.
+func Hash(path string) (h kvserver.Hash, keys int64, err error) {
+	return hashWithin(path, resources.Spare())
+}
+
+func hashWithin(path string, spare int64) (kvserver.Hash, int64, error) {
 	h := hasher{spare: spare}
-	found, err := view(path, time.Second, h.run)
+	found, err := view(path, time.Second, func(tx *bolt.Tx) error {
+		if err := pages(path, tx); err != nil {
+			return err
+		}
+		return h.run(tx)
+	})
 	if err == nil && !found {
-		err = fmt.Errorf("there is no database in %s", path)
+		err = fmt.Errorf("cannot read database %s: there is none, or it is empty", path)
 	}
-	return Hashed{Hash: h.hash, Keys: h.keys}, err
+	return h.hash, h.keys, err
 }
 
 type hasher struct {

@@ -65,7 +65,7 @@ func (i *inspector) inspect() error {
 	}
 	i.Member = len(names) > 0
 	readDB := true
-	if err := i.database(dbPath(i.DataDir)); errors.Is(err, errInUse) {
+	if err := i.database(Database(i.DataDir)); errors.Is(err, errInUse) {
 		i.Running = true
 	} else if err != nil {
 		i.problem("%v", err)

@@ -19,6 +19,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"quorate/internal/durable"
+	"quorate/internal/resources"
 	"quorate/internal/sealed"
 	"quorate/kvserver"
 	"quorate/kvserver/admin"
@@ -78,7 +79,7 @@ func save(ctx context.Context, r kvserver.BackupRequest, o Options) (*kvserver.B
 	if err != nil {
 		return nil, err
 	}
-	if err := room(r.Dir, 2*st.DBSize+margin); err != nil {
+	if err := resources.Room(r.Dir, 2*st.DBSize+margin); err != nil {
 		return nil, err
 	}
 	s := &saving{Options: o, r: r, client: client, status: st, folder: f}
@@ -165,7 +166,7 @@ func (s *saving) receive(ctx context.Context, b *kvserver.Backup, e sealed.Encry
 
 // hash fills in the hash of the file, and compares it with the member's.
 func (s *saving) hash(ctx context.Context, b *kvserver.Backup, plain string) error {
-	h, err := datadir.Hash(plain, spareMemory())
+	h, keys, err := datadir.Hash(plain)
 	if much := (*datadir.TooMuchMemoryError)(nil); errors.As(err, &much) {
 		b.Unhashed = much.Error()
 		b.Compared = kvserver.Compared{Result: kvserver.NotCompared, Why: "the file was not hashed"}
@@ -174,8 +175,8 @@ func (s *saving) hash(ctx context.Context, b *kvserver.Backup, plain string) err
 	if err != nil {
 		return fmt.Errorf("what the member sent cannot be read: %w", err)
 	}
-	b.Hash, b.Keys = &h.Hash, h.Keys
-	b.Compared = s.compare(ctx, h.Hash)
+	b.Hash, b.Keys = &h, keys
+	b.Compared = s.compare(ctx, h)
 	if b.Compared.Result == kvserver.Disagreed {
 		return fmt.Errorf("what the member sent is not what it holds: %s", b.Compared.Why)
 	}

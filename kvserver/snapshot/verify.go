@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"quorate/internal/resources"
 	"quorate/internal/sealed"
 	"quorate/kvserver"
 	"quorate/kvserver/datadir"
@@ -71,17 +72,15 @@ func verify(ctx context.Context, path string, o VerifyOptions) (*Verified, error
 	}
 	defer done()
 	o.Progress(kvserver.BackupLine{Stage: kvserver.StageRead})
-	if err := datadir.Check(plain, spareMemory()); err != nil {
+	if err := datadir.Check(plain); err != nil {
 		return nil, err
 	}
 	if v.Content, err = datadir.Content(plain); err != nil {
 		return nil, err
 	}
-	h, err := datadir.Hash(plain, spareMemory())
-	if err != nil {
+	if v.Hash, v.Keys, err = datadir.Hash(plain); err != nil {
 		return nil, err
 	}
-	v.Hash, v.Keys = h.Hash, h.Keys
 	return v, v.agrees()
 }
 
@@ -119,7 +118,7 @@ func (v *Verified) unpack(ctx context.Context, path string, o VerifyOptions) (pl
 		if v.Metadata != nil {
 			need = v.Metadata.Size
 		}
-		if err := room(o.Work, need+margin); err != nil {
+		if err := resources.Room(o.Work, need+margin); err != nil {
 			return "", nil, err
 		}
 		f, failed := os.CreateTemp(o.Work, ".verify-*")
