@@ -108,6 +108,27 @@ type BackupLine struct {
 	Backup *Backup `json:"backup,omitempty"`
 }
 
+// Form is how a file holds a snapshot.
+type Form struct {
+	Compressed string `json:"compressed,omitempty"` // "zstd", "gzip" or ""
+	Encrypted  bool   `json:"encrypted,omitempty"`
+}
+
+// Packed reports whether the snapshot has to be unpacked to be read.
+func (f Form) Packed() bool { return f.Compressed != "" || f.Encrypted }
+
+// Verified is what verifying came to. All of it was read from the file.
+type Verified struct {
+	Form    Form            `json:"form"`
+	Size    int64           `json:"size"`             // of the snapshot, bytes
+	SHA256  string          `json:"sha256,omitempty"` // that it has at its end; "" with NoHash
+	Content SnapshotContent `json:"content"`
+	Keys    int64           `json:"keys"`
+	Hash    Hash            `json:"hash"`
+	// Metadata that lies beside it, which all of this agrees with; nil: none.
+	Metadata *Backup `json:"metadata,omitempty"`
+}
+
 // ListedBackup is a file in a folder of backups.
 type ListedBackup struct {
 	Name string `json:"name"`

@@ -33,6 +33,7 @@ type Layout struct {
 	UnitFile string
 	Unit     string // what the service manager is asked for
 	Lock     string
+	Backups  string // folder of backups; a destroy leaves it
 	Log, Run string // local hosts: the supervisor's log file and state folder
 }
 
@@ -63,6 +64,7 @@ func LayoutOf(c *spec.Cluster, m *spec.Member) Layout {
 		Data:      path.Join(root+"/", c.Server.DataDir),
 		Unit:      "quorate-" + c.Name + ".service",
 		Lock:      path.Join("/run/quorate", c.Name, "lock"),
+		Backups:   path.Join(root+"/", c.Backup.Dir),
 	}
 	l.KVServer = path.Join(l.Bin, "kvserver")
 	l.Etcd = path.Join(l.Bin, "etcd")

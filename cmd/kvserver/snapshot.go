@@ -95,7 +95,7 @@ for a while. A passphrase, for one that is encrypted, is read from standard inpu
 				return err
 			}
 			return lines.Encode(struct {
-				Verified *snapshot.Verified `json:"verified"`
+				Verified *kvserver.Verified `json:"verified"`
 			}{v})
 		},
 	}

@@ -57,6 +57,7 @@ func newRootCommand(p *process) *cobra.Command {
 		newStatusCommand(p),
 		newAuditCommand(p),
 		newMemberCommand(p),
+		newBackupCommand(p),
 		newDefragCommand(p),
 		newCompactCommand(p),
 		newAlarmCommand(p),

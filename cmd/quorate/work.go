@@ -42,6 +42,7 @@ type look struct {
 	// verb to lock for; "" takes no lock, and leaves the hosts once they are looked at.
 	lock     plan.Verb
 	wait     time.Duration
+	stay     bool // without a lock, the connections stay open all the same: the caller goes on with them
 	build    builder
 	hashes   bool // compare what the members hold
 	notes    bool // read the hosts' manifests and look at nothing else
@@ -120,10 +121,10 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := j.open(p, how.lock == ""); err != nil {
+	if err := j.open(p, how.lock == "" && !how.stay); err != nil {
 		return err
 	}
-	if how.lock == "" {
+	if how.lock == "" && !how.stay {
 		defer j.close() // of many clusters only those are connected that are being looked at
 	}
 	j.session.AskAs(how.Client)

@@ -207,3 +207,18 @@ func (a *asking) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
 	}
 	return key, err
 }
+
+// Text is a short content encrypted, in the armored form, which is text.
+func (e Encryption) Text(plain []byte) (string, error) {
+	var b bytes.Buffer
+	a := armor.NewWriter(&b)
+	w, err := e.Encrypt(a)
+	if err != nil {
+		return "", err
+	}
+	_, err = w.Write(plain)
+	if err := errors.Join(err, w.Close(), a.Close()); err != nil {
+		return "", err
+	}
+	return b.String(), nil
+}

@@ -93,7 +93,7 @@ const metadataLimit = 4 << 20
 
 // List gives the backups of a cluster in a folder, the newest first: files that have a
 // backup's name, and metadata. Of the newest check of them, as far as they look good,
-// the whole file is read and its digest compared. A folder that is not there has none.
+// the whole file is read and its digest compared. Of the files that belong to a backup only [Metadata] tells. A folder that is not there has none.
 func List(dir, cluster string, check int) ([]kvserver.ListedBackup, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -147,6 +147,7 @@ func look(dir, name string) kvserver.ListedBackup {
 		l.Problem = err.Error()
 		return l
 	}
+	b.Files = nil
 	l.Backup = b
 	switch {
 	case b.Name != name:

@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"quorate/internal/sealed"
+	"quorate/kvserver"
 )
 
 // packer writes a snapshot twice as it comes: as it is, to be read, and
@@ -152,15 +153,6 @@ func (t *tail) verify() (string, error) {
 	return hex.EncodeToString(t.last), nil
 }
 
-// Form is how a file holds a snapshot.
-type Form struct {
-	Compressed string `json:"compressed,omitempty"` // "zstd", "gzip" or ""
-	Encrypted  bool   `json:"encrypted,omitempty"`
-}
-
-// Packed reports whether the snapshot has to be unpacked to be read.
-func (f Form) Packed() bool { return f.Compressed != "" || f.Encrypted }
-
 // the first bytes that tell.
 var (
 	ageMagic   = []byte("age-encryption.org/v1")
@@ -172,8 +164,8 @@ var (
 // Open gives the snapshot in a file, whatever its form: encrypted with age,
 // compressed with zstd or gzip, or as it is. e opens what is encrypted. That it is whole
 // is known at its end only, of a plain one not even then.
-func Open(r io.Reader, e sealed.Encryption) (io.Reader, Form, error) {
-	var form Form
+func Open(r io.Reader, e sealed.Encryption) (io.Reader, kvserver.Form, error) {
+	var form kvserver.Form
 	in := bufio.NewReaderSize(r, 1<<20)
 	if starts(in, ageMagic) || starts(in, armorMagic) {
 		form.Encrypted = true

@@ -29,24 +29,12 @@ type VerifyOptions struct {
 	Progress func(kvserver.BackupLine)
 }
 
-// Verified is what verifying came to. All of it was read from the file.
-type Verified struct {
-	Form    Form                     `json:"form"`
-	Size    int64                    `json:"size"`             // of the snapshot, bytes
-	SHA256  string                   `json:"sha256,omitempty"` // that it has at its end; "" with NoHash
-	Content kvserver.SnapshotContent `json:"content"`
-	Keys    int64                    `json:"keys"`
-	Hash    kvserver.Hash            `json:"hash"`
-	// Metadata that lies beside it, which all of this agrees with; nil: none.
-	Metadata *kvserver.Backup `json:"metadata,omitempty"`
-}
-
 // Verify reads a snapshot, in whatever form, as a restore will: the size, the hash at its
 // end, every page by bbolt's own check, each key, and compares that with the metadata beside it, if
 // there is any. The file is not changed. One that is packed is unpacked for it, into a file that is
 // removed. An error says what is wrong. What takes memory by page or key
 // is refused where that is not there ([datadir.TooMuchMemoryError]).
-func Verify(ctx context.Context, path string, o VerifyOptions) (*Verified, error) {
+func Verify(ctx context.Context, path string, o VerifyOptions) (*kvserver.Verified, error) {
 	v, err := verify(ctx, path, o)
 	if err != nil {
 		return nil, fmt.Errorf("cannot verify %s: %w", path, err)
@@ -54,19 +42,19 @@ func Verify(ctx context.Context, path string, o VerifyOptions) (*Verified, error
 	return v, nil
 }
 
-func verify(ctx context.Context, path string, o VerifyOptions) (*Verified, error) {
+func verify(ctx context.Context, path string, o VerifyOptions) (*kvserver.Verified, error) {
 	if o.Progress == nil {
 		o.Progress = func(kvserver.BackupLine) {}
 	}
 	if o.Work == "" {
 		o.Work = filepath.Dir(path)
 	}
-	v := new(Verified)
+	v := new(kvserver.Verified)
 	var err error
 	if v.Metadata, err = Metadata(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	plain, done, err := v.unpack(ctx, path, o)
+	plain, done, err := unpack(ctx, v, path, o)
 	if err != nil {
 		return nil, err
 	}
@@ -81,11 +69,11 @@ func verify(ctx context.Context, path string, o VerifyOptions) (*Verified, error
 	if v.Hash, v.Keys, err = datadir.Hash(plain); err != nil {
 		return nil, err
 	}
-	return v, v.agrees()
+	return v, agrees(v)
 }
 
 // unpack gives a file with the snapshot as it is, whose hash is right, and what removes it, if it was made.
-func (v *Verified) unpack(ctx context.Context, path string, o VerifyOptions) (plain string, done func(), err error) {
+func unpack(ctx context.Context, v *kvserver.Verified, path string, o VerifyOptions) (plain string, done func(), err error) {
 	in, err := os.Open(path)
 	if err != nil {
 		return "", nil, err
@@ -151,7 +139,7 @@ func (v *Verified) unpack(ctx context.Context, path string, o VerifyOptions) (pl
 }
 
 // agrees compares what was read with the metadata.
-func (v *Verified) agrees() error {
+func agrees(v *kvserver.Verified) error {
 	m := v.Metadata
 	switch {
 	case m == nil:

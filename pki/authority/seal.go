@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"filippo.io/age/armor"
-
 	"quorate/internal/sealed"
 )
 
@@ -63,17 +61,8 @@ func (e Encryption) sealed(path string, plain []byte) ([]byte, error) {
 // seal encrypts a key; the armored form, so that it can live in a repository.
 // open gives it back, if this operator can.
 func (e Encryption) seal(path string, plain []byte) ([]byte, error) {
-	var b bytes.Buffer
-	a := armor.NewWriter(&b)
-	w, err := e.of(path).Encrypt(a)
-	if err != nil {
-		return nil, err
-	}
-	_, err = w.Write(plain)
-	if err := errors.Join(err, w.Close(), a.Close()); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
+	text, err := e.of(path).Text(plain)
+	return []byte(text), err
 }
 
 // open decrypts what seal (or the age command, armored or not) encrypted.

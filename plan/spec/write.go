@@ -27,13 +27,33 @@ func WriteDiagnostics(w io.Writer, diags hcl.Diagnostics, files []File, width in
 		}
 		sources[f.Name] = source
 	}
-	secret := secretNames(bodies)
-	for _, f := range files {
+	for _, f := range withoutSecrets(files, bodies) {
 		if source := sources[f.Name]; source != nil {
-			source.Bytes = blot(f, secret)
+			source.Bytes = f.Bytes
 		}
 	}
 	return hcl.NewDiagnosticTextWriter(w, sources, uint(max(width, 0)), color).WriteDiagnostics(diags)
+}
+
+// Shown are the files of a spec that loads as they may be kept or shown: secrets that are written in them are blotted out.
+func Shown(files []File) []File {
+	var bodies []hcl.Body
+	for _, f := range files {
+		if source, _ := parse(f); source != nil {
+			bodies = append(bodies, source.Body)
+		}
+	}
+	return withoutSecrets(files, bodies)
+}
+
+// withoutSecrets blots out what the bodies, which are those of the files as far as they parse, say is secret.
+func withoutSecrets(files []File, bodies []hcl.Body) []File {
+	secret := secretNames(bodies)
+	var out []File
+	for _, f := range files {
+		out = append(out, File{Name: f.Name, Bytes: blot(f, secret)})
+	}
+	return out
 }
 
 // Diagnostic is a diagnostic for machines.

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"quorate/cmd/quorate/internal/view"
+	"quorate/plan/spec"
+)
+
+func newBackupFetchCommand(p *process) *cobra.Command {
+	var o BackupOptions
+	cmd := &cobra.Command{
+		Use:   "fetch BACKUP",
+		Short: "Bring a backup from its host to this side",
+		Long: `Bring a backup from a host into backups/CLUSTER beside the spec, with its metadata, and
+compare its size and digest. BACKUP is a name as backup list has it, or latest. It goes
+through the connection to the host, takes no memory to speak of, and one that was cut
+goes on where it was. One that is here already is left as it is.`,
+		Example: `  quorate backup fetch latest
+  quorate backup fetch lab-20261130T210000Z-etcd2.db.zst --cluster lab`,
+		Args: each("BACKUP"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runBackupFetch(cmd.Context(), p, o, args[0], viewOptions(p, cmd, o.outputOptions))
+		},
+		ValidArgsFunction: completeBackups(p, &o.specOptions),
+	}
+	o.specOptions.AddFlags(p, cmd)
+	o.addJSON(cmd.Flags(), "print what was fetched as JSON")
+	return cmd
+}
+
+func runBackupFetch(ctx context.Context, p *process, o BackupOptions, word string, v view.Options) error {
+	l, err := loadSpec(p, o.specOptions, o.JSON)
+	if err != nil {
+		return err
+	}
+	c, err := l.one(o.Cluster)
+	if err != nil {
+		return err
+	}
+	return o.shelved(ctx, p, l, []*spec.Cluster{c}, 0, func(j *job, s *shelves) error {
+		b, err := s.find(word)
+		if err != nil {
+			return err
+		}
+		at := b.Good()
+		if at == nil {
+			return fmt.Errorf("cannot fetch %s: nowhere is it whole; see `quorate backup show %s`", b.Name, b.Name)
+		}
+		if at.Where != view.Here {
+			if err := fetchBackup(ctx, p, j, at.Where, b.Backup, o.JSON, v); err != nil {
+				return err
+			}
+			s, err := hereOnly(j, 0)
+			if err != nil {
+				return err
+			}
+			if b, err = s.find(b.Name); err != nil {
+				return err
+			}
+		} else if !o.JSON {
+			fmt.Fprintln(p.out, filepath.Join(s.dir, b.Name)+" is here already")
+		}
+		if o.JSON {
+			return writeJSON(p.out, b)
+		}
+		return nil
+	})
+}
