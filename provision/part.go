@@ -94,7 +94,7 @@ func (p *part) read(ctx context.Context) error {
 		return p.empty()
 	}
 	p.sum = sha256.New()
-	p.size = info.Size()
+	p.size, err = io.Copy(p.sum, &reader{ctx, p.file})
 	return err
 }
 
