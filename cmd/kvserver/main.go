@@ -28,6 +28,6 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	c.CompletionOptions.DisableDefaultCmd = true
-	c.AddCommand(serveCommand(), formedCommand(), inspectCommand(), keysCommand(), certificatesCommand(), relayCommand(), probeCommand(), handshakesCommand(), superviseCommand(), restoreCommand(), proveCommand(), versionCommand())
+	c.AddCommand(serveCommand(), formedCommand(), inspectCommand(), keysCommand(), certificatesCommand(), relayCommand(), probeCommand(), handshakesCommand(), superviseCommand(), restoreCommand(), replayCommand(), proveCommand(), versionCommand())
 	return c
 }
