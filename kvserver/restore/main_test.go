@@ -21,6 +21,8 @@ import (
 	"go.etcd.io/etcd/server/v3/storage/backend"
 	"go.etcd.io/etcd/server/v3/storage/mvcc"
 	"go.etcd.io/etcd/server/v3/storage/schema"
+
+	"quorate/kvserver"
 )
 
 // child names what this binary does in place of its tests, with options as JSON in the argument behind it: a process that can be killed.
@@ -46,6 +48,14 @@ var children = map[string]func(options string) error{
 		_, err := Restore(context.Background(), o)
 		return err
 	},
+	"replay": func(options string) error {
+		var r Replaying
+		if err := json.Unmarshal([]byte(options), &r); err != nil {
+			return err
+		}
+		_, err := Replay(context.Background(), r)
+		return err
+	},
 	"prove": func(options string) error {
 		var p Proof
 		if err := json.Unmarshal([]byte(options), &p); err != nil {
@@ -56,8 +66,18 @@ var children = map[string]func(options string) error{
 	},
 }
 
-// database makes one by etcd's own packages: 300 revisions, compacted at 250, the last one a deletion.
+// database makes one by etcd's own packages: 300 revisions, compacted at 250, the last one a deletion, and NOSPACE.
 func database(t testing.TB, path string) {
+	t.Helper()
+	quietDatabase(t, path)
+	be := backend.NewDefaultBackend(zap.NewNop(), path, backend.WithMmapSize(1<<24))
+	schema.NewAlarmBackend(zap.NewNop(), be).MustPutAlarm(&etcdserverpb.AlarmMember{MemberID: 7, Alarm: etcdserverpb.AlarmType_NOSPACE})
+	be.ForceCommit()
+	be.Close()
+}
+
+// quietDatabase is [database] without an alarm.
+func quietDatabase(t testing.TB, path string) {
 	t.Helper()
 	be := backend.NewDefaultBackend(zap.NewNop(), path, backend.WithMmapSize(1<<24))
 	store := mvcc.NewStore(zap.NewNop(), be, &lease.FakeLessor{}, mvcc.StoreConfig{})
@@ -73,9 +93,7 @@ func database(t testing.TB, path string) {
 	store.Commit()
 	store.Close()
 	schema.NewMembershipBackend(zap.NewNop(), be).MustCreateBackendBuckets()
-	alarms := schema.NewAlarmBackend(zap.NewNop(), be)
-	alarms.CreateAlarmBucket()
-	alarms.MustPutAlarm(&etcdserverpb.AlarmMember{MemberID: 7, Alarm: etcdserverpb.AlarmType_NOSPACE})
+	schema.NewAlarmBackend(zap.NewNop(), be).CreateAlarmBucket()
 	be.ForceCommit()
 	be.Close()
 }
@@ -179,5 +197,14 @@ func killedAtEach(t *testing.T, what, options string, paths func() int) (killed 
 			t.Fatalf("%s, after it was killed %d times: %v\n%s", what, killed, err, said.String())
 		}
 		killed++
+	}
+}
+
+// progressUntil gives up once a part of the work has begun.
+func progressUntil(part string, cancel func()) func(kvserver.RestoreProgress) {
+	return func(p kvserver.RestoreProgress) {
+		if p.Part == part {
+			cancel()
+		}
 	}
 }
