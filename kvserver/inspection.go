@@ -43,6 +43,9 @@ type Inspection struct {
 	Members []InspectedMember `json:"members,omitempty"`
 	// Removed ids, sorted; they can never come back into this cluster.
 	Removed []string `json:"removed,omitempty"`
+	// Checked: the whole log and each page of the database were read, and Problems has all that is
+	// damaged there. Only with `kvserver inspect --check`, of a member that does not run.
+	Checked bool `json:"checked,omitempty"`
 	// Problems in words, each one line: what is damaged or missing, and what
 	// could not be read.
 	Problems []string `json:"problems,omitempty"`
@@ -59,13 +62,21 @@ type InspectedLog struct {
 	// higher (term, index) has all that the other may have acknowledged.
 	LastTerm  uint64 `json:"last_term"`
 	LastIndex uint64 `json:"last_index"`
+	// Vote is the id of the member that it voted for in Term; empty: for nobody.
+	Vote string `json:"vote,omitempty"`
 }
 
 // InspectedDB is what the database (member/snap/db) says.
 type InspectedDB struct {
 	Applied  uint64 `json:"applied"`  // raft index it has been applied up to (the consistent index)
 	Revision int64  `json:"revision"` // of the keys; 1 in an empty one
-	Size     int64  `json:"size"`     // bytes of the file
+	// CompactRevision is the last one that a compaction was asked up to; 0: never.
+	CompactRevision int64 `json:"compact_revision,omitempty"`
+	Size            int64 `json:"size"` // bytes of its pages
+	// SizeInUse are the bytes of those that are not free; 0 unless the member was checked.
+	SizeInUse int64 `json:"size_in_use,omitempty"`
+	// Hash is what HashKV would give at Revision; only with `kvserver inspect --hash`.
+	Hash *uint32 `json:"hash,omitempty"`
 	// ClusterVersion ("3.7.0"; since etcd 3.5) and StorageVersion ("3.7.0", since
 	// 3.6: which releases can read it); empty where it has none.
 	ClusterVersion string `json:"cluster_version,omitempty"`

@@ -32,6 +32,40 @@ func inspect(t *testing.T, m *servertest.Member) kvserver.Inspection {
 	return i
 }
 
+// What is asked for besides is what the member itself would say.
+func TestInspectMore(t *testing.T) {
+	t.Parallel()
+	c := servertest.New(t, 1)
+	c.Start()
+	cl := client(t, c, c.Members...)
+	first := writes(t, cl)
+	h, err := cl.HashKV(t.Context(), cl.Endpoints()[0], 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := c.Members[0]
+	look := func() (i kvserver.Inspection) {
+		out, err := run(t, "inspect", "--data-dir", m.DataDir, "--check", "--hash")
+		if err == nil {
+			err = json.Unmarshal([]byte(out), &i)
+		}
+		if err != nil || len(i.Problems) > 0 {
+			t.Fatalf("%v %s", err, out)
+		}
+		return i
+	}
+	if i := look(); !i.Running || i.Checked || i.DB != nil {
+		t.Errorf("%+v", i)
+	}
+	if err := m.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	i := look()
+	if !i.Checked || i.DB.Hash == nil || *i.DB.Hash != h.Hash || i.DB.Revision != h.Header.Revision || i.DB.CompactRevision != first+10 || i.DB.SizeInUse <= 0 || i.DB.SizeInUse > i.DB.Size || i.Log.Vote != i.MemberID {
+		t.Errorf("%+v %+v %+v, the member said %+v", i, i.DB, i.Log, h)
+	}
+}
+
 // A disk through its life, compared with what the member itself says.
 func TestInspect(t *testing.T) {
 	t.Parallel()

@@ -83,7 +83,7 @@ func (i *inspector) database(path string) error {
 	var removed []string
 	// No wait: who holds it is a member, and does so as long as it runs.
 	found, err := view(path, time.Millisecond, func(tx *bolt.Tx) (err error) {
-		db.Applied, db.Revision, db.Size = applied(tx), revision(tx), tx.Size()
+		db.Applied, db.Revision, db.CompactRevision, db.Size = applied(tx), revision(tx), compacted(tx), tx.Size()
 		db.ClusterVersion = string(get(tx, schema.Cluster, schema.ClusterClusterVersionKeyName))
 		db.StorageVersion = string(get(tx, schema.Meta, schema.MetaStorageVersionName))
 		members, removed, err = membersIn(tx)

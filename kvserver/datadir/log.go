@@ -143,6 +143,9 @@ func (r *record) entry(data []byte) error {
 // end gives the log's end; begin is the index of the first file that was read.
 func (r *record) end(begin uint64) kvserver.InspectedLog {
 	l := kvserver.InspectedLog{Term: r.state.GetTerm(), Commit: r.state.GetCommit()}
+	if vote := r.state.GetVote(); vote != 0 {
+		l.Vote = kvserver.ID(vote)
+	}
 	if r.entries > 0 {
 		l.LastTerm, l.LastIndex = r.last.GetTerm(), r.last.GetIndex()
 	} else if begin > 0 {
