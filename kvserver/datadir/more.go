@@ -28,7 +28,7 @@ func InspectMore(dataDir, walDir string, more More) (kvserver.Inspection, error)
 		whole = i.check()
 	}
 	if more.Hash && i.DB != nil && whole {
-		if h, err := Hash(Database(dataDir)); err != nil {
+		if h, _, err := Hash(Database(dataDir)); err != nil {
 			i.problem("%v", err)
 		} else {
 			i.DB.Hash = &h.Hash
