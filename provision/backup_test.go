@@ -30,7 +30,7 @@ func takes(m *hosttest.Machine, stdin []byte) (host.Result, error) {
 	content := bytes.Repeat([]byte(r.Member+" at "+r.Address+"\n"), 5000)
 	sum := sha256.Sum256(content)
 	b := kvserver.Backup{
-		Format: kvserver.BackupFormat, Name: kvserver.BackupName(r.Cluster, at, r.Member, r.Passphrase != ""), Cluster: r.Cluster, Member: r.Member, At: at,
+		Format: kvserver.BackupFormat, Name: kvserver.BackupName(r.Cluster, at, r.Member, kvserver.Form{Compressed: "zstd", Encrypted: r.Passphrase != ""}), Cluster: r.Cluster, Member: r.Member, At: at,
 		Size: 4128, SHA256: strings.Repeat("a", 64), PackedSize: int64(len(content)), PackedSHA256: hex.EncodeToString(sum[:]), Files: r.Files, Encrypted: r.Passphrase != "",
 	}
 	text, err := json.Marshal(b)

@@ -20,9 +20,9 @@ import (
 )
 
 const (
-	lockName    = ".lock"
-	partSuffix  = ".part"
-	plainSuffix = ".plain"
+	lockName     = ".lock"
+	partSuffix   = ".part"
+	packedSuffix = ".packed"
 )
 
 // folder is one with a cluster's backups, that nobody else takes one into.
@@ -52,7 +52,7 @@ func open(dir, cluster string) (*folder, error) {
 	}
 	for _, e := range entries {
 		name, isPart := strings.CutSuffix(strings.TrimPrefix(e.Name(), "."), partSuffix)
-		if isPart && strings.HasPrefix(e.Name(), ".") && kvserver.BackupOf(cluster, strings.TrimSuffix(name, plainSuffix)) {
+		if isPart && strings.HasPrefix(e.Name(), ".") && kvserver.BackupOf(cluster, strings.TrimSuffix(name, packedSuffix)) {
 			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
 				f.close()
 				return nil, err
@@ -68,16 +68,16 @@ func (f *folder) close() { _ = f.lock.Unlock() }
 // part is where a file is until it is whole.
 func (f *folder) part(name string) string { return filepath.Join(f.dir, "."+name+partSuffix) }
 
-// name finds one that is free: within the second of now, or the next ones.
-func (f *folder) name(now time.Time, member string, encrypted bool) (time.Time, string) {
+// free finds a time at which no backup of the member was begun: the second of now, or one of the next.
+func (f *folder) free(now time.Time, member string) time.Time {
 	for at := now.UTC().Truncate(time.Second); ; at = at.Add(time.Second) {
 		taken := false
-		for _, sealed := range []bool{false, true} {
-			_, err := os.Lstat(filepath.Join(f.dir, kvserver.BackupName(f.cluster, at, member, sealed)))
+		for _, form := range []kvserver.Form{{}, {Compressed: "zstd"}, {Encrypted: true}, {Compressed: "zstd", Encrypted: true}} {
+			_, err := os.Lstat(filepath.Join(f.dir, kvserver.BackupName(f.cluster, at, member, form)))
 			taken = taken || !errors.Is(err, fs.ErrNotExist)
 		}
 		if !taken {
-			return at, kvserver.BackupName(f.cluster, at, member, encrypted)
+			return at
 		}
 	}
 }
