@@ -194,29 +194,40 @@ func (s *Session) RemoveBackups(ctx context.Context, member string, names []stri
 	return err
 }
 
-// VerifyBackup has a host verify one of its backups as [snapshot.Verify] does, and gives the JSON of what was found.
-// passphrase opens one that is encrypted with it; it goes to the command's input.
-func (s *Session) VerifyBackup(ctx context.Context, member, name, passphrase string, line func(kvserver.BackupLine)) (json.RawMessage, error) {
+// VerifyOrder is what VerifyBackup is to do. Passphrase, a secret, opens a backup that is encrypted with it, and goes to the
+// command's input. With Prove the backup is restored and served too, and what came of it is kept beside it.
+type VerifyOrder struct {
+	Passphrase string
+	Prove      bool
+}
+
+// VerifyBackup has a host verify one of its backups as [snapshot.Verify] does. Where restoring it has shown a
+// difference, that is in what it gives, beside the error.
+func (s *Session) VerifyBackup(ctx context.Context, member, name string, o VerifyOrder, line func(kvserver.BackupLine)) (kvserver.VerifyLine, error) {
 	h, err := s.Host(ctx, member)
+	var got kvserver.VerifyLine
 	if err != nil {
-		return nil, err
+		return got, err
 	}
-	var got json.RawMessage
-	_, err = h.Run(ctx, host.Command{Argv: []string{s.layout[member].KVServer, "verify", s.BackupPath(member, name)}, Stdin: []byte(passphrase + "\n"), Line: func(text string) {
+	argv := []string{s.layout[member].KVServer, "verify", s.BackupPath(member, name)}
+	if o.Prove {
+		argv = append(argv, "--prove", "--note")
+	}
+	_, err = h.Run(ctx, host.Command{Argv: argv, Stdin: []byte(o.Passphrase + "\n"), Line: func(text string) {
 		var v struct {
 			kvserver.BackupLine
-			Verified json.RawMessage `json:"verified"`
+			kvserver.VerifyLine
 		}
 		if json.Unmarshal([]byte(text), &v) != nil {
 			return
 		}
 		if v.Verified != nil {
-			got = v.Verified
+			got = v.VerifyLine
 		} else {
 			line(v.BackupLine)
 		}
 	}})
-	if err == nil && got == nil {
+	if err == nil && (got.Verified == nil || o.Prove && got.Proved == nil) {
 		err = fmt.Errorf("host %q: kvserver ended without saying what it found", member)
 	}
 	return got, tooOld(err, member, "verify")

@@ -15,6 +15,7 @@ import (
 
 	"quorate/internal/sealed"
 	"quorate/kvserver"
+	"quorate/kvserver/schedule"
 	"quorate/kvserver/snapshot"
 )
 
@@ -74,31 +75,49 @@ ones, as many as --check says, the whole file is read and its digest compared.`,
 }
 
 func verifyCommand() *cobra.Command {
-	var noHash bool
+	var noHash, prove, note bool
 	c := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Verify a snapshot: its hash, every page, every key, its metadata",
 		Long: `Read a snapshot as a restore will, in whatever form (as etcdctl writes it, or
 compressed with zstd or gzip), and print as JSON what was found: progress, and at the
 end the content. The file is not changed. A packed one is unpacked beside it
-for a while. A passphrase, for one that is encrypted, is read from standard input.`,
+for a while. A passphrase, for one that is encrypted, is read from standard input.
+
+With --prove it is then restored beside the file, and served with nobody listening, as
+kvserver prove does, and all has to be as it was read. With --note what came of that is
+kept in the metadata. It ends with 1 where something differs.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
 			lines := json.NewEncoder(c.OutOrStdout())
-			v, err := snapshot.Verify(ctx, args[0], snapshot.VerifyOptions{
+			o := snapshot.VerifyOptions{
 				NoHash: noHash, Encryption: sealed.Encryption{What: args[0], Prompt: func(string, bool) (string, error) { return firstLine(c.InOrStdin()) }},
 				Progress: func(l kvserver.BackupLine) { _ = lines.Encode(l) },
-			})
+			}
+			if !prove {
+				v, err := snapshot.Verify(ctx, args[0], o)
+				if err != nil {
+					return err
+				}
+				return lines.Encode(kvserver.VerifyLine{Verified: v})
+			}
+			v, p, err := schedule.Prove(ctx, args[0], o)
+			if err == nil && note {
+				err = snapshot.Note(args[0], p.Proof(time.Now()))
+			}
 			if err != nil {
 				return err
 			}
-			return lines.Encode(struct {
-				Verified *kvserver.Verified `json:"verified"`
-			}{v})
+			if err := lines.Encode(kvserver.VerifyLine{Verified: v, Proved: p}); err != nil {
+				return err
+			}
+			return p.Err(args[0])
 		},
 	}
+	c.Flags().BoolVar(&prove, "prove", false, "restore it and start a server on it, too")
+	c.Flags().BoolVar(&note, "note", false, "with --prove: keep what came of it beside the file")
 	c.Flags().BoolVar(&noHash, "no-hash", false, "take a copy of a member's database, which has no hash at its end")
 	return c
 }

@@ -32,6 +32,9 @@ type Options struct {
 	Tool string // version of this program
 	// Progress, which may be nil, hears what is being done; of the stages that take long, again and again.
 	Progress func(kvserver.BackupLine)
+	// Then, which may be nil, is called once the backup is in place, with the snapshot as a file that is not packed, which
+	// is gone afterwards: also of an encrypted one. Its error is Save's; the backup stays.
+	Then func(plain string, b *kvserver.Backup) error
 
 	work int // scrypt's factor, for tests; 0 is age's own
 }
@@ -140,7 +143,10 @@ func (s *saving) run(ctx context.Context) (*kvserver.Backup, error) {
 		return nil, err
 	}
 	s.Progress(kvserver.BackupLine{Stage: kvserver.StageWrite})
-	return b, s.folder.publish(packed, b)
+	if err := s.folder.publish(packed, b); err != nil || s.Then == nil {
+		return b, err
+	}
+	return b, s.Then(plain, b)
 }
 
 // receive streams the database into both files, and verifies the hash at its end.
@@ -229,9 +235,5 @@ func (f *folder) publish(packed string, b *kvserver.Backup) error {
 	if err := durable.SyncDir(f.dir); err != nil {
 		return err
 	}
-	text, err := encode(b)
-	if err != nil {
-		return err
-	}
-	return durable.Write(durable.File{Path: filepath.Join(f.dir, b.Name+kvserver.MetadataSuffix), Mode: 0o600, UID: -1, GID: -1, Content: text})
+	return writeMetadata(filepath.Join(f.dir, b.Name), b)
 }
