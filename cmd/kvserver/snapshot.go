@@ -51,14 +51,24 @@ what was taken. Nothing is there before it is whole.`,
 func backupsCommand() *cobra.Command {
 	var dir, cluster string
 	var check int
+	var latest bool
 	c := &cobra.Command{
 		Use:   "backups --dir DIR --cluster NAME",
 		Short: "List the backups of a cluster in a folder",
 		Long: `List the backups of a cluster in a folder as JSON, the newest first: the files, what
 their metadata says, and what is wrong with them. Nothing is written. Of the newest
-ones, as many as --check says, the whole file is read and its digest compared.`,
+ones, as many as --check says, the whole file is read and its digest compared.
+
+With --latest only the newest good one is printed, and what kvserver backup remembers.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if latest {
+				s, err := schedule.Summary(dir, cluster)
+				if err != nil {
+					return err
+				}
+				return json.NewEncoder(c.OutOrStdout()).Encode(s)
+			}
 			all, err := snapshot.List(dir, cluster, check)
 			if err != nil {
 				return err
@@ -69,6 +79,8 @@ ones, as many as --check says, the whole file is read and its digest compared.`,
 	c.Flags().StringVar(&dir, "dir", "", "the folder (required)")
 	c.Flags().StringVar(&cluster, "cluster", "", "the cluster's name (required)")
 	c.Flags().IntVar(&check, "check", 0, "how many of the newest good ones to read whole")
+	c.Flags().BoolVar(&latest, "latest", false, "only the newest good one, and what kvserver backup remembers")
+	c.MarkFlagsMutuallyExclusive("check", "latest")
 	_ = c.MarkFlagRequired("dir")
 	_ = c.MarkFlagRequired("cluster")
 	return c

@@ -33,8 +33,8 @@ type Options struct {
 	// Progress, which may be nil, hears what is being done; of the stages that take long, again and again.
 	Progress func(kvserver.BackupLine)
 	// Then, which may be nil, is called once the backup is in place, with the snapshot as a file that is not packed, which
-	// is gone afterwards: also of an encrypted one. Its error is Save's; the backup stays.
-	Then func(plain string, b *kvserver.Backup) error
+	// is gone afterwards: also of an encrypted one.
+	Then func(plain string, b *kvserver.Backup)
 
 	work int // scrypt's factor, for tests; 0 is age's own
 }
@@ -68,7 +68,7 @@ func save(ctx context.Context, r kvserver.BackupRequest, o Options) (*kvserver.B
 	if !filepath.IsAbs(r.Dir) || r.Cluster == "" || r.Member == "" {
 		return nil, errors.New("the request names no folder, cluster or member")
 	}
-	client, err := clientOf(r)
+	client, err := Client(r)
 	if err != nil {
 		return nil, err
 	}
@@ -89,8 +89,8 @@ func save(ctx context.Context, r kvserver.BackupRequest, o Options) (*kvserver.B
 	return s.run(ctx)
 }
 
-// clientOf asks the member of this host.
-func clientOf(r kvserver.BackupRequest) (*admin.Client, error) {
+// Client asks the member of this host, by its name, and others, with the host's own certificate. Nothing is connected yet.
+func Client(r kvserver.BackupRequest, others ...admin.Endpoint) (*admin.Client, error) {
 	pair, err := tls.LoadX509KeyPair(r.Cert, r.Key)
 	if err != nil {
 		return nil, fmt.Errorf("the client certificate of this host: %w", err)
@@ -104,7 +104,7 @@ func clientOf(r kvserver.BackupRequest) (*admin.Client, error) {
 		return nil, fmt.Errorf("%s has no certificate", r.CA)
 	}
 	return admin.New(admin.Config{
-		Members: []admin.Endpoint{{Name: r.Member, Address: r.Address}},
+		Members: append([]admin.Endpoint{{Name: r.Member, Address: r.Address}}, others...),
 		TLS:     &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12},
 	}), nil
 }
@@ -146,7 +146,8 @@ func (s *saving) run(ctx context.Context) (*kvserver.Backup, error) {
 	if err := s.folder.publish(packed, b); err != nil || s.Then == nil {
 		return b, err
 	}
-	return b, s.Then(plain, b)
+	s.Then(plain, b)
+	return b, nil
 }
 
 // receive streams the database into both files, and verifies the hash at its end.
