@@ -46,9 +46,26 @@ type Backup struct {
 	PackedSize   int64  `json:"packed_size"`
 	PackedSHA256 string `json:"packed_sha256"`
 	Encrypted    bool   `json:"encrypted,omitempty"`
+	// Proof is what came of the last time that it was restored and served, to see that it can be; nil: nobody has tried.
+	Proof *BackupProof `json:"proof,omitempty"`
 	// Files are what else belongs to it, by path from the spec's folder: the spec, without secrets, the public CA, and, where that was
 	// asked for, the CA's key, encrypted.
 	Files map[string]string `json:"files,omitempty"`
+}
+
+// BackupProof is what [Proved] said of a backup, as it is kept beside it.
+type BackupProof struct {
+	At time.Time `json:"at"` // when it was over, by the clock of where it was done, UTC
+	// Agreed: all was as the metadata says. Where not, the backup is no good one.
+	Agreed bool `json:"agreed"`
+	// RestoreSeconds and ServeSeconds are those of [Proved].
+	RestoreSeconds float64 `json:"restore_seconds"`
+	ServeSeconds   float64 `json:"serve_seconds"`
+}
+
+// Proof is what of it is kept beside the backup.
+func (p Proved) Proof(at time.Time) BackupProof {
+	return BackupProof{At: at.UTC().Truncate(time.Second), Agreed: p.Agreed, RestoreSeconds: p.RestoreSeconds, ServeSeconds: p.ServeSeconds}
 }
 
 // Compared is what comparing a backup's hash with that of the member that it was taken from came to.
@@ -97,6 +114,7 @@ const (
 	StageRead    BackupStage = "read"    // the database
 	StageCompare BackupStage = "compare" // with the living member
 	StageWrite   BackupStage = "write"   // make it durable
+	StageProve   BackupStage = "prove"   // restore it, and serve it
 )
 
 // BackupLine is one line of what `kvserver snapshot` prints: progress, and at the end the backup.
@@ -127,6 +145,12 @@ type Verified struct {
 	Hash    Hash            `json:"hash"`
 	// Metadata that lies beside it, which all of this agrees with; nil: none.
 	Metadata *Backup `json:"metadata,omitempty"`
+}
+
+// VerifyLine ends what `kvserver verify` prints: what was found, and what came of proving it, if that was asked for.
+type VerifyLine struct {
+	Verified *Verified `json:"verified"`
+	Proved   *Proved   `json:"proved,omitempty"`
 }
 
 // ListedBackup is a file in a folder of backups.

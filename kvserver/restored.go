@@ -1,5 +1,10 @@
 package kvserver
 
+import (
+	"fmt"
+	"strings"
+)
+
 // RestoreReport is what `kvserver restore`, `kvserver replay` and `kvserver prove`
 // write to standard output: one JSON object a line, each with one of these. The last line is the result; where there
 // is none the command has failed, and says why on standard error.
@@ -70,4 +75,12 @@ type Proved struct {
 	RestoreSeconds float64 `json:"restore_seconds"`
 	ServeSeconds   float64 `json:"serve_seconds"`
 	PeakMemory     int64   `json:"peak_memory"` // bytes: the most that the process had in memory (max RSS)
+}
+
+// Err is the differences as an error about the snapshot at path; nil where there are none.
+func (p Proved) Err(path string) error {
+	if p.Agreed {
+		return nil
+	}
+	return fmt.Errorf("snapshot %q is not what it should be: %s", path, strings.Join(p.Differences, "; "))
 }

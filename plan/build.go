@@ -73,6 +73,7 @@ func Build(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 	b.peersNote()
 	if !b.plan.Blocked() {
 		b.formerNote()
+		b.scheduleNote()
 		b.servable()
 		b.reconfigure()
 		b.rollable()

@@ -87,6 +87,11 @@ func (b *builder) desire(m *member) (*desired, error) {
 		WriteFile{Path: l.EtcdYAML, Mode: 0o644, Owner: root, Content: string(config)},
 		WriteFile{Path: l.UnitFile, Mode: 0o644, Owner: root, Content: string(unit)},
 	)
+	backups, err := b.backups(m)
+	if err != nil {
+		return nil, err
+	}
+	d.files = append(d.files, backups...)
 	d.manifest = &Manifest{
 		Format: ManifestFormat, Cluster: b.spec.Name, Member: m.Name, Token: b.plan.Token, Formed: b.formed,
 		DataDir: l.Data, WALDir: l.WAL, PeerURL: peerURL(m.Member), ClientURL: node.URL("https", m.Address, m.ClientPort), Protect: m.Protect, SpecDigest: b.plan.SpecDigest,
@@ -96,6 +101,11 @@ func (b *builder) desire(m *member) (*desired, error) {
 		d.manifest.User = b.user
 	}
 	d.manifest.Made = b.made(m, d.files)
+	for _, f := range backups {
+		if !f.Dir {
+			d.manifest.Files[f.Path] = digest(f.Content)
+		}
+	}
 	for _, c := range b.memberCertificates(m) {
 		d.manifest.Files[c.Path], d.manifest.Files[c.Key] = "", ""
 	}

@@ -34,7 +34,12 @@ type Layout struct {
 	Unit     string // what the service manager is asked for
 	Lock     string
 	Backups  string // folder of backups; a destroy leaves it
-	Log, Run string // local hosts: the supervisor's log file and state folder
+	// BackupConfig, BackupService and BackupTimer are of the backups that the host takes by itself: a file, and two units. A dot is in no
+	// cluster's name, so no member's unit is called like them. "" on a local host.
+	BackupConfig, BackupService, BackupTimer string
+	// ScheduledDir is Backups where the host takes some by itself; "" where it takes none.
+	ScheduledDir string
+	Log, Run     string // local hosts: the supervisor's log file and state folder
 }
 
 // Key and Cert are the files of one profile.
@@ -72,8 +77,14 @@ func LayoutOf(c *spec.Cluster, m *spec.Member) Layout {
 		l.WAL = path.Join(root+"/", c.Server.WALDir)
 		l.WALFiles = path.Join(l.WAL, "wal")
 	}
-	l.UnitFile = path.Join("/etc/systemd/system", l.Unit)
-	if m.Connection.Type == "local" {
+	l.UnitFile = l.unitFile(l.Unit)
+	if m.Connection.Type != "local" {
+		l.BackupConfig = path.Join(etc, "backup.json")
+		l.BackupService, l.BackupTimer = "quorate-"+c.Name+".backup.service", "quorate-"+c.Name+".backup.timer"
+		if c.Backup.Schedule != nil {
+			l.ScheduledDir = l.Backups
+		}
+	} else {
 		l.UnitFile = path.Join(etc, "service.json")
 		l.Unit = l.UnitFile
 		l.Lock = root + ".lock" // beside the root, so that it outlives a destroy
@@ -100,7 +111,7 @@ func (l Layout) Ancestors(dir string) []string {
 // ancestor of what lies on the host.
 func (l Layout) Folders() []string {
 	var out []string
-	for _, dir := range []string{l.Config, l.PKI, l.Bin, l.Data, l.WAL, l.Run, path.Dir(l.UnitFile), dirOf(l.Log)} {
+	for _, dir := range []string{l.Config, l.PKI, l.Bin, l.Data, l.WAL, l.Run, path.Dir(l.UnitFile), dirOf(l.Log), l.ScheduledDir} {
 		if dir != "" {
 			out = append(out, l.Ancestors(dir)...)
 		}

@@ -268,6 +268,12 @@ func (w *world) do(s plan.Step) {
 		h.Unit.Loaded = true
 		h.Unit.Enabled = h.Unit.Enabled || a.Enable
 		h.Unit.NeedReload = h.Unit.NeedReload && !a.Reload
+		if a.StartTimer != "" {
+			h.BackupTimer = node.UnitState{Loaded: true, Enabled: true, Active: "active", Sub: "waiting"}
+		}
+		if a.StopTimer != "" {
+			h.BackupTimer = node.UnitState{}
+		}
 	case *plan.Certificates:
 		w.certify(h, a)
 	case *plan.IssueClient:

@@ -59,6 +59,7 @@ type Host struct {
 	Data, WAL    node.DirState
 	Base         node.DirState // a local host's root
 	Unit         node.UnitState
+	BackupTimer  node.UnitState // looked at only where the host is to take backups by itself
 	Ports        map[int]node.PortState
 	Accounts     map[string]bool            // whether those of [Accounts] are there
 	Space        map[string]int64           // free bytes by path
@@ -289,6 +290,9 @@ func (h *Host) facts(name string, add func(key, format string, args ...any)) {
 	}
 	add(p+" unit", "loaded=%t enabled=%t active=%s looping=%t masked=%t exe=%s config=%s",
 		h.Unit.Loaded, h.Unit.Enabled, h.Unit.Active, h.Unit.Looping(), h.Unit.Masked, short(h.Unit.ExeDigest), short(h.Unit.ConfigDigest))
+	if h.BackupTimer.Loaded {
+		add(p+" timer of backups", "enabled=%t active=%s", h.BackupTimer.Enabled, h.BackupTimer.Active)
+	}
 	for _, port := range sortedKeys(h.Ports) {
 		if !h.Unit.Running() || h.Serves != "" {
 			add(fmt.Sprintf("%s port %d", p, port), "%s", listeners(h.Ports[port]))

@@ -14,7 +14,7 @@ const KindFiles Kind = "files"
 // Files writes what differs. Holds afterwards: the account exists; every
 // folder and file is there with its bytes, mode and owner; what is listed as
 // unwanted is not; the service manager has read the unit and starts it at
-// boot. No process is touched.
+// boot; the timer of backups waits, or is gone. No process is touched.
 type Files struct {
 	quiet
 	Account string      `json:"account,omitempty"` // system account that must exist first
@@ -29,6 +29,10 @@ type Files struct {
 	Unit   string `json:"unit"`
 	Reload bool   `json:"reload,omitempty"`
 	Enable bool   `json:"enable,omitempty"`
+	// StartTimer is a timer that is enabled and begins anew, once its files are there; StopTimer one that is stopped and
+	// disabled before its files go.
+	StartTimer string `json:"start_timer,omitempty"`
+	StopTimer  string `json:"stop_timer,omitempty"`
 }
 
 // WriteFile is one file or folder as it shall be.
@@ -139,6 +143,7 @@ func (b *builder) unwritten(m *member) (*Files, []string) {
 			a.Reload = true
 		}
 	}
+	why = append(why, b.timer(m, a)...)
 	if h.Unit.NeedReload && !a.Reload {
 		a.Reload = true
 		why = append(why, "the service manager has not read the unit as it is")

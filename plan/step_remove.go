@@ -26,6 +26,8 @@ type Remove struct {
 	Files   []string        `json:"files,omitempty"` // in this order
 	// Folders, the deepest first, that go if they are empty then.
 	Folders []string `json:"folders,omitempty"`
+	// Stop are units beside the member's that are stopped and disabled before their files go.
+	Stop []string `json:"stop,omitempty"`
 	// Unit that the manager shall forget, if it is a systemd unit.
 	Unit string `json:"unit,omitempty"`
 }
@@ -102,6 +104,9 @@ func (b *builder) remove(m *member) {
 	if !local(m.Member) && slices.Contains(a.Files, l.UnitFile) {
 		a.Unit = l.Unit
 	}
+	if slices.ContainsFunc(l.BackupFiles(), func(p string) bool { return slices.Contains(a.Files, p) }) {
+		a.Unit, a.Stop = l.Unit, []string{l.BackupTimer, l.BackupService}
+	}
 	if len(a.Aside)+len(a.Entries)+len(a.Files)+len(a.Folders) == 0 {
 		return
 	}
@@ -120,7 +125,7 @@ func (b *builder) ours(m *member) (files, folders []string) {
 	if local(m.Member) {
 		files = append(files, l.Log, path.Join(l.Run, "supervisor.pid"), path.Join(l.Run, "state.json"))
 	}
-	files = append(files, l.Manifest)
+	files = append(append(files, l.BackupFiles()...), l.Manifest)
 	files = slices.DeleteFunc(files, func(p string) bool { return !h.Files[p].Exists })
 	folders = []string{l.PKI, l.Config, l.Bin, path.Dir(l.Config), path.Dir(l.Bin)}
 	if man := h.Manifest; man != nil {

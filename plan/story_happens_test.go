@@ -159,6 +159,16 @@ func happen(t *testing.T, w *world, words []string) {
 		w.obs.Binaries["linux/amd64"]["kvserver"] = plan.Binary{Digest: fake("newer"), Size: 31 << 20, Version: "3.7.4"}
 	case "version": // the members say they are
 		w.say(func(_ string, s *kvserver.Status) { s.Version = arg(0) })
+	case "scheduled": // by the spec from now on: hosts take backups by themselves, that often
+		d, err := time.ParseDuration(arg(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.spec.Backup.Schedule = &spec.Schedule{Interval: d, Copies: 2, Prove: "weekly"}
+	case "unscheduled":
+		w.spec.Backup.Schedule = nil
+	case "timer": // of its backups is
+		host().BackupTimer.Enabled, host().BackupTimer.Active = arg(1) == "enabled", arg(2)
 	case "disabled":
 		host().Unit.Enabled = false
 	case "leader":

@@ -185,6 +185,16 @@ func detail(a plan.Action, line func(string, ...any)) {
 		if a.Enable {
 			line("    enable %s", a.Unit)
 		}
+		if a.StartTimer != "" {
+			line("    enable and start anew %s", a.StartTimer)
+		}
+		if a.StopTimer != "" {
+			line("    stop and disable %s", a.StopTimer)
+		}
+	case *plan.Remove:
+		if len(a.Stop) > 0 {
+			line("    stop and disable %s", strings.Join(a.Stop, " "))
+		}
 	case *plan.Certificates:
 		for _, c := range a.Issue {
 			line("    issue %s CN=%s %s", c.Request.Profile, c.Request.CommonName, strings.Join(c.Request.SANs, " "))

@@ -11,7 +11,7 @@ import (
 // exchange one of them decides where that goes. The data folders themselves are not on it: they are the member's.
 func (l Layout) Way() []string {
 	var out []string
-	for _, p := range []string{l.Manifest, l.KVServer, l.UnitFile, l.Lock, l.Data, l.WAL, l.Run, l.Log} {
+	for _, p := range []string{l.Manifest, l.KVServer, l.UnitFile, l.Lock, l.Data, l.WAL, l.Run, l.Log, l.backupState()} {
 		for d := dirOf(p); d != "" && d != "/"; d = path.Dir(d) {
 			out = append(out, d)
 		}
@@ -23,8 +23,10 @@ func (l Layout) Way() []string {
 // Written are the folders on whose file systems something is written on the host.
 func (l Layout) Written() []string {
 	out := []string{l.Config, l.Bin, path.Dir(l.UnitFile), path.Dir(l.Lock), l.Data}
-	if l.WAL != "" {
-		out = append(out, l.WAL)
+	for _, dir := range []string{l.WAL, l.ScheduledDir} {
+		if dir != "" {
+			out = append(out, dir)
+		}
 	}
 	return out
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"quorate/kvserver"
+	"quorate/plan"
 	"quorate/provision/host"
 )
 
@@ -127,6 +128,32 @@ const (
 // probeBackups is the name of the probe that lists them.
 const probeBackups = "backups"
 
+// BackupHealth asks each host that takes backups by itself for its newest good one and what it remembers, all at the
+// same time, in the spec's order. Nothing is written, and no backup is read. One round trip; none where the spec has no schedule.
+func (s *Session) BackupHealth(ctx context.Context) []plan.BackupsSeen {
+	var members []string
+	for _, m := range s.cluster.Members {
+		if s.layout[m.Name].Scheduled() {
+			members = append(members, m.Name)
+		}
+	}
+	out := make([]plan.BackupsSeen, len(members))
+	parallel(len(out), func(i int) {
+		out[i].Member = members[i]
+		text, err := s.askBackups(ctx, members[i], "--latest")
+		if err == nil && text != nil {
+			err = json.Unmarshal(text, &out[i].BackupSummary)
+		}
+		if b := out[i].Newest; err == nil && b != nil && !s.named(*b) {
+			err = fmt.Errorf("it names %q as the newest one", b.Name)
+		}
+		if err != nil {
+			out[i] = plan.BackupsSeen{Member: members[i], Problem: err.Error()}
+		}
+	})
+	return out
+}
+
 // Backups lists what is in the spec's folder on each host, all at the same time, in the spec's order. Of
 // the newest check of each the whole file is read, and its digest compared. Nothing is written.
 func (s *Session) Backups(ctx context.Context, check int) []HostBackups {
@@ -138,13 +165,14 @@ func (s *Session) Backups(ctx context.Context, check int) []HostBackups {
 	return out
 }
 
-func (s *Session) backupsOf(ctx context.Context, member string, check int) ([]kvserver.ListedBackup, error) {
+// askBackups asks kvserver on a host for its backups; nil: nothing of ours is there.
+func (s *Session) askBackups(ctx context.Context, member string, more ...string) ([]byte, error) {
 	h, err := s.Reader(ctx, member)
 	if err != nil {
 		return nil, err
 	}
 	l := s.layout[member]
-	argv := []string{l.KVServer, "backups", "--dir", l.Backups, "--cluster", s.cluster.Name, "--check", fmt.Sprint(check)}
+	argv := append([]string{l.KVServer, "backups", "--dir", l.Backups, "--cluster", s.cluster.Name}, more...)
 	look, err := h.Look(ctx, host.Query{Dirs: []host.DirQuery{{Path: l.Backups}}, Probes: []host.Probe{{Name: probeBackups, Argv: argv, IfExists: l.KVServer, Timeout: backupsTime, Limit: backupsLimit}}})
 	if err != nil {
 		return nil, err
@@ -160,13 +188,25 @@ func (s *Session) backupsOf(ctx context.Context, member string, check int) ([]kv
 	case p.Cut:
 		return nil, fmt.Errorf("host %q says more of its backups than can be read", member)
 	}
+	return p.Stdout, nil
+}
+
+// named reports whether a host names a backup as one of this cluster's is: what a host says is not more than that, and names become paths.
+func (s *Session) named(b kvserver.ListedBackup) bool {
+	return kvserver.BackupOf(s.cluster.Name, b.Name) && (b.Backup == nil || b.Backup.Name == b.Name || b.Problem != "")
+}
+
+func (s *Session) backupsOf(ctx context.Context, member string, check int) ([]kvserver.ListedBackup, error) {
+	text, err := s.askBackups(ctx, member, "--check", fmt.Sprint(check))
+	if err != nil || text == nil {
+		return nil, err
+	}
 	var all []kvserver.ListedBackup
-	if err := json.Unmarshal(p.Stdout, &all); err != nil {
+	if err := json.Unmarshal(text, &all); err != nil {
 		return nil, fmt.Errorf("host %q: cannot read what it says of its backups: %w", member, err)
 	}
-	// What a host says is not more than that: names become paths.
 	for _, b := range all {
-		if !kvserver.BackupOf(s.cluster.Name, b.Name) || b.Backup != nil && b.Backup.Name != b.Name && b.Problem == "" {
+		if !s.named(b) {
 			return nil, fmt.Errorf("host %q lists %q among the backups of cluster %q", member, b.Name, s.cluster.Name)
 		}
 	}
@@ -194,29 +234,40 @@ func (s *Session) RemoveBackups(ctx context.Context, member string, names []stri
 	return err
 }
 
-// VerifyBackup has a host verify one of its backups as [snapshot.Verify] does, and gives the JSON of what was found.
-// passphrase opens one that is encrypted with it; it goes to the command's input.
-func (s *Session) VerifyBackup(ctx context.Context, member, name, passphrase string, line func(kvserver.BackupLine)) (json.RawMessage, error) {
+// VerifyOrder is what VerifyBackup is to do. Passphrase, a secret, opens a backup that is encrypted with it, and goes to the
+// command's input. With Prove the backup is restored and served too, and what came of it is kept beside it.
+type VerifyOrder struct {
+	Passphrase string
+	Prove      bool
+}
+
+// VerifyBackup has a host verify one of its backups as [snapshot.Verify] does. Where restoring it has shown a
+// difference, that is in what it gives, beside the error.
+func (s *Session) VerifyBackup(ctx context.Context, member, name string, o VerifyOrder, line func(kvserver.BackupLine)) (kvserver.VerifyLine, error) {
 	h, err := s.Host(ctx, member)
+	var got kvserver.VerifyLine
 	if err != nil {
-		return nil, err
+		return got, err
 	}
-	var got json.RawMessage
-	_, err = h.Run(ctx, host.Command{Argv: []string{s.layout[member].KVServer, "verify", s.BackupPath(member, name)}, Stdin: []byte(passphrase + "\n"), Line: func(text string) {
+	argv := []string{s.layout[member].KVServer, "verify", s.BackupPath(member, name)}
+	if o.Prove {
+		argv = append(argv, "--prove", "--note")
+	}
+	_, err = h.Run(ctx, host.Command{Argv: argv, Stdin: []byte(o.Passphrase + "\n"), Line: func(text string) {
 		var v struct {
 			kvserver.BackupLine
-			Verified json.RawMessage `json:"verified"`
+			kvserver.VerifyLine
 		}
 		if json.Unmarshal([]byte(text), &v) != nil {
 			return
 		}
 		if v.Verified != nil {
-			got = v.Verified
+			got = v.VerifyLine
 		} else {
 			line(v.BackupLine)
 		}
 	}})
-	if err == nil && got == nil {
+	if err == nil && (got.Verified == nil || o.Prove && got.Proved == nil) {
 		err = fmt.Errorf("host %q: kvserver ended without saying what it found", member)
 	}
 	return got, tooOld(err, member, "verify")

@@ -19,7 +19,7 @@ func (r *run) files(ctx context.Context, h host.Host, s plan.Step, a *plan.Files
 	if err := tried(ctx, h, a); err != nil {
 		return outcome{}, err
 	}
-	out := outcome{changed: a.Reload || a.Enable || a.Account != ""}
+	out := outcome{changed: a.Reload || a.Enable || a.StartTimer != "" || a.Account != ""}
 	if len(w.Files) > 0 || w.Account != "" {
 		changes, err := h.Write(ctx, w)
 		if err != nil {
@@ -29,6 +29,11 @@ func (r *run) files(ctx context.Context, h host.Host, s plan.Step, a *plan.Files
 			out.changed = out.changed || c.Changed
 		}
 	}
+	if a.StopTimer != "" {
+		if _, err := h.Service(ctx, host.ServiceRequest{Unit: a.StopTimer, Disable: true, Verb: "stop", Wait: plan.StopWait}); err != nil {
+			return outcome{}, err
+		}
+	}
 	if len(a.Absent) > 0 {
 		gone, err := h.Remove(ctx, host.RemoveRequest{Files: a.Absent})
 		if err != nil {
@@ -36,8 +41,15 @@ func (r *run) files(ctx context.Context, h host.Host, s plan.Step, a *plan.Files
 		}
 		out.changed = out.changed || len(gone) > 0
 	}
-	if a.Reload || a.Enable {
-		if _, err := h.Service(ctx, host.ServiceRequest{Unit: a.Unit, Reload: a.Reload, Enable: a.Enable}); err != nil {
+	reload := a.Reload
+	if reload && a.StartTimer == "" || a.Enable {
+		if _, err := h.Service(ctx, host.ServiceRequest{Unit: a.Unit, Reload: reload, Enable: a.Enable}); err != nil {
+			return outcome{}, err
+		}
+		reload = false
+	}
+	if a.StartTimer != "" {
+		if _, err := h.Service(ctx, host.ServiceRequest{Unit: a.StartTimer, Reload: reload, Enable: true, Verb: "restart"}); err != nil {
 			return outcome{}, err
 		}
 	}

@@ -216,7 +216,7 @@ func (s *Session) look(ctx context.Context, m *spec.Member, ca plan.CA) *plan.Ho
 	}
 	out := &plan.Host{
 		Facts: look.Facts, Files: map[string]node.FileState{}, Certificates: map[string]pki.Certificate{}, Ports: look.Ports,
-		Data: look.Dirs[l.Data], WAL: look.Dirs[l.WAL], Base: look.Dirs[l.Root], Unit: look.Units[l.Unit],
+		Data: look.Dirs[l.Data], WAL: look.Dirs[l.WAL], Base: look.Dirs[l.Root], Unit: look.Units[l.Unit], BackupTimer: look.Units[l.BackupTimer],
 		Accounts: look.Accounts, Space: look.Space, Mounts: look.Mounts,
 	}
 	if !look.Facts.Clock.IsZero() {
@@ -369,6 +369,9 @@ func (s *Session) memberQuery(m *spec.Member, l plan.Layout) host.Query {
 	if l.WAL != "" {
 		q.Dirs = append(q.Dirs, host.DirQuery{Path: l.WAL, WAL: l.WALFiles})
 	}
+	if l.Scheduled() {
+		q.Units = append(q.Units, l.BackupTimer) // behind the member's: it has no process
+	}
 	if m.MetricsPort != 0 {
 		q.Ports = append(q.Ports, m.MetricsPort)
 	}
@@ -380,6 +383,7 @@ func (s *Session) memberQuery(m *spec.Member, l plan.Layout) host.Query {
 		}
 	}
 	add(true, l.Manifest, l.Mark, l.EtcdYAML, l.Bootstrap, l.UnitFile, l.CA, l.Cert("server"), l.Cert("peer"), l.Cert("client"))
+	add(true, l.BackupFiles()...)
 	add(false, l.Key("server"), l.Key("peer"), l.Key("client"), l.Key("server")+".new", l.Key("peer")+".new", l.Key("client")+".new")
 	add(false, l.Folders()...)
 	add(false, l.Way()...) // who locks makes some of them

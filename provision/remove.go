@@ -15,6 +15,11 @@ func (r *run) remove(ctx context.Context, h host.Host, s plan.Step, a *plan.Remo
 	if err != nil {
 		return outcome{}, err
 	}
+	for _, unit := range a.Stop {
+		if _, err := h.Service(ctx, host.ServiceRequest{Unit: unit, Disable: true, Verb: "stop", Wait: plan.StopWait}); err != nil {
+			return outcome{}, err
+		}
+	}
 	req := host.RemoveRequest{Files: slices.Concat(a.Files, a.Folders)}
 	for _, e := range a.Entries {
 		req.Entries = append(req.Entries, host.Entries{Dir: e.Dir, Names: e.Names})

@@ -102,6 +102,27 @@ func TestCutEverywhere(t *testing.T) {
 			must(t, r.apply())
 			r.respec(withServer(`data_dir = "/srv/etcd"`))
 		}},
+		"backups by timers": {prepare: func(t *testing.T, r *rig) {
+			must(t, r.apply())
+			r.respec(withBackups(threeMembers))
+		}, after: func(t *testing.T, r *rig) { r.settled(t); timers(t, r, true) }},
+		"no backups any more": {spec: withBackups(threeMembers), prepare: func(t *testing.T, r *rig) {
+			must(t, r.apply())
+			r.respec(threeMembers)
+		}, after: func(t *testing.T, r *rig) { r.settled(t); timers(t, r, false) }},
+		"destroy with backups": {spec: withBackups(threeMembers), prepare: func(t *testing.T, r *rig) {
+			must(t, r.apply())
+			for _, m := range r.world.Machines() {
+				m.WriteFile("/var/backups/quorate/lab/lab-20261130T210000Z-etcd1.db.zst", []byte("kept"), 0o600)
+			}
+		}, build: plan.BuildDestroy, after: func(t *testing.T, r *rig) {
+			timers(t, r, false)
+			for _, m := range r.world.Machines() {
+				if left := m.Paths("/var/backups"); len(left) == 0 {
+					t.Errorf("destroy has removed the backups on %s", m.Name())
+				}
+			}
+		}},
 		"cold start": {prepare: func(t *testing.T, r *rig) {
 			must(t, r.apply())
 			for _, m := range r.world.Machines() {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"quorate/kvserver/node"
 
@@ -59,6 +60,13 @@ func unit() UnitParams {
 	}
 }
 
+func backup() BackupParams {
+	return BackupParams{
+		Cluster: "lab", Member: "etcd1", Binary: "/opt/quorate/lab/kvserver", ConfigFile: "/etc/quorate/lab/backup.json",
+		Unit: "quorate-lab.service", Service: "quorate-lab.backup.service", Dir: "/var/backups/quorate/lab", Interval: 12 * time.Hour,
+	}
+}
+
 func TestGoldens(t *testing.T) {
 	t.Parallel()
 	full := config()
@@ -92,7 +100,19 @@ func TestGoldens(t *testing.T) {
 		"unit.service":      func() ([]byte, error) { return Unit(unit()) },
 		"unit-home.service": func() ([]byte, error) { return Unit(home) },
 		"unit-disk.service": func() ([]byte, error) { return Unit(disk) },
-		"supervised.json":   func() ([]byte, error) { return Supervised(local) },
+		"backup.service":    func() ([]byte, error) { return BackupService(backup()) },
+		"backup.timer":      func() ([]byte, error) { return BackupTimer(backup()) },
+		"backup-numbers.service": func() ([]byte, error) {
+			p := backup()
+			p.TextfileDir, p.Dir = "/var/lib/prometheus/node-exporter", "/home/backups"
+			return BackupService(p)
+		},
+		"backup-minute.timer": func() ([]byte, error) {
+			p := backup()
+			p.Interval = time.Minute
+			return BackupTimer(p)
+		},
+		"supervised.json": func() ([]byte, error) { return Supervised(local) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -177,6 +197,18 @@ func TestRefusals(t *testing.T) {
 	b := func(f func(*BootstrapParams)) func() ([]byte, error) {
 		return func() ([]byte, error) { p := bootstrap(false, "etcd1", "etcd2"); f(&p); return Bootstrap(p) }
 	}
+	k := func(f func(*BackupParams)) func() ([]byte, error) {
+		return func() ([]byte, error) {
+			p := backup()
+			f(&p)
+			_, err := BackupTimer(p)
+			b, again := BackupService(p)
+			if (err == nil) != (again == nil) {
+				return b, nil
+			}
+			return b, again
+		}
+	}
 	u := func(f func(*UnitParams)) func() ([]byte, error) {
 		return func() ([]byte, error) { p := unit(); f(&p); return Unit(p) }
 	}
@@ -200,6 +232,10 @@ func TestRefusals(t *testing.T) {
 		{`member "etcd2" has no peer URL`, b(func(p *BootstrapParams) { p.Peers[1].URLs = nil })},
 		{`"192.168.7.1:2380" of member "etcd2" is no peer URL`, b(func(p *BootstrapParams) { p.Peers[1].URLs = []string{"192.168.7.1:2380"} })},
 		{`"a=b" cannot be the name of a member`, b(func(p *BootstrapParams) { p.Peers[0].Name = "a=b" })},
+		{`30ms is no interval of backups`, k(func(p *BackupParams) { p.Interval = 30 * time.Millisecond })},
+		{`contains '%'`, k(func(p *BackupParams) { p.Dir = "/var/%h" })},
+		{`folder of the node exporter "numbers" is not an absolute path`, k(func(p *BackupParams) { p.TextfileDir = "numbers" })},
+		{`member name "%m" cannot stand in a unit`, k(func(p *BackupParams) { p.Member = "%m" })},
 		{`does not run as root`, u(func(p *UnitParams) { p.User = "root" })},
 		{`user is missing`, u(func(p *UnitParams) { p.User = "" })},
 		{`70000 is not a port`, u(func(p *UnitParams) { p.Ports = []int{70000} })},
@@ -249,10 +285,26 @@ func TestUnitBeforeSystemd(t *testing.T) {
 	if err != nil {
 		t.Skip("systemd-analyze is not installed here")
 	}
-	for i, p := range []UnitParams{unit(), func() UnitParams { p := unit(); p.DataDir = "/home/x/data"; return p }()} {
+	member := func(dir string) func() ([]byte, error) {
+		p := unit()
+		p.DataDir = dir
 		p.Binary = "/bin/sh" // verify wants it to exist
 		p.User = "daemon"    // and an account that exists everywhere
-		b, err := Unit(p)
+		return func() ([]byte, error) { return Unit(p) }
+	}
+	service := func(dir, numbers string) func() ([]byte, error) {
+		p := backup()
+		p.Binary, p.Dir, p.TextfileDir = "/bin/sh", dir, numbers
+		return func() ([]byte, error) { return BackupService(p) }
+	}
+	for i, c := range []struct {
+		render func() ([]byte, error)
+		most   float64
+	}{
+		{member("/var/lib/etcd/lab"), 1.2}, {member("/home/x/data"), 1.2},
+		{service("/var/backups/quorate/lab", ""), 2.0}, {service("/home/backups", "/var/lib/prometheus/node-exporter"), 2.2},
+	} {
+		b, err := c.render()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -271,8 +323,8 @@ func TestUnitBeforeSystemd(t *testing.T) {
 		if m == nil {
 			t.Fatalf("systemd-analyze security: %v\n%s", err, out)
 		}
-		if level, err := strconv.ParseFloat(string(m[1]), 64); err != nil || level > 1.2 {
-			t.Errorf("exposure %s, want at most 1.2\n%s", m[1], out)
+		if level, err := strconv.ParseFloat(string(m[1]), 64); err != nil || level > c.most {
+			t.Errorf("exposure %s, want at most %.1f\n%s", m[1], c.most, out)
 		}
 	}
 }

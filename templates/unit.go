@@ -215,20 +215,24 @@ func Supervised(p UnitParams) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-func (p UnitParams) check() error {
+// names refuses what cannot stand in a unit's description.
+func names(cluster, member string) error {
 	var errs []error
-	for _, t := range []struct{ what, text string }{{"cluster name", p.Cluster}, {"member name", p.Member}} {
+	for _, t := range []struct{ what, text string }{{"cluster name", cluster}, {"member name", member}} {
 		if t.text == "" || strings.Contains(t.text, "%") {
 			errs = append(errs, fmt.Errorf("%s %q cannot stand in a unit", t.what, t.text))
 		} else if err := oneLine(t.what, t.text); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, absolutes([]hostPath{
+	return errors.Join(errs...)
+}
+
+func (p UnitParams) check() error {
+	return errors.Join(names(p.Cluster, p.Member), absolutes([]hostPath{
 		{"binary", p.Binary, false}, {"configuration file", p.ConfigFile, false}, {"data directory", p.DataDir, false},
 		{"bootstrap file", p.BootstrapFile, true}, {"mark", p.MarkFile, true}, {"WAL directory", p.WALDir, true}, {"WAL files", p.WALFiles, true}, {"etcd binary", p.Etcd, true},
 	}))
-	return errors.Join(errs...)
 }
 
 // word refuses what systemd would take for syntax: quotes, spaces, specifiers (%), variables ($).

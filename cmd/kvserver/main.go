@@ -29,6 +29,6 @@ func root() *cobra.Command {
 	}
 	c.CompletionOptions.DisableDefaultCmd = true
 	c.AddCommand(serveCommand(), formedCommand(), inspectCommand(), keysCommand(), certificatesCommand(), relayCommand(), probeCommand(), handshakesCommand(), superviseCommand(),
-		snapshotCommand(), backupsCommand(), verifyCommand(), restoreCommand(), replayCommand(), proveCommand(), versionCommand())
+		snapshotCommand(), backupsCommand(), verifyCommand(), restoreCommand(), replayCommand(), proveCommand(), backupCommand(), versionCommand())
 	return c
 }

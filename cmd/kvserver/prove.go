@@ -2,8 +2,8 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
-	"strings"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -36,17 +36,16 @@ seconds that restoring and starting took. Where something differs it ends with 1
 				p.Hash = &hash
 			}
 			p.Log, p.Progress = c.ErrOrStderr(), progressTo(c.OutOrStdout())
-			r, err := restore.Prove(c.Context(), p)
+			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)
+			defer stop()
+			r, err := restore.Prove(ctx, p)
 			if err != nil {
 				return err
 			}
 			if err := json.NewEncoder(c.OutOrStdout()).Encode(kvserver.RestoreReport{Proved: &r}); err != nil {
 				return err
 			}
-			if !r.Agreed {
-				return fmt.Errorf("snapshot %q is not what it should be: %s", p.File.Path, strings.Join(r.Differences, "; "))
-			}
-			return nil
+			return r.Err(p.File.Path)
 		},
 	}
 	f := c.Flags()

@@ -15,6 +15,7 @@ import (
 
 	"quorate/internal/sealed"
 	"quorate/kvserver"
+	"quorate/kvserver/schedule"
 	"quorate/kvserver/snapshot"
 )
 
@@ -50,14 +51,24 @@ what was taken. Nothing is there before it is whole.`,
 func backupsCommand() *cobra.Command {
 	var dir, cluster string
 	var check int
+	var latest bool
 	c := &cobra.Command{
 		Use:   "backups --dir DIR --cluster NAME",
 		Short: "List the backups of a cluster in a folder",
 		Long: `List the backups of a cluster in a folder as JSON, the newest first: the files, what
 their metadata says, and what is wrong with them. Nothing is written. Of the newest
-ones, as many as --check says, the whole file is read and its digest compared.`,
+ones, as many as --check says, the whole file is read and its digest compared.
+
+With --latest only the newest good one is printed, and what kvserver backup remembers.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if latest {
+				s, err := schedule.Summary(dir, cluster)
+				if err != nil {
+					return err
+				}
+				return json.NewEncoder(c.OutOrStdout()).Encode(s)
+			}
 			all, err := snapshot.List(dir, cluster, check)
 			if err != nil {
 				return err
@@ -68,37 +79,57 @@ ones, as many as --check says, the whole file is read and its digest compared.`,
 	c.Flags().StringVar(&dir, "dir", "", "the folder (required)")
 	c.Flags().StringVar(&cluster, "cluster", "", "the cluster's name (required)")
 	c.Flags().IntVar(&check, "check", 0, "how many of the newest good ones to read whole")
+	c.Flags().BoolVar(&latest, "latest", false, "only the newest good one, and what kvserver backup remembers")
+	c.MarkFlagsMutuallyExclusive("check", "latest")
 	_ = c.MarkFlagRequired("dir")
 	_ = c.MarkFlagRequired("cluster")
 	return c
 }
 
 func verifyCommand() *cobra.Command {
-	var noHash bool
+	var noHash, prove, note bool
 	c := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Verify a snapshot: its hash, every page, every key, its metadata",
 		Long: `Read a snapshot as a restore will, in whatever form (as etcdctl writes it, or
 compressed with zstd or gzip), and print as JSON what was found: progress, and at the
 end the content. The file is not changed. A packed one is unpacked beside it
-for a while. A passphrase, for one that is encrypted, is read from standard input.`,
+for a while. A passphrase, for one that is encrypted, is read from standard input.
+
+With --prove it is then restored beside the file, and served with nobody listening, as
+kvserver prove does, and all has to be as it was read. With --note what came of that is
+kept in the metadata. It ends with 1 where something differs.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
 			lines := json.NewEncoder(c.OutOrStdout())
-			v, err := snapshot.Verify(ctx, args[0], snapshot.VerifyOptions{
+			o := snapshot.VerifyOptions{
 				NoHash: noHash, Encryption: sealed.Encryption{What: args[0], Prompt: func(string, bool) (string, error) { return firstLine(c.InOrStdin()) }},
 				Progress: func(l kvserver.BackupLine) { _ = lines.Encode(l) },
-			})
+			}
+			if !prove {
+				v, err := snapshot.Verify(ctx, args[0], o)
+				if err != nil {
+					return err
+				}
+				return lines.Encode(kvserver.VerifyLine{Verified: v})
+			}
+			v, p, err := schedule.Prove(ctx, args[0], o)
+			if err == nil && note {
+				err = snapshot.Note(args[0], p.Proof(time.Now()))
+			}
 			if err != nil {
 				return err
 			}
-			return lines.Encode(struct {
-				Verified *kvserver.Verified `json:"verified"`
-			}{v})
+			if err := lines.Encode(kvserver.VerifyLine{Verified: v, Proved: p}); err != nil {
+				return err
+			}
+			return p.Err(args[0])
 		},
 	}
+	c.Flags().BoolVar(&prove, "prove", false, "restore it and start a server on it, too")
+	c.Flags().BoolVar(&note, "note", false, "with --prove: keep what came of it beside the file")
 	c.Flags().BoolVar(&noHash, "no-hash", false, "take a copy of a member's database, which has no hash at its end")
 	return c
 }

@@ -217,6 +217,7 @@ func (c *chore) tell(kind provision.EventType, with func(*provision.Event)) {
 // stages in words, as they stand behind whose they are.
 var stageWords = map[kvserver.BackupStage]string{
 	kvserver.StageReceive: "receiving", kvserver.StageRead: "reading", kvserver.StageCompare: "comparing", kvserver.StageWrite: "writing",
+	kvserver.StageProve: "proving",
 }
 
 // line tells how far it is.

@@ -2,16 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"quorate/cmd/quorate/internal/view"
 	"quorate/kvserver"
+	"quorate/kvserver/snapshot"
 )
 
 // BackupPruneOptions of the verb backup prune.
@@ -138,13 +135,7 @@ func removePruned(ctx context.Context, j *job, s *shelves, pl *view.Pruned) erro
 		pl.Done = err == nil
 		return err
 	}
-	for _, name := range pl.Remove {
-		for _, file := range []string{name, name + kvserver.MetadataSuffix} {
-			if err := os.Remove(filepath.Join(s.dir, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		}
-	}
-	pl.Done = true
-	return nil
+	err := snapshot.Remove(s.dir, pl.Remove)
+	pl.Done = err == nil
+	return err
 }

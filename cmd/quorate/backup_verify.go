@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 
@@ -12,11 +12,17 @@ import (
 	"quorate/kvserver"
 	"quorate/kvserver/snapshot"
 	"quorate/plan/spec"
+	"quorate/provision"
 )
 
+// verifyOptions of the verb backup verify.
+type verifyOptions struct {
+	BackupOptions
+	NoHash, Prove bool
+}
+
 func newBackupVerifyCommand(p *process) *cobra.Command {
-	var o BackupOptions
-	var noHash bool
+	var o verifyOptions
 	cmd := &cobra.Command{
 		Use:   "verify BACKUP",
 		Short: "Read a backup as a restore will",
@@ -24,22 +30,29 @@ func newBackupVerifyCommand(p *process) *cobra.Command {
 key, and compare that with its metadata. BACKUP is a name as backup list has it, latest,
 or a file on this side: a snapshot that any tool of etcd's has made, as it is or
 compressed with gzip or zstd, with metadata or without. One that is on a host is verified
-there. Nothing is changed; what is packed is unpacked beside it for a while.`,
+there. Nothing is changed; what is packed is unpacked beside it for a while.
+
+With --prove it is also restored, into a folder beside it that is removed again, and a
+server is started on it that nobody can reach: what that reads has to be what the file
+holds. How long restoring and starting took is told, and kept beside a backup that is
+one of the cluster's. It takes as much room as the database. The exit code is 1 where anything differs.`,
 		Example: `  quorate backup verify latest
   quorate backup verify clusters/prod/backup/snapshot.db
+  quorate backup verify latest --prove
   quorate backup verify member/snap/db --no-hash   # a copy of a member's database`,
 		Args: each("BACKUP"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runBackupVerify(cmd.Context(), p, o, args[0], noHash, viewOptions(p, cmd, o.outputOptions))
+			return runBackupVerify(cmd.Context(), p, o, args[0], viewOptions(p, cmd, o.outputOptions))
 		},
 		ValidArgsFunction: completeBackups(p, &o.specOptions),
 	}
 	o.addFlags(p, cmd, "print what was found as JSON")
-	cmd.Flags().BoolVar(&noHash, "no-hash", false, "take a copy of a member's database, which has no hash at its end, after its pages were checked")
+	cmd.Flags().BoolVar(&o.Prove, "prove", false, "restore it and start a server on it, too")
+	cmd.Flags().BoolVar(&o.NoHash, "no-hash", false, "take a copy of a member's database, which has no hash at its end, after its pages were checked")
 	return cmd
 }
 
-func runBackupVerify(ctx context.Context, p *process, o BackupOptions, word string, noHash bool, v view.Options) error {
+func runBackupVerify(ctx context.Context, p *process, o verifyOptions, word string, v view.Options) error {
 	if isFile(word) {
 		// Only one that is encrypted needs the spec, for what opens it.
 		c := &spec.Cluster{}
@@ -48,7 +61,7 @@ func runBackupVerify(ctx context.Context, p *process, o BackupOptions, word stri
 				c = one
 			}
 		}
-		return verifyHere(ctx, p, o, c, word, noHash, v)
+		return verifyHere(ctx, p, o, c, word, false, v)
 	}
 	l, err := loadSpec(p, o.specOptions, o.JSON)
 	if err != nil {
@@ -68,38 +81,54 @@ func runBackupVerify(ctx context.Context, p *process, o BackupOptions, word stri
 		case at == nil:
 			return fmt.Errorf("cannot verify %s: nowhere is it whole; see `quorate backup show %s`", b.Name, b.Name)
 		case at.Where == view.Here:
-			return verifyHere(ctx, p, o, c, filepath.Join(s.dir, b.Name), noHash, v)
+			return verifyHere(ctx, p, o, c, filepath.Join(s.dir, b.Name), true, v)
 		case b.Backup.Encrypted && (c.Backup.Encryption == nil || c.Backup.Encryption.Passphrase.Empty()):
 			return fmt.Errorf("cannot verify %s on %s: it is encrypted, and what opens it does not leave this side\n  fetch it first: quorate backup fetch %s", b.Name, at.Where, b.Name)
 		}
-		passphrase := ""
+		order := provision.VerifyOrder{Prove: o.Prove}
 		if b.Backup.Encrypted {
-			passphrase = c.Backup.Encryption.Passphrase.Reveal()
+			order.Passphrase = c.Backup.Encryption.Passphrase.Reveal()
 		}
 		w := p.beginChore("verify "+b.Name+" on "+at.Where, at.Where, o.JSON, v)
-		text, err := j.session.VerifyBackup(ctx, at.Where, b.Name, passphrase, w.line)
-		var found kvserver.Verified
-		if err == nil {
-			err = json.Unmarshal(text, &found)
-		}
-		return verified(p, o, w, &found, err)
+		found, err := j.session.VerifyBackup(ctx, at.Where, b.Name, order, w.line)
+		return verified(p, o, w, found, err)
 	})
 }
 
-// verifyHere verifies a file on this side.
-func verifyHere(ctx context.Context, p *process, o BackupOptions, c *spec.Cluster, path string, noHash bool, v view.Options) error {
+// verifyHere verifies a file on this side. What came of proving it is kept beside it where it is one of ours.
+func verifyHere(ctx context.Context, p *process, o verifyOptions, c *spec.Cluster, path string, ours bool, v view.Options) error {
 	w := p.beginChore("verify "+path, "", o.JSON, v)
-	found, err := snapshot.Verify(ctx, path, snapshot.VerifyOptions{Encryption: p.encryptionOf(c, path), NoHash: noHash, Progress: w.line})
+	var found kvserver.VerifyLine
+	how := snapshot.VerifyOptions{Encryption: p.encryptionOf(c, path), NoHash: o.NoHash, Progress: w.line}
+	if o.Prove {
+		found.Proved = new(kvserver.Proved)
+		var err error
+		if how.Then, err = p.prover(ctx, c, path, w.line, found.Proved); err != nil {
+			return w.end("", err)
+		}
+	}
+	var err error
+	found.Verified, err = snapshot.Verify(ctx, path, how)
+	if err == nil && found.Proved != nil {
+		if ours {
+			err = snapshot.Note(path, found.Proved.Proof(p.now()))
+		}
+		err = cmp.Or(err, found.Proved.Err(path))
+	}
 	return verified(p, o, w, found, err)
 }
 
-func verified(p *process, o BackupOptions, w *chore, found *kvserver.Verified, err error) error {
-	if err != nil {
-		return w.end("", err)
+func verified(p *process, o verifyOptions, w *chore, found kvserver.VerifyLine, err error) error {
+	if err == nil {
+		_ = w.end(view.Found(found), nil)
+	} else {
+		err = w.end("", err)
 	}
-	_ = w.end(view.Found(found), nil)
-	if o.JSON {
-		return writeJSON(p.out, found)
+	if o.JSON && found.Verified != nil {
+		return worse(writeJSON(p.out, struct {
+			*kvserver.Verified
+			Proved *kvserver.Proved `json:"proved,omitempty"`
+		}{found.Verified, found.Proved}), err)
 	}
-	return nil
+	return err
 }

@@ -25,8 +25,8 @@ func newStatusCommand(p *process) *cobra.Command {
 		Short: "Show health, members, endpoints and certificates",
 		Long: `Look at the hosts and ask every member: health (a linearizable read, as
 etcdctl endpoint health), the member list, each endpoint's status, the units,
-when certificates expire, and what data is kept aside on the hosts. Nothing is
-changed and no lock is taken.
+when certificates expire, what data is kept aside on the hosts, and, where hosts take
+backups by themselves, the newest good one. Nothing is changed and no lock is taken.
 
 With --hash every member is asked for the hash of its keys at one revision, the
 smallest that all of them have: members that hold the same give the same. Those
@@ -36,7 +36,8 @@ With etcd's authentication on only a user with the role root may ask: name such
 a client with --client.
 
 The exit code is 1 if any member of the spec is not healthy, and with --hash also
-if it was not seen that all members hold the same.`,
+if it was not seen that all members hold the same. Backups that are late or fail are
+warned of, and change no exit code.`,
 		Example: `  quorate status
   quorate status --cluster lab --json | jq .healthy
   quorate status --hash                    # does every member hold the same?`,
@@ -61,9 +62,10 @@ func runStatus(ctx context.Context, p *process, o StatusOptions, v view.Options)
 	if err != nil {
 		return err
 	}
-	how := look{hostOptions: o.hostOptions, hashes: o.Hash, kept: true}
+	how := look{hostOptions: o.hostOptions, hashes: o.Hash, kept: true, backups: true}
 	return inOrder(ctx, p, l, how, func(j *job, following bool) (verdict, err error) {
 		s := view.StatusOf(j.cluster, j.observed, p.now())
+		s.Backup(plan.JudgeBackups(j.cluster, j.backups, p.now()), p.now())
 		if j.hashes != nil {
 			s.Compare(*j.hashes)
 		}

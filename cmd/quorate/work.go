@@ -26,6 +26,7 @@ type job struct {
 	session  *provision.Session
 	observed *plan.Observed
 	hashes   *plan.Hashes        // nil unless they were asked for
+	backups  []plan.BackupsSeen  // nil unless they were asked for, and hosts take some by themselves
 	notes    *provision.Notes    // nil unless they were asked for
 	earlier  *provision.KnownRun // the latest run, if it did not end well
 	plan     *plan.Plan
@@ -47,6 +48,7 @@ type look struct {
 	hashes   bool // compare what the members hold
 	notes    bool // read the hosts' manifests and look at nothing else
 	kept     bool // look for what is kept aside where data lay before
+	backups  bool // ask hosts that take backups by themselves
 	storage  bool // ask for alarms, and how far the keys are compacted
 	keepData bool
 	forget   bool
@@ -111,7 +113,7 @@ func inOrder(ctx context.Context, p *process, l *loaded, how look, show func(j *
 			return err
 		}
 		worst, following = worse(worst, verdict), true
-		j.observed, j.hashes, j.notes, j.plan = nil, nil, nil, nil
+		j.observed, j.hashes, j.backups, j.notes, j.plan = nil, nil, nil, nil, nil
 	}
 	done()
 	return worse(worstError(p, jobs), worst)
@@ -144,6 +146,9 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 			return context.Cause(ctx) // whatever it was that was ended by it
 		}
 		return err
+	}
+	if how.backups {
+		j.backups = j.session.BackupHealth(ctx)
 	}
 	if how.kept {
 		j.session.Kept(ctx, j.observed)

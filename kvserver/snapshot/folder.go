@@ -16,6 +16,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"quorate/internal/durable"
 	"quorate/kvserver"
 )
 
@@ -82,10 +83,13 @@ func (f *folder) free(now time.Time, member string) time.Time {
 	}
 }
 
-// encode is the text of a backup's metadata.
-func encode(b *kvserver.Backup) ([]byte, error) {
+// writeMetadata puts a backup's metadata beside its file, durable.
+func writeMetadata(path string, b *kvserver.Backup) error {
 	text, err := json.MarshalIndent(b, "", "  ")
-	return append(text, '\n'), err
+	if err != nil {
+		return err
+	}
+	return durable.Write(durable.File{Path: path + kvserver.MetadataSuffix, Mode: 0o600, UID: -1, GID: -1, Content: append(text, '\n')})
 }
 
 // metadataLimit bounds what is read as metadata: it has the spec in it, and a spec is some kilobytes.
@@ -152,6 +156,8 @@ func look(dir, name string) kvserver.ListedBackup {
 	switch {
 	case b.Name != name:
 		l.Problem = fmt.Sprintf("its metadata is that of %s", b.Name)
+	case l.Problem == "" && b.Proof != nil && !b.Proof.Agreed:
+		l.Problem = fmt.Sprintf("restored on %s it was not what its metadata says", b.Proof.At.UTC().Format(time.DateOnly))
 	case l.Problem == "" && l.Size != b.PackedSize:
 		l.Problem = fmt.Sprintf("its file has %d bytes, and should have %d", l.Size, b.PackedSize)
 	}
@@ -174,6 +180,32 @@ func Metadata(path string) (*kvserver.Backup, error) {
 		return nil, fmt.Errorf("cannot read its metadata: %w", err)
 	}
 	return b, nil
+}
+
+// Note keeps what came of proving a backup beside it, durable. Its metadata has to be there.
+func Note(path string, p kvserver.BackupProof) error {
+	b, err := Metadata(path)
+	if err == nil {
+		b.Proof = &p
+		err = writeMetadata(path, b)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot note what came of proving %s: %w", path, err)
+	}
+	return nil
+}
+
+// Remove deletes backups of a folder by name, the file before its metadata: cut in between, the next
+// look names what is left.
+func Remove(dir string, names []string) error {
+	for _, name := range names {
+		for _, file := range []string{name, name + kvserver.MetadataSuffix} {
+			if err := os.Remove(filepath.Join(dir, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // digest says how a file does not have a digest; "" if it has.

@@ -33,6 +33,9 @@ type Options struct {
 	Tool string // version of this program
 	// Progress, which may be nil, hears what is being done; of the stages that take long, again and again.
 	Progress func(kvserver.BackupLine)
+	// Then, which may be nil, is called once the backup is in place, with the snapshot as a file that is not packed, which
+	// is gone afterwards: also of an encrypted one.
+	Then func(plain string, b *kvserver.Backup)
 
 	work int // scrypt's factor, for tests; 0 is age's own
 }
@@ -66,7 +69,7 @@ func save(ctx context.Context, r kvserver.BackupRequest, o Options) (*kvserver.B
 	if !filepath.IsAbs(r.Dir) || r.Cluster == "" || r.Member == "" {
 		return nil, errors.New("the request names no folder, cluster or member")
 	}
-	client, err := clientOf(r)
+	client, err := Client(r)
 	if err != nil {
 		return nil, err
 	}
@@ -87,8 +90,8 @@ func save(ctx context.Context, r kvserver.BackupRequest, o Options) (*kvserver.B
 	return s.run(ctx)
 }
 
-// clientOf asks the member of this host.
-func clientOf(r kvserver.BackupRequest) (*admin.Client, error) {
+// Client asks the member of this host, by its name, and others, with the host's own certificate. Nothing is connected yet.
+func Client(r kvserver.BackupRequest, others ...admin.Endpoint) (*admin.Client, error) {
 	pair, err := tls.LoadX509KeyPair(r.Cert, r.Key)
 	if err != nil {
 		return nil, fmt.Errorf("the client certificate of this host: %w", err)
@@ -102,7 +105,7 @@ func clientOf(r kvserver.BackupRequest) (*admin.Client, error) {
 		return nil, fmt.Errorf("%s has no certificate", r.CA)
 	}
 	return admin.New(admin.Config{
-		Members: []admin.Endpoint{{Name: r.Member, Address: r.Address}},
+		Members: append([]admin.Endpoint{{Name: r.Member, Address: r.Address}}, others...),
 		TLS:     &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12},
 	}), nil
 }
@@ -144,7 +147,14 @@ func (s *saving) run(ctx context.Context) (*kvserver.Backup, error) {
 	}
 	s.Progress(kvserver.BackupLine{Stage: kvserver.StageWrite})
 	b.Name = kvserver.BackupName(b.Cluster, b.At, b.Member, kvserver.Form{Compressed: w.compressed(), Encrypted: b.Encrypted})
-	return b, s.folder.publish(w.kept(), b)
+	if err := s.folder.publish(w.kept(), b); err != nil || s.Then == nil {
+		return b, err
+	}
+	if w.kept() == plain {
+		plain = filepath.Join(s.r.Dir, b.Name)
+	}
+	s.Then(plain, b)
+	return b, nil
 }
 
 // read fills in what the database says, and compares it with the member.
@@ -254,9 +264,5 @@ func (f *folder) publish(packed string, b *kvserver.Backup) error {
 	if err := durable.SyncDir(f.dir); err != nil {
 		return err
 	}
-	text, err := encode(b)
-	if err != nil {
-		return err
-	}
-	return durable.Write(durable.File{Path: filepath.Join(f.dir, b.Name+kvserver.MetadataSuffix), Mode: 0o600, UID: -1, GID: -1, Content: text})
+	return writeMetadata(filepath.Join(f.dir, b.Name), b)
 }

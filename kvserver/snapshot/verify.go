@@ -27,6 +27,9 @@ type VerifyOptions struct {
 	NoHash bool
 	// Progress, which may be nil, hears what is being done.
 	Progress func(kvserver.BackupLine)
+	// Then, which may be nil, is called with the snapshot as a file, not packed, that has been verified; the file may
+	// be gone afterwards. Its error is Verify's.
+	Then func(plain string, v *kvserver.Verified) error
 }
 
 // Verify reads a snapshot, in whatever form, as a restore will: the size, the hash at its
@@ -69,7 +72,10 @@ func verify(ctx context.Context, path string, o VerifyOptions) (*kvserver.Verifi
 	if v.Hash, v.Keys, err = datadir.Hash(plain); err != nil {
 		return nil, err
 	}
-	return v, agrees(v)
+	if err := agrees(v); err != nil || o.Then == nil {
+		return v, err
+	}
+	return v, o.Then(plain, v)
 }
 
 // unpack gives a file with the snapshot as it is, whose hash is right, and what removes it, if it was made.

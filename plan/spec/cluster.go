@@ -28,6 +28,7 @@ func (l *loader) cluster(n *node) *Cluster {
 	for i, m := range n.nodes["member"] {
 		c.Members = append(c.Members, l.member(m, conn, c, i))
 	}
+	l.schedule(n, c)
 	for _, h := range n.nodes["host"] {
 		c.Hosts = append(c.Hosts, l.host(h, conn, c))
 	}

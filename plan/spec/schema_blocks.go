@@ -172,10 +172,14 @@ func encryptionBlock(thing, doc, identity string) *block {
 func backupBlock() *block {
 	return &block{
 		name: "backup",
-		doc:  "Where backups are kept, and how many.",
+		doc:  "With this block hosts take backups by themselves. It says how often, and where these and others are kept, and how many.",
 		attrs: []*attribute{
 			{name: "dir", kind: kindString, def: `"/var/backups/quorate/<cluster>"`, doc: "folder on each member's host; root's, readable by nobody else"},
-			{name: "keep", kind: kindNumber, def: "14", min: 1, max: 10_000, doc: "how many good backups of each folder backup prune leaves"},
+			{name: "keep", kind: kindNumber, def: "14", min: 1, max: 10_000, doc: "how many good backups of each folder stay; older ones are removed once a new one is good, and by backup prune"},
+			{name: "interval", kind: kindDuration, def: `"12h"`, doc: "how often hosts take backups by themselves, at least 1m; 0s is never"},
+			{name: "copies", kind: kindNumber, def: "2", min: 1, max: 7, doc: "how many members do so each time: the healthy voters with the lowest ids"},
+			{name: "prove", kind: kindString, def: `"weekly"`, oneOf: []string{"weekly", "always", "never"}, doc: "how often a host restores one that it has just taken, and starts a server on it"},
+			{name: "textfile_dir", kind: kindString, unset: "none", example: `"/var/lib/prometheus/node-exporter"`, doc: "folder on the hosts, which is there, for a file of numbers that Prometheus' node exporter reads"},
 		},
 		blocks: []*block{encryptionBlock("backup", "Encrypts backups with age, on the host, before anything of them is kept: by a passphrase, or for recipients.", "; only for verifying and restoring on this side")},
 	}

@@ -218,9 +218,25 @@ type Backup struct {
 	Dir string `json:"dir"`
 	// Keep is how many good backups of a folder stay when the others are removed; at least 1.
 	Keep int `json:"keep"`
+	// Schedule is how each host takes backups by itself; nil: none does.
+	Schedule *Schedule `json:"schedule,omitempty"`
 	// Encryption of backups, or nil for none.
 	Encryption *Encryption `json:"encryption,omitempty"`
 }
+
+// Schedule is how hosts take backups by themselves.
+type Schedule struct {
+	Interval time.Duration `json:"interval"` // at least [ShortestInterval]
+	// Copies is how many members take one each time: the healthy voters with the lowest ids; 1 to 7.
+	Copies int `json:"copies"`
+	// Prove says how often a host restores what it has taken: weekly, always or never.
+	Prove string `json:"prove"`
+	// TextfileDir is the folder on the hosts that Prometheus' node exporter reads; "" writes nothing there.
+	TextfileDir string `json:"textfile_dir,omitempty"`
+}
+
+// ShortestInterval of backups: a small database takes seconds, and systemd's timers are meant for no less.
+const ShortestInterval = time.Minute
 
 // Encryption of the CA key, or of backups, with age: a passphrase, or recipients, maybe with the
 // identity file that opens it again.

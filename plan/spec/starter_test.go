@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -34,12 +35,16 @@ func TestStarter(t *testing.T) {
 				t.Errorf("%d members, want %d", len(want.Members), n)
 			}
 			// The comments show the true defaults: without their first "#" the
-			// spec says the same, but for the client.
+			// spec says the same, but for the client, and for the backups that hosts take where there is a block.
 			got := mustLoad(t, []byte(uncomment(string(src))))
 			if len(got.Clients) != 1 {
 				t.Errorf("%d clients, want 1", len(got.Clients))
 			}
 			got.Clients = want.Clients
+			if s := got.Backup.Schedule; s == nil || s.Interval != 12*time.Hour || s.Copies != 2 {
+				t.Errorf("backups are taken like this: %+v", s)
+			}
+			got.Backup.Schedule = nil
 			opts := []cmp.Option{
 				cmpopts.IgnoreTypes(hcl.Range{}), cmpopts.EquateEmpty(),
 				cmp.Comparer(func(a, b Secret) bool { return a == b }),

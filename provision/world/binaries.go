@@ -42,15 +42,8 @@ func (b *binaries) Find(platform string) (map[string]provision.Source, error) {
 	if got := b.found[platform]; got != nil {
 		return got, nil
 	}
-	path, err := b.kvserver(platform)
+	_, src, err := b.own(platform)
 	if err != nil {
-		return nil, err
-	}
-	src, err := b.source(path)
-	if err != nil {
-		return nil, err
-	}
-	if err := b.pinned(platform, path, src.Blob.Digest()); err != nil {
 		return nil, err
 	}
 	got := map[string]provision.Source{"kvserver": src}
@@ -61,6 +54,17 @@ func (b *binaries) Find(platform string) (map[string]provision.Source, error) {
 	}
 	b.found[platform] = got
 	return got, nil
+}
+
+// own is kvserver for a platform, as the spec pins it.
+func (b *binaries) own(platform string) (path string, src provision.Source, err error) {
+	if path, err = b.kvserver(platform); err != nil {
+		return "", src, err
+	}
+	if src, err = b.source(path); err != nil {
+		return "", src, err
+	}
+	return path, src, b.pinned(platform, path, src.Blob.Digest())
 }
 
 // kvserver looks for the server binary of a platform: under its full name
@@ -153,4 +157,10 @@ func platformOf(path string) (string, error) {
 		return "darwin/" + cmp.Or(arch, m.Cpu.String()), nil
 	}
 	return "", fmt.Errorf("it is no executable for Linux or macOS (this is %s/%s)", runtime.GOOS, runtime.GOARCH)
+}
+
+// KVServer is where the kvserver of this machine's platform is, which has the digest that the spec pins, if it pins any.
+func KVServer(c *spec.Cluster, e Environment) (string, error) {
+	path, _, err := newBinaries(c, e).own(runtime.GOOS + "/" + runtime.GOARCH)
+	return path, err
 }

@@ -90,8 +90,12 @@ func TestEveryAttributeStarts(t *testing.T) {
     encryption { passphrase = env("CA_PASSPHRASE") }
   }
   backup {
-    dir  = "/srv/backups"
-    keep = 3
+    dir          = "/srv/backups"
+    keep         = 3
+    interval     = "0s"
+    copies       = 1
+    prove        = "never"
+    textfile_dir = "/srv/numbers"
     encryption { passphrase = env("CA_PASSPHRASE") }
   }
   protect = true

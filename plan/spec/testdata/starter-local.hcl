@@ -66,10 +66,14 @@ cluster "laptop" {
   #   # }
   # }
 
-  ## Where backups are kept, and how many.
+  ## With this block hosts take backups by themselves. It says how often, and where these and others are kept, and how many.
   # backup {
   #   dir = "/var/backups/quorate/laptop" # folder on each member's host; root's, readable by nobody else
-  #   keep = 14                           # how many good backups of each folder backup prune leaves
+  #   keep = 14                           # how many good backups of each folder stay; older ones are removed once a new one is good, and by backup prune
+  #   interval = "12h"                    # how often hosts take backups by themselves, at least 1m; 0s is never
+  #   copies = 2                          # how many members do so each time: the healthy voters with the lowest ids
+  #   prove = "weekly"                    # how often a host restores one that it has just taken, and starts a server on it
+  #   # textfile_dir = "/var/lib/prometheus/node-exporter" # folder on the hosts, which is there, for a file of numbers that Prometheus' node exporter reads; default: none
   #   ## Encrypts backups with age, on the host, before anything of them is kept: by a passphrase, or for recipients.
   #   # encryption {
   #   #   # passphrase = env("PASSPHRASE") # encrypts and opens the backup; default: none

@@ -292,7 +292,7 @@ func (m *Machine) run(name string) {
 		p.ExeDigest = exe.digest()
 	}
 	program := m.programs[name]
-	if program == nil {
+	if program == nil && path.Ext(name) != ".timer" { // which has no process
 		program = m.programs[""]
 	}
 	m.mu.Unlock()

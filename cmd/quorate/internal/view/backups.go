@@ -39,8 +39,13 @@ type BackupPlace struct {
 // Add notes a place.
 func (b *StoredBackup) Add(where string, l kvserver.ListedBackup) {
 	b.Places = append(b.Places, BackupPlace{Where: where, Size: l.Size, Checked: l.Checked, Problem: l.Problem})
+	known := b.Backup
 	if b.Backup == nil || l.Good() {
 		b.Backup = l.Backup
+	}
+	// What was proved in one place holds for the same file in another.
+	if b.Backup != nil && b.Backup.Proof == nil && known != nil && known.PackedSHA256 == b.Backup.PackedSHA256 {
+		b.Backup.Proof = known.Proof
 	}
 }
 
@@ -87,7 +92,7 @@ func BackupsText(w io.Writer, b Backups, o Options) error {
 		for _, s := range b.Backups {
 			rows = append(rows, s.row(o.Now))
 		}
-		d.columns("  ", []string{"TAKEN", "REVISION", "KEYS", "SIZE", "WHERE", "BACKUP"}, rows)
+		d.columns("  ", []string{"TAKEN", "REVISION", "KEYS", "SIZE", "PROVED", "WHERE", "BACKUP"}, rows)
 	}
 	for _, s := range b.Backups {
 		for _, p := range s.Places {
@@ -112,13 +117,19 @@ func (b *StoredBackup) row(now time.Time) []string {
 	}
 	m := b.Backup
 	if m == nil {
-		return []string{"-", "-", "-", "-", strings.Join(where, ", "), b.Name}
+		return []string{"-", "-", "-", "-", "-", strings.Join(where, ", "), b.Name}
 	}
 	keys := "-"
 	if m.Hash != nil {
 		keys = fmt.Sprint(m.Keys)
 	}
-	return []string{humanize.RelTime(m.At, now, "ago", "from now"), fmt.Sprint(m.Content.Revision), keys, humanize.IBytes(uint64(m.PackedSize)), strings.Join(where, ", "), b.Name}
+	proved := "-"
+	if m.Proof != nil && m.Proof.Agreed {
+		proved = humanize.RelTime(m.Proof.At, now, "ago", "from now")
+	} else if m.Proof != nil {
+		proved = "differs"
+	}
+	return []string{humanize.RelTime(m.At, now, "ago", "from now"), fmt.Sprint(m.Content.Revision), keys, humanize.IBytes(uint64(m.PackedSize)), proved, strings.Join(where, ", "), b.Name}
 }
 
 // Taken is in a few words what a backup holds.
@@ -188,6 +199,9 @@ func BackupText(w io.Writer, s StoredBackup, here string, o Options) error {
 		row("hash", "none: %s", m.Unhashed)
 	}
 	row("sha256", "%s", m.SHA256)
+	if p := m.Proof; p != nil {
+		row("proof", "%s; restored in %s, served %s after that", Proof(p, o.Now), seconds(p.RestoreSeconds), seconds(p.ServeSeconds))
+	}
 	members := make([]string, 0, len(m.Content.Members))
 	for _, e := range m.Content.Members {
 		members = append(members, e.Name)
@@ -245,12 +259,34 @@ type Pruned struct {
 }
 
 // Found is in a few words what verifying has found.
-func Found(v *kvserver.Verified) string {
+func Found(l kvserver.VerifyLine) string {
+	v := l.Verified
 	text := fmt.Sprintf("revision %d, %s, %s, etcd %s's form; every page and key was read", v.Content.Revision, plural(v.Keys, "key"), humanize.IBytes(uint64(v.Size)), v.Content.Writer())
 	if v.Metadata != nil {
-		return text + ", and all is as its metadata says"
+		text += ", and all is as its metadata says"
+	} else {
+		text += "; it has no metadata"
 	}
-	return text + "; it has no metadata"
+	if p := l.Proved; p != nil {
+		text += fmt.Sprintf("; restored in %s, served %s after that with the same content, %s of memory", seconds(p.RestoreSeconds), seconds(p.ServeSeconds), humanize.IBytes(uint64(p.PeakMemory)))
+	}
+	return text
+}
+
+// seconds with as many digits as tell something.
+func seconds(s float64) string {
+	return time.Duration(s * float64(time.Second)).Round(max(10*time.Millisecond, time.Duration(s*1e7))).String()
+}
+
+// Proof is in a few words what came of proving a backup; "" where nobody has tried.
+func Proof(p *kvserver.BackupProof, now time.Time) string {
+	switch {
+	case p == nil:
+		return ""
+	case !p.Agreed:
+		return "restored " + humanize.RelTime(p.At, now, "ago", "from now") + ", and was not what it should be"
+	}
+	return "proved " + humanize.RelTime(p.At, now, "ago", "from now")
 }
 
 // plural is a number of things, with commas and the plural.

@@ -34,10 +34,12 @@ type Status struct {
 	// Unexpected are members that the cluster lists and the spec does not.
 	Unexpected []kvserver.Member `json:"unexpected_members,omitempty"`
 	// Data is the comparison of the members' data, nil if it was not asked for.
-	Data     *DataStatus `json:"data,omitempty"`
-	CA       *Expiry     `json:"ca,omitempty"`
-	Clients  []Expiry    `json:"clients,omitempty"`
-	Problems []string    `json:"problems,omitempty"`
+	Data *DataStatus `json:"data,omitempty"`
+	// Backups that hosts take by themselves, nil if they take none.
+	Backups  *plan.BackupHealth `json:"backups,omitempty"`
+	CA       *Expiry            `json:"ca,omitempty"`
+	Clients  []Expiry           `json:"clients,omitempty"`
+	Problems []string           `json:"problems,omitempty"`
 	// Warnings are about what does not keep the cluster from serving.
 	Warnings []string `json:"warnings,omitempty"`
 }

@@ -42,6 +42,7 @@ func StatusText(w io.Writer, s Status, o Options) error {
 	}
 	d.line("")
 	d.table([]string{"Certificate of", "Profile", "Expires", "Left", "State"}, expiries(s, o.Now))
+	d.backups(s.Backups)
 	d.kept(s)
 	return d.err
 }

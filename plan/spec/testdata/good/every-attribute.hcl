@@ -75,8 +75,12 @@ cluster "full" {
   }
 
   backup {
-    dir  = "/srv/backups/etcd/"
-    keep = 30
+    dir          = "/srv/backups/etcd/"
+    keep         = 30
+    interval     = "6h"
+    copies       = 3
+    prove        = "always"
+    textfile_dir = "/var/lib/prometheus/node-exporter/"
 
     encryption {
       recipients    = ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kudlsmlyqgegz9s"]
