@@ -3,6 +3,7 @@ package kvserver_test
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 	"testing"
 
 	"quorate/kvserver"
@@ -78,4 +79,30 @@ func readsTheSame[T any](t *testing.T, text []byte) {
 	if err != nil || err2 != nil || string(once) != string(twice) {
 		t.Errorf("%s, %s, %v, %v", once, twice, err, err2)
 	}
+}
+
+// FuzzParseRestoreMark: a mark names a run, folders and ids that can be used as such, and reads the same again.
+func FuzzParseRestoreMark(f *testing.F) {
+	f.Add([]byte(`{"format":1,"run":"20261130T010203Z-1","at":"2026-11-30T01:02:03Z","by":"ana@desk","stage":"staging","snapshot":{"name":"s.db","sha256":"` + strings.Repeat("a", 64) +
+		`","size":5},"token":"t","initial_cluster":"a=https://h:1","cluster_id":"a1","members":{"a":"b2"},"revision":9,"compact_revision":9,"bumped":true,"voters":1,"data_dir":"/d","wal_dir":"/w","was":{"token":"s"}}`))
+	f.Add([]byte(`{"format":1,"run":"../x","at":"2026-11-30T01:02:03Z","stage":"starting","data_dir":"d"}`))
+	f.Add([]byte(`{"format":2}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		m, err := kvserver.ParseRestoreMark(text)
+		if err != nil {
+			return
+		}
+		for _, name := range []string{m.Staging(), m.Aside(), m.Undone()} {
+			if strings.ContainsAny(name, "/\x00\n\\") || name == "." || name == ".." {
+				t.Errorf("the name %q", name)
+			}
+		}
+		if !strings.HasPrefix(m.DataDir, "/") || m.WALDir != "" && !strings.HasPrefix(m.WALDir, "/") {
+			t.Errorf("the folders %q and %q", m.DataDir, m.WALDir)
+		}
+		again, err := kvserver.ParseRestoreMark(m.Encode())
+		if err != nil || !again.Same(m) || string(again.Encode()) != string(m.Encode()) {
+			t.Errorf("%+v reads as %+v (%v)", m, again, err)
+		}
+	})
 }

@@ -249,6 +249,7 @@ func begin(v Verb, c *spec.Cluster, o *Observed, opt Options) (*builder, error) 
 	}
 	b.user = b.account()
 	b.plan.Inputs = b.inputs()
+	b.unfinishedRestore()
 	return b, errors.Join(errs...)
 }
 
@@ -258,6 +259,7 @@ func (b *builder) finish() (*Plan, error) {
 		return nil, b.err
 	}
 	b.plan.After = b.now.Voters()
+	b.onlyUnfinished()
 	if b.plan.Blocked() {
 		b.plan.Steps, b.plan.After = []Step{}, b.plan.Before
 		return b.plan, nil

@@ -221,7 +221,9 @@ func (b *builder) foreign(d node.DirState) string {
 	if !d.Exists || d.Member {
 		return ""
 	}
-	others := slices.DeleteFunc(slices.Clone(d.Entries), func(n string) bool { return slices.Contains(ownEntries, n) })
+	others := slices.DeleteFunc(slices.Clone(d.Entries), func(n string) bool {
+		return slices.Contains(ownEntries, n) || strings.HasPrefix(n, ".restore-")
+	})
 	if n := d.Count - len(d.Entries); n > 0 && len(others) > 0 {
 		others = append(others, fmt.Sprintf("and %d more", n))
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"quorate/kvserver"
 	"quorate/kvserver/node"
 	"quorate/plan/spec"
 )
@@ -20,6 +21,7 @@ type Layout struct {
 	EtcdYAML  string // what the member runs with
 	Bootstrap string // read only while the data directory has no member; gone once the member has served
 	Mark      string // there once the member has served
+	Restore   string // there while a restore is unfinished
 	PKI       string // folder
 	CA        string
 	Bin       string // folder
@@ -63,6 +65,7 @@ func LayoutOf(c *spec.Cluster, m *spec.Member) Layout {
 		EtcdYAML:  path.Join(etc, "etcd.yaml"),
 		Bootstrap: path.Join(etc, "bootstrap.yaml"),
 		Mark:      path.Join(etc, "formed.json"),
+		Restore:   path.Join(etc, kvserver.RestoreFile),
 		PKI:       path.Join(etc, "pki"),
 		CA:        path.Join(etc, "pki/ca.pem"),
 		Bin:       path.Join(root+"/", "opt/quorate", c.Name),

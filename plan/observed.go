@@ -73,6 +73,8 @@ type Host struct {
 	// Mark is what the host noted when its member served; nil: it has not.
 	Mark     *kvserver.Mark
 	Manifest *Manifest // nil: none, or not readable
+	// Restore is what was seen of a restore that is unfinished there; nil: none is.
+	Restore *Restoring
 	// Unsafe is how what is on the way to the folders of installed clients could be exchanged, in its order, each once.
 	Unsafe []node.Exposure
 	// Consumers are the addresses that are connected with the member's client port; nil: nobody looked, which is done only
@@ -308,6 +310,9 @@ func (h *Host) facts(name string, add func(key, format string, args ...any)) {
 	}
 	if h.Mark != nil {
 		add(p+" mark", "member %s of cluster %s", h.Mark.MemberID, h.Mark.ClusterID)
+	}
+	if r := h.Restore; r != nil {
+		add(p+" restore", "run %s %s, in place: cluster %s, staged=%t partly=%t aside=%t undone=%t", r.Mark.Run, r.Mark.Stage, or(r.ClusterID, "none"), r.Staged, r.Partly, r.Aside, r.Undone)
 	}
 	if h.Serves != "" {
 		add(p+" serves", "%s", h.Serves)

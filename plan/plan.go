@@ -29,6 +29,7 @@ const (
 	Defrag      Verb = "defrag"
 	Compact     Verb = "compact"
 	AlarmDisarm Verb = "alarm disarm"
+	Restore     Verb = "restore"
 )
 
 // Plan is an ordered graph of steps from observed to spec, plus what is held.

@@ -28,15 +28,16 @@ const (
 
 // Which cluster this is: holds everything, as nobody can say whose data would be touched.
 const (
-	Identity    Reason = "identity"     // hosts took part in different bootstraps, or belong to another member or cluster
-	ClusterGone Reason = "cluster-gone" // a cluster of this name was formed, and no host knows it
-	ListsDiffer Reason = "lists-differ" // members of one cluster give different member lists
-	SameName    Reason = "same-name"    // the cluster lists two members of one name
-	IDMismatch  Reason = "id-mismatch"  // a member's id is listed as another member of the spec
-	CAMissing   Reason = "ca-missing"   // a cluster is there, its CA is not
-	CAMismatch  Reason = "ca-mismatch"  // the CA at hand is not the one the hosts trust
-	CAProblem   Reason = "ca-problem"   // the CA cannot be used as it is
-	SpecBehind  Reason = "spec-behind"  // the spec is one that was applied before and has been replaced since
+	Identity          Reason = "identity"           // hosts took part in different bootstraps, or belong to another member or cluster
+	ClusterGone       Reason = "cluster-gone"       // a cluster of this name was formed, and no host knows it
+	ListsDiffer       Reason = "lists-differ"       // members of one cluster give different member lists
+	SameName          Reason = "same-name"          // the cluster lists two members of one name
+	IDMismatch        Reason = "id-mismatch"        // a member's id is listed as another member of the spec
+	CAMissing         Reason = "ca-missing"         // a cluster is there, its CA is not
+	CAMismatch        Reason = "ca-mismatch"        // the CA at hand is not the one the hosts trust
+	CAProblem         Reason = "ca-problem"         // the CA cannot be used as it is
+	RestoreUnfinished Reason = "restore-unfinished" // a restore was begun and neither finished nor undone; its own verb goes on
+	SpecBehind        Reason = "spec-behind"        // the spec is one that was applied before and has been replaced since
 )
 
 // Which cluster a part of it belongs to: holds that member's host; everything, where it is not clear which cluster is meant.
@@ -63,6 +64,15 @@ const (
 	Corrupt            Reason = "corrupt"             // the alarm CORRUPT stands
 	NoSpace            Reason = "no-space"            // the alarm NOSPACE stands
 	VersionChange      Reason = "version-change"      // another minor version than the one running
+)
+
+// About a restore: holds all of it, and nothing has been touched.
+const (
+	NotSetUp      Reason = "not-set-up"     // a host lacks what a member runs from, which apply puts there
+	SnapshotNewer Reason = "snapshot-newer" // the snapshot is of a newer etcd than the server that is to read it
+	OverQuota     Reason = "over-quota"     // the snapshot is larger than the members' databases may get
+	Auth          Reason = "auth"           // the snapshot has authentication enabled, and no user that quorate could be
+	OldMembers    Reason = "old-members"    // members that the spec does not have serve on with the old data
 )
 
 // Acceptable are the reasons that may be passed over by name: where going on

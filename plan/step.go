@@ -59,6 +59,7 @@ const (
 	PhaseStage                // binaries and files on a host; no process is touched
 	PhaseSign                 // keys and certificates there; no process is touched
 	PhaseStop                 // takes members out of service for good
+	PhaseSwap                 // exchanges the data of members that are stopped
 	PhaseStart                // brings members up that do not serve
 	PhaseMembers              // changes who the members are: additions, joins, promotions, expulsions
 	PhaseCompact              // drops history of the keys, on all members
@@ -155,6 +156,11 @@ var kinds = map[Kind]func() Action{
 	KindCompact:     func() Action { return new(Compaction) },
 	KindDefrag:      func() Action { return new(Defragment) },
 	KindDisarm:      func() Action { return new(Disarm) },
+	KindMark:        func() Action { return new(MarkRestore) },
+	KindStage:       func() Action { return new(Stage) },
+	KindSwap:        func() Action { return new(Swap) },
+	KindRevive:      func() Action { return new(Revive) },
+	KindUnmark:      func() Action { return new(Unmark) },
 }
 
 // Kinds lists every kind of step.

@@ -63,11 +63,7 @@ func (a *Start) Hosts() []string { return names(a.Members) }
 // Effect brings the members up; a bootstrap makes the cluster out of them.
 func (a *Start) Effect(_ string, now Membership) (during, after Membership, err error) {
 	if a.Bootstrap && len(now.Members()) == 0 {
-		var born []Listed
-		for _, m := range a.Members {
-			born = append(born, Listed{Name: m.Member, Spec: m.Member, PeerURLs: []string{m.PeerURL}, Started: true, Health: Healthy})
-		}
-		after, err = NewMembership(born...)
+		after, err = born(a.Members)
 		return now, after, err
 	}
 	after, err = now.Up(names(a.Members)...)

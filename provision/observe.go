@@ -254,6 +254,9 @@ func (s *Session) look(ctx context.Context, m *spec.Member, ca plan.CA) *plan.Ho
 	if err := former(ctx, h, out, l); err != nil {
 		return &plan.Host{Problem: err.Error()}
 	}
+	if err := restoring(ctx, h, out, l, look.Files[l.Restore]); err != nil {
+		return &plan.Host{Problem: err.Error()}
+	}
 	if f := look.Files[l.Mark]; f.Exists {
 		mark, err := kvserver.ParseMark(f.Content)
 		if err != nil {
@@ -382,7 +385,7 @@ func (s *Session) memberQuery(m *spec.Member, l plan.Layout) host.Query {
 			}
 		}
 	}
-	add(true, l.Manifest, l.Mark, l.EtcdYAML, l.Bootstrap, l.UnitFile, l.CA, l.Cert("server"), l.Cert("peer"), l.Cert("client"))
+	add(true, l.Manifest, l.Mark, l.Restore, l.EtcdYAML, l.Bootstrap, l.UnitFile, l.CA, l.Cert("server"), l.Cert("peer"), l.Cert("client"))
 	add(true, l.BackupFiles()...)
 	add(false, l.Key("server"), l.Key("peer"), l.Key("client"), l.Key("server")+".new", l.Key("peer")+".new", l.Key("client")+".new")
 	add(false, l.Folders()...)

@@ -52,6 +52,7 @@ type etcd struct {
 	// it is answered; its error is the answer.
 	asked func(via, what string) error
 	store
+	restores
 	// hashing is told of each question for a hash, before it is answered.
 	hashing func(member string, revision int64)
 }
@@ -119,6 +120,8 @@ type disk struct {
 	Member  uint64 `json:"member"`
 	Index   uint64 `json:"index"`  // of its last entry; a bootstrap's are as many as there are members
 	Served  bool   `json:"served"` // a leader has sent it something
+	// Revision of its database, where it was made by a restore and nobody has started on it.
+	Revision int64 `json:"revision,omitempty"`
 }
 
 // keep writes to the disk of a member that runs what it has by now; a disk that has gone meanwhile stays so.
@@ -182,6 +185,9 @@ func (e *etcd) start(p *hosttest.Process) error {
 			return fmt.Errorf("open %s: no such file", f)
 		}
 	}
+	if err := e.mayServe(m, s, p.Argv); err != nil {
+		return err
+	}
 	if err := e.identify(n, s, p.Argv); err != nil {
 		return err
 	}
@@ -211,6 +217,7 @@ func (e *etcd) identify(n *peer, s settings, argv []string) error {
 		if err := json.Unmarshal(text, &d); err != nil {
 			return fmt.Errorf("wal: crc mismatch: %w", err)
 		}
+		e.become(d.Cluster)
 		switch {
 		case e.removed[d.Member] && d.Cluster == e.cluster:
 			e.violations[fmt.Sprintf("%s was started as member %x, which was removed", m.Name(), d.Member)] = true

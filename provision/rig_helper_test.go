@@ -77,6 +77,9 @@ func inspects(m *hosttest.Machine, argv []string) (host.Result, error) {
 			return host.Result{}, hosttest.Exit(1, err.Error())
 		}
 		i.Member, i.ClusterID, i.MemberID = true, kvserver.ID(d.Cluster), kvserver.ID(d.Member)
+		if d.Revision > 0 {
+			i.DB = &kvserver.InspectedDB{Revision: d.Revision}
+		}
 		i.BootstrapOnly = !d.Served && d.Index > 0
 		i.Log = &kvserver.InspectedLog{Term: 1, Commit: d.Index, LastTerm: 1, LastIndex: d.Index}
 	}

@@ -34,8 +34,9 @@ type rig struct {
 	cached    string // sha256 of the archive of etcd that is on this side
 	fetches   int
 	offline   bool
-	maintains bool // it is asked what maintenance asks for
-	brief     bool // refusals that pass by themselves are not waited out
+	maintains bool      // it is asked what maintenance asks for
+	snapshot  host.Blob // what a restore is from
+	brief     bool      // refusals that pass by themselves are not waited out
 }
 
 const threeMembers = `
@@ -82,7 +83,12 @@ func (r *rig) machines() {
 		machine.SetPatience(30 * time.Second) // only a start that never comes true waits that long, and fails its test
 		r.etcd.peers[name] = &peer{machine: machine}
 		machine.Program("", r.etcd.start)
-		machine.Handle("kvserver", keys)
+		machine.Handle("kvserver", func(ctx context.Context, m *hosttest.Machine, c host.Command) (host.Result, error) {
+			if len(c.Argv) > 1 && c.Argv[1] == "restore" {
+				return r.etcd.restore(m, c)
+			}
+			return keys(ctx, m, c)
+		})
 		machine.Handle("du", sizes)
 		machine.SetDialer(func(_ context.Context, _, address string) (net.Conn, error) { return r.etcd.dial(name, address) })
 		r.world.Add(machine)
@@ -214,7 +220,7 @@ func (r *rig) run(ctx context.Context, b builder, events func(provision.Event)) 
 			}
 		}
 	}
-	rep, err := s.Apply(ctx, context.Background(), p, provision.RunOptions{ID: fmt.Sprintf("run-%d", r.runs), Events: events})
+	rep, err := s.Apply(ctx, context.Background(), p, provision.RunOptions{ID: fmt.Sprintf("run-%d", r.runs), Events: events, Snapshot: r.snapshot})
 	return p, rep, err
 }
 

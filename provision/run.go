@@ -20,6 +20,8 @@ type RunOptions struct {
 	ID string
 	// Parallelism bounds how many steps are in flight; 0 is no bound.
 	Parallelism int
+	// Snapshot is what a restore is from, as it is sent; nil where nothing is.
+	Snapshot host.Blob
 	// Events, if set, is told what happens, one event after another.
 	Events func(Event)
 }
@@ -282,6 +284,11 @@ var executors = map[plan.Kind]executor{
 	plan.KindCompact:     of((*run).compact),
 	plan.KindDefrag:      of((*run).defragment),
 	plan.KindDisarm:      of((*run).disarm),
+	plan.KindMark:        on((*run).mark),
+	plan.KindStage:       on((*run).stage),
+	plan.KindSwap:        on((*run).swap),
+	plan.KindRevive:      of((*run).revive),
+	plan.KindUnmark:      on((*run).unmark),
 }
 
 // of makes an executor out of a method that takes the payload of its kind.

@@ -41,6 +41,7 @@ ids, the revision, and what the snapshot held (alarms, users, members).`,
 	snapshotFlags(c, &o.File)
 	f.StringVar(&o.DataDir, "data-dir", "", "the data directory to make (required)")
 	f.StringVar(&o.WALDir, "wal-dir", "", "its WAL directory, if that is not to be inside the data directory")
+	f.BoolVar(&o.Hold, "hold", false, "make the data directory, and the folder that the WAL directory is in, which must not be there: then whoever owns the folders around them cannot lead this elsewhere")
 	f.StringVar(&o.Name, "name", "", "the member's name (required)")
 	f.StringVar(&o.InitialCluster, "initial-cluster", "", "all members of the new cluster with their peer URLs (required)")
 	f.StringVar(&o.Token, "token", "", "a token that no cluster has had (required)")

@@ -17,7 +17,8 @@ func serveCommand() *cobra.Command {
 
 The bootstrap file is merged over it only while the data directory holds no
 member. A member that has served (--mark) and has lost its data is not started
-as new: it refuses, and says why. The digest of configuration and unit file is put into the environment
+as new: it refuses, and says why. So it does while a restore is unfinished
+(restore.json beside the mark), unless that starts it. The digest of configuration and unit file is put into the environment
 of the serving process (QUORATE_CONFIG_DIGEST), so that what runs can be told
 from what lies on disk. Ready is reported (sd_notify) once the member serves.
 SIGTERM and SIGINT hand leadership over and stop it cleanly.

@@ -14,6 +14,7 @@ import (
 	"quorate/plan"
 	"quorate/plan/spec"
 	"quorate/provision"
+	"quorate/provision/host"
 	"quorate/provision/world"
 )
 
@@ -27,6 +28,10 @@ type carrying struct {
 	hint     string
 	// confirm is what must be typed; "" asks for yes.
 	confirm string
+	// warning stands before that question; "": that it cannot be undone.
+	warning string
+	// snapshot is what a restore is from; nil where nothing is.
+	snapshot host.Blob
 	// edit is the change of the spec that the plans are made for, written down before they are carried out; nil: none.
 	edit *spec.Edit
 }
@@ -193,7 +198,7 @@ func (c *carrying) approve(ctx context.Context, unnamed []string) error {
 	}
 	switch {
 	case c.confirm != "":
-		return c.question(ctx, fmt.Sprintf("\nThis cannot be undone. Type the cluster's name (%s) to go on: ", c.confirm), c.confirm)
+		return c.question(ctx, fmt.Sprintf("\n%s Type the cluster's name (%s) to go on: ", cmp.Or(c.warning, "This cannot be undone."), c.confirm), c.confirm)
 	case len(unnamed) > 0:
 		return nil // who has typed the names means the plan
 	}
@@ -225,7 +230,7 @@ func (c *carrying) one(ctx context.Context, j *job) error {
 	}
 	progress := c.progress(j)
 	c.p.flight.begin(progress)
-	report, err := j.session.Apply(ctx, c.p.abort, j.plan, provision.RunOptions{ID: j.run, Parallelism: c.parallel, Events: func(e provision.Event) {
+	report, err := j.session.Apply(ctx, c.p.abort, j.plan, provision.RunOptions{ID: j.run, Parallelism: c.parallel, Snapshot: c.snapshot, Events: func(e provision.Event) {
 		c.p.flight.event(e)
 		progress.Event(e)
 	}})

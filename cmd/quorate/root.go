@@ -58,6 +58,7 @@ func newRootCommand(p *process) *cobra.Command {
 		newAuditCommand(p),
 		newMemberCommand(p),
 		newBackupCommand(p),
+		newRestoreCommand(p),
 		newDefragCommand(p),
 		newCompactCommand(p),
 		newAlarmCommand(p),

@@ -5,7 +5,8 @@ import "path"
 // Tree is a folder with all below it, named below a folder that stays.
 type Tree struct {
 	Dir string `json:"dir"`
-	// Name has one element or two, "member" or "member/wal".
+	// Name has one element or two, "member" or "member/wal"; three where it was moved aside, ".aside/<time>/member". The
+	// first of several may begin with a dot.
 	Name string `json:"name"`
 }
 

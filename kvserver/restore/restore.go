@@ -30,6 +30,9 @@ type Options struct {
 	// DataDir and WALDir are made, mode 0700, in folders that are there; or they are
 	// there and empty. WALDir may be empty: then the WAL is inside DataDir.
 	DataDir, WALDir string
+	// Hold has DataDir, and the folder that WALDir is in, be made by this call, and by no other one, in folders that may be
+	// the member's: root's work cannot be led elsewhere. What a cut has left is to be removed first.
+	Hold bool
 	// Name is that of the member, one of InitialCluster ("a=https://10.0.0.1:2380,…"), which
 	// lists all members of the new cluster. Token must be one that no cluster has had: with an old one
 	// the ids would be the old ones, and a member that was left running would take the new ones for its own.
@@ -59,8 +62,15 @@ const highestTarget = 1 << 62
 func Restore(ctx context.Context, o Options) (kvserver.Restored, error) {
 	began := time.Now()
 	r, err := o.identities()
+	data, wal := r.DataDir, r.WALDir
 	if err == nil {
 		r.Snapshot, err = o.File.check(ctx, o.Progress)
+	}
+	if err == nil && o.Hold {
+		var release func()
+		if release, err = o.hold(); err == nil {
+			defer release()
+		}
 	}
 	if err == nil {
 		r, err = o.restore(ctx, r.Snapshot)
@@ -68,7 +78,7 @@ func Restore(ctx context.Context, o Options) (kvserver.Restored, error) {
 	if err != nil {
 		return kvserver.Restored{}, fmt.Errorf("cannot restore snapshot %q: %w", o.File.Path, err)
 	}
-	r.Seconds = time.Since(began).Seconds()
+	r.DataDir, r.WALDir, r.Seconds = data, wal, time.Since(began).Seconds()
 	return r, nil
 }
 
@@ -117,23 +127,32 @@ func (o Options) identities() (kvserver.Restored, error) {
 	if o.DataDir == "" || o.Name == "" || o.Token == "" {
 		return kvserver.Restored{}, errors.New("it wants a data directory, the name of a member and a token")
 	}
-	urls, err := types.NewURLsMap(o.InitialCluster)
+	cluster, members, err := Identities(o.InitialCluster, o.Token)
 	if err != nil {
-		return kvserver.Restored{}, fmt.Errorf("initial cluster %q: %w", o.InitialCluster, err)
+		return kvserver.Restored{}, err
 	}
-	if len(urls[o.Name]) == 0 {
+	if members[o.Name] == "" {
 		return kvserver.Restored{}, fmt.Errorf("member %q is not in the initial cluster (%s)", o.Name, o.InitialCluster)
 	}
-	cluster, err := membership.NewClusterFromURLsMap(zap.NewNop(), o.Token, urls)
+	return kvserver.Restored{DataDir: o.DataDir, WALDir: datadir.WALDir(o.DataDir, o.WALDir), ClusterID: cluster, Members: members, MemberID: members[o.Name]}, nil
+}
+
+// Identities are the ids, as etcd computes them, of a cluster that is made with an initial cluster
+// ("a=https://10.0.0.1:2380,…") and a token, and of its members by name.
+func Identities(initialCluster, token string) (clusterID string, members map[string]string, err error) {
+	urls, err := types.NewURLsMap(initialCluster)
 	if err != nil {
-		return kvserver.Restored{}, fmt.Errorf("initial cluster %q: %w", o.InitialCluster, err)
+		return "", nil, fmt.Errorf("initial cluster %q: %w", initialCluster, err)
 	}
-	r := kvserver.Restored{DataDir: o.DataDir, WALDir: datadir.WALDir(o.DataDir, o.WALDir), ClusterID: kvserver.ID(uint64(cluster.ID())), Members: map[string]string{}}
+	cluster, err := membership.NewClusterFromURLsMap(zap.NewNop(), token, urls)
+	if err != nil {
+		return "", nil, fmt.Errorf("initial cluster %q: %w", initialCluster, err)
+	}
+	members = map[string]string{}
 	for _, m := range cluster.Members() {
-		r.Members[m.Name] = kvserver.ID(uint64(m.ID))
+		members[m.Name] = kvserver.ID(uint64(m.ID))
 	}
-	r.MemberID = r.Members[o.Name]
-	return r, nil
+	return kvserver.ID(uint64(cluster.ID())), members, nil
 }
 
 // bump is how much etcdutl has to add to the newest revision that is stored, which is lower than the database's own

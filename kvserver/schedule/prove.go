@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"path/filepath"
 
@@ -14,16 +15,16 @@ import (
 // starts a server on it, as [restore.Prove] does: all has to be as it was read. Nothing is left of that, and the file is not changed.
 // A difference is in what it gives; an error says that it could not be found out.
 func Prove(ctx context.Context, path string, o snapshot.VerifyOptions) (*kvserver.Verified, *kvserver.Proved, error) {
-	p := new(kvserver.Proved)
-	o.Then = func(plain string, v *kvserver.Verified) (err error) {
-		*p, err = proof{dir: filepath.Dir(path), content: v.Content, hash: &v.Hash, noHash: v.SHA256 == "", progress: o.Progress}.of(ctx, plain)
-		return err
-	}
-	v, err := snapshot.Verify(ctx, path, o)
+	v, plain, done, err := snapshot.Unpack(ctx, path, o)
 	if err != nil {
 		return nil, nil, err
 	}
-	return v, p, nil
+	defer done()
+	p, err := proof{dir: filepath.Dir(path), content: v.Content, hash: &v.Hash, noHash: v.SHA256 == "", progress: o.Progress}.of(ctx, plain)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot prove %s: %w", path, err)
+	}
+	return v, &p, nil
 }
 
 // proof is one that is to be made in a folder.

@@ -63,6 +63,8 @@ type Loaded struct {
 // Where there is a mark and a member's log, its database must be there too: etcd
 // would make an empty one beside the log, and whoever brings the real one then
 // finds its place taken.
+//
+// While a restore is unfinished, nothing is started but what the restore starts.
 func Load(f Files) (Loaded, error) {
 	var l Loaded
 	config, err := os.ReadFile(f.Config)
@@ -89,6 +91,9 @@ func Load(f Files) (Loaded, error) {
 	l.Settings = config
 	l.Initialised, err = datadir.Initialised(l.DataDir, walDir)
 	if err != nil {
+		return l, fmt.Errorf("cannot start member %q: %w", l.Name, err)
+	}
+	if err := mayServe(f, l.DataDir, walDir, l.Initialised); err != nil {
 		return l, fmt.Errorf("cannot start member %q: %w", l.Name, err)
 	}
 	if l.Initialised {

@@ -27,9 +27,6 @@ type VerifyOptions struct {
 	NoHash bool
 	// Progress, which may be nil, hears what is being done.
 	Progress func(kvserver.BackupLine)
-	// Then, which may be nil, is called with the snapshot as a file, not packed, that has been verified; the file may
-	// be gone afterwards. Its error is Verify's.
-	Then func(plain string, v *kvserver.Verified) error
 }
 
 // Verify reads a snapshot, in whatever form, as a restore will: the size, the hash at its
@@ -38,44 +35,51 @@ type VerifyOptions struct {
 // removed. An error says what is wrong. What takes memory by page or key
 // is refused where that is not there ([datadir.TooMuchMemoryError]).
 func Verify(ctx context.Context, path string, o VerifyOptions) (*kvserver.Verified, error) {
-	v, err := verify(ctx, path, o)
-	if err != nil {
-		return nil, fmt.Errorf("cannot verify %s: %w", path, err)
+	v, _, done, err := Unpack(ctx, path, o)
+	if err == nil {
+		done()
 	}
-	return v, nil
+	return v, err
 }
 
-func verify(ctx context.Context, path string, o VerifyOptions) (*kvserver.Verified, error) {
+// Unpack is [Verify], and gives a file with the snapshot as it is: path itself, or, of one that is packed, another one
+// in o.Work, which done removes.
+func Unpack(ctx context.Context, path string, o VerifyOptions) (v *kvserver.Verified, plain string, done func(), err error) {
+	if v, plain, done, err = verify(ctx, path, o); err != nil {
+		return nil, "", nil, fmt.Errorf("cannot verify %s: %w", path, err)
+	}
+	return v, plain, done, nil
+}
+
+func verify(ctx context.Context, path string, o VerifyOptions) (v *kvserver.Verified, plain string, done func(), err error) {
 	if o.Progress == nil {
 		o.Progress = func(kvserver.BackupLine) {}
 	}
 	if o.Work == "" {
 		o.Work = filepath.Dir(path)
 	}
-	v := new(kvserver.Verified)
-	var err error
+	v = new(kvserver.Verified)
 	if v.Metadata, err = Metadata(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		return nil, "", nil, err
 	}
-	plain, done, err := unpack(ctx, v, path, o)
-	if err != nil {
-		return nil, err
+	if plain, done, err = unpack(ctx, v, path, o); err != nil {
+		return nil, "", nil, err
 	}
-	defer done()
 	o.Progress(kvserver.BackupLine{Stage: kvserver.StageRead})
-	if err := datadir.Check(plain); err != nil {
-		return nil, err
+	if err = datadir.Check(plain); err == nil {
+		v.Content, err = datadir.Content(plain)
 	}
-	if v.Content, err = datadir.Content(plain); err != nil {
-		return nil, err
+	if err == nil {
+		v.Hash, v.Keys, err = datadir.Hash(plain)
 	}
-	if v.Hash, v.Keys, err = datadir.Hash(plain); err != nil {
-		return nil, err
+	if err == nil {
+		err = agrees(v)
 	}
-	if err := agrees(v); err != nil || o.Then == nil {
-		return v, err
+	if err != nil {
+		done()
+		return nil, "", nil, err
 	}
-	return v, o.Then(plain, v)
+	return v, plain, done, nil
 }
 
 // unpack gives a file with the snapshot as it is, whose hash is right, and what removes it, if it was made.

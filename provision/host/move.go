@@ -36,11 +36,13 @@ type MoveRequest struct {
 // Check reports what is wrong with a request.
 func (r MoveRequest) Check() error {
 	for _, t := range []Tree{r.From, r.To} {
-		if parts := strings.Split(t.Name, "/"); len(parts) > 2 {
+		parts := strings.Split(t.Name, "/")
+		if len(parts) > 3 || len(parts) == 3 && parts[0] != AsideDir {
 			return fmt.Errorf("%q is too deep for a tree to be moved", t.Name)
 		}
-		for part := range strings.SplitSeq(t.Name, "/") {
-			if !entryForm.MatchString(part) || part[0] == '.' {
+		for i, part := range parts {
+			hidden := i == 0 && len(parts) > 1 && part != "." && part != ".."
+			if !entryForm.MatchString(part) || part[0] == '.' && !hidden {
 				return fmt.Errorf("%q is no name of a tree to be moved", t.Name)
 			}
 		}

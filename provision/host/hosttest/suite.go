@@ -148,6 +148,7 @@ func Suite(t *testing.T, open func(t *testing.T) Fixture) {
 		{"aside refused", testAsideRefused},
 		{"move", testMove},
 		{"move that was cut", testMoveCut},
+		{"move back", testMoveBack},
 		{"move refused", testMoveRefused},
 		{"relay", testRelay},
 		{"relay that ends", testRelayThatEnds},

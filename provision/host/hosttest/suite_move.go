@@ -28,7 +28,7 @@ func (s *suite) trees(t *testing.T, each func(t *testing.T, from, to host.Tree, 
 	for _, c := range []struct {
 		name     string
 		from, to string
-	}{{"member", "member", "member"}, {"its log", "member/wal", "wal"}, {"its log back", "wal", "member/wal"}} {
+	}{{"member", "member", "member"}, {"its log", "member/wal", "wal"}, {"its log back", "wal", "member/wal"}, {"what was staged", ".staged/member", "member"}} {
 		for _, far := range []bool{false, true} {
 			if far && s.Elsewhere == "" {
 				continue
@@ -124,6 +124,24 @@ func testMove(t *testing.T, s *suite) {
 	})
 }
 
+// What was moved aside comes back by a move.
+func testMoveBack(t *testing.T, s *suite) {
+	dir := s.path("data")
+	tree := host.Tree{Dir: dir, Name: "member"}
+	s.fill(t, tree)
+	was := s.states(t, tree.Path())
+	if _, err := s.h.Aside(t.Context(), host.AsideRequest{Dir: dir, Name: "before", Only: []string{"member"}}); err != nil {
+		t.Fatal(err)
+	}
+	back := host.MoveRequest{From: host.Tree{Dir: dir, Name: host.AsideDir + "/before/member"}, To: tree, Keep: "k"}
+	for _, how := range []host.How{host.Renamed, host.WasThere} {
+		if got := s.move(t, back); got.How != how {
+			t.Errorf("%+v, should be %s", got, how)
+		}
+		s.filled(t, was, tree.Path(), tree.Path())
+	}
+}
+
 // What a cut leaves is finished by the same request, under whatever name its time gives it.
 func testMoveCut(t *testing.T, s *suite) {
 	s.trees(t, func(t *testing.T, from, to host.Tree, copied bool) {
@@ -162,6 +180,8 @@ func testMoveRefused(t *testing.T, s *suite) {
 			"neither is there":        func(*host.MoveRequest) {},
 			"a name that leads out":   func(r *host.MoveRequest) { r.From.Name = ".." },
 			"a name with three parts": func(r *host.MoveRequest) { r.To.Name = "a/b/c" },
+			"a hidden name":           func(r *host.MoveRequest) { r.From.Name = ".hidden" },
+			"a hidden name below":     func(r *host.MoveRequest) { r.From.Name = "a/.." },
 			"no name to keep it by":   func(r *host.MoveRequest) { r.Keep = "" },
 			"into itself":             func(r *host.MoveRequest) { r.To = host.Tree{Dir: from.Path(), Name: "x"} },
 			"to where it is":          func(r *host.MoveRequest) { r.To = from },

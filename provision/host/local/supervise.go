@@ -268,16 +268,16 @@ func (s *supervised) start(ctx context.Context, unit string, wait time.Duration,
 			return logFrom, "", err
 		}
 	}
-	failed := 0 // before the wait
-	if v.held {
-		failed = v.state.Restarts
-	}
 	cause, err = until(ctx, wait, func() (over bool, cause string, err error) {
 		now, err := look(unit)
 		if err != nil || now.active() == "active" {
 			return true, "", err
 		}
-		if n := now.state.Restarts - failed; now.held && n >= host.MaxExits {
+		n := now.state.Restarts
+		if now.state.SupervisorPID == v.state.SupervisorPID {
+			n -= v.state.Restarts // before the wait; a new supervisor has not written its own state yet
+		}
+		if now.held && n >= host.MaxExits {
 			return true, fmt.Sprintf("it ended %d times", n), nil
 		}
 		tell(now)

@@ -49,6 +49,8 @@ func (d *paper) nothing(p *plan.Plan) {
 		text = "nothing to compact in cluster " + p.Cluster
 	case plan.AlarmDisarm:
 		text = "nothing to disarm: no alarm stands in cluster " + p.Cluster
+	case plan.Restore:
+		text = "no restore of cluster " + p.Cluster + " is unfinished"
 	}
 	d.line("%s", d.paint(green, text))
 }

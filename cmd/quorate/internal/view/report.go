@@ -30,7 +30,9 @@ func Report(w io.Writer, r *provision.Report, o Options) error {
 	if failed && r.Journal != "" {
 		d.line("full log: %s", r.Journal)
 	}
-	if failed {
+	if failed && r.Verb == plan.Restore {
+		d.line("nothing is lost: fix the cause, then quorate restore --resume finishes it, and quorate restore --undo brings the old data back")
+	} else if failed {
 		again := "apply"
 		if r.Verb != plan.Apply && r.Verb != "" {
 			again = "run " + string(r.Verb)

@@ -135,6 +135,10 @@ func StatusOf(c *spec.Cluster, o *plan.Observed, now time.Time) Status {
 		}
 		s.Warnings = append(s.Warnings, r.Unreached())
 	}
+	if m := plan.UnfinishedRestore(o); m != nil {
+		s.Healthy = false
+		s.Problems = append(s.Problems, plan.UnfinishedText(m)+": `quorate restore --resume` finishes it, `quorate restore --undo` brings the old data back")
+	}
 	if o.CA.Exists {
 		e := expiry("CA", "ca", &o.CA.Cert, c.TLS, o.CA.Cert, now)
 		s.CA = &e
