@@ -21,9 +21,9 @@ import (
 // stopTime is how long a kvserver that is asked to end may take to remove what it has made.
 const stopTime = time.Minute
 
-// prover has the kvserver of this machine restore a snapshot, not packed, beside the file it came from, serve it with nobody listening,
-// and compare it with what was read.
-func (p *process) prover(ctx context.Context, c *spec.Cluster, path string, tell func(kvserver.BackupLine), into *kvserver.Proved) (func(plain string, v *kvserver.Verified) error, error) {
+// prover gives what has the kvserver of this machine restore a snapshot, not packed, beside the file it came from, serve it with nobody
+// listening, and compare it with what was read.
+func (p *process) prover(ctx context.Context, c *spec.Cluster, path string, tell func(kvserver.BackupLine)) (func(plain string, v *kvserver.Verified) (*kvserver.Proved, error), error) {
 	e, err := p.world("")
 	if err != nil {
 		return nil, err
@@ -32,18 +32,13 @@ func (p *process) prover(ctx context.Context, c *spec.Cluster, path string, tell
 	if err != nil {
 		return nil, fmt.Errorf("cannot prove %s: %w\n  proving starts a server; say where one for this machine is (server: binary), or prove the backup on its host", path, err)
 	}
-	return func(plain string, v *kvserver.Verified) error {
+	return func(plain string, v *kvserver.Verified) (*kvserver.Proved, error) {
 		args := []string{"prove", "--snapshot", plain, "--work", filepath.Join(filepath.Dir(path), ".prove"),
 			"--revision", fmt.Sprint(v.Content.Revision), "--compact-revision", fmt.Sprint(v.Content.CompactRevision), "--hash", fmt.Sprint(v.Hash.Hash)}
 		if v.SHA256 == "" {
 			args = append(args, "--skip-hash-check")
 		}
-		got, err := runProve(ctx, kv, args, tell)
-		if err != nil {
-			return err
-		}
-		*into = *got
-		return nil
+		return runProve(ctx, kv, args, tell)
 	}, nil
 }
 

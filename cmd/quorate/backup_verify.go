@@ -98,24 +98,32 @@ func runBackupVerify(ctx context.Context, p *process, o verifyOptions, word stri
 // verifyHere verifies a file on this side. What came of proving it is kept beside it where it is one of ours.
 func verifyHere(ctx context.Context, p *process, o verifyOptions, c *spec.Cluster, path string, ours bool, v view.Options) error {
 	w := p.beginChore("verify "+path, "", o.JSON, v)
-	var found kvserver.VerifyLine
-	how := snapshot.VerifyOptions{Encryption: p.encryptionOf(c, path), NoHash: o.NoHash, Progress: w.line}
-	if o.Prove {
-		found.Proved = new(kvserver.Proved)
-		var err error
-		if how.Then, err = p.prover(ctx, c, path, w.line, found.Proved); err != nil {
-			return w.end("", err)
-		}
-	}
-	var err error
-	found.Verified, err = snapshot.Verify(ctx, path, how)
-	if err == nil && found.Proved != nil {
-		if ours {
-			err = snapshot.Note(path, found.Proved.Proof(p.now()))
-		}
-		err = cmp.Or(err, found.Proved.Err(path))
-	}
+	found, err := p.verifyFile(ctx, o, c, path, ours, w)
 	return verified(p, o, w, found, err)
+}
+
+func (p *process) verifyFile(ctx context.Context, o verifyOptions, c *spec.Cluster, path string, ours bool, w *chore) (found kvserver.VerifyLine, err error) {
+	var prove func(plain string, v *kvserver.Verified) (*kvserver.Proved, error)
+	if o.Prove {
+		if prove, err = p.prover(ctx, c, path, w.line); err != nil {
+			return found, err
+		}
+	}
+	v, plain, done, err := snapshot.Unpack(ctx, path, snapshot.VerifyOptions{Encryption: p.encryptionOf(c, path), NoHash: o.NoHash, Progress: w.line})
+	if err != nil {
+		return found, err
+	}
+	defer done()
+	if found.Verified = v; prove == nil {
+		return found, nil
+	}
+	if found.Proved, err = prove(plain, v); err != nil {
+		return found, err
+	}
+	if ours {
+		err = snapshot.Note(path, found.Proved.Proof(p.now()))
+	}
+	return found, cmp.Or(err, found.Proved.Err(path))
 }
 
 func verified(p *process, o verifyOptions, w *chore, found kvserver.VerifyLine, err error) error {

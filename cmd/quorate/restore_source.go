@@ -63,7 +63,7 @@ func (r *restoring) open(ctx context.Context, word string) error {
 	if r.blob, err = host.FileBlob(plain, r.dir); err != nil {
 		return w.end("", err)
 	}
-	return w.end(view.Found(found), nil)
+	return w.end(view.Found(kvserver.VerifyLine{Verified: found}), nil)
 }
 
 // folder is one of our own for what is unpacked, on the disk that has the spec.
