@@ -18,7 +18,7 @@ const BackupFormat = 1
 // never finished. There are no secrets in it.
 type Backup struct {
 	Format int `json:"format"`
-	// Name of the file: <cluster>-<when>-<member>.db.zst, and .age behind it where it is encrypted.
+	// Name of the file: <cluster>-<when>-<member>.db, and .zst behind it where it is compressed, .age where it is encrypted.
 	Name string `json:"name"`
 	// Cluster and Member are the spec's names of what it was taken from, the ids etcd's, see [ID].
 	Cluster   string    `json:"cluster"`
@@ -169,15 +169,18 @@ type ListedBackup struct {
 // Good reports whether nothing is known against it.
 func (l ListedBackup) Good() bool { return l.Backup != nil && l.Problem == "" }
 
-var nameForm = regexp.MustCompile(`^(.+)-([0-9]{8}T[0-9]{6}Z)-(.+)\.db\.zst(\.age)?$`)
+var nameForm = regexp.MustCompile(`^([^/\\]+)-([0-9]{8}T[0-9]{6}Z)-([^/\\]+)\.db(\.zst)?(\.age)?$`) // it becomes part of a path
 
 // BackupTime is how a name has the time.
 const BackupTime = "20060102T150405Z"
 
-// BackupName is the name of a backup's file.
-func BackupName(cluster string, at time.Time, member string, encrypted bool) string {
-	name := fmt.Sprintf("%s-%s-%s.db.zst", cluster, at.UTC().Format(BackupTime), member)
-	if encrypted {
+// BackupName is the name of a backup's file, which tells how it holds the snapshot.
+func BackupName(cluster string, at time.Time, member string, f Form) string {
+	name := fmt.Sprintf("%s-%s-%s.db", cluster, at.UTC().Format(BackupTime), member)
+	if f.Compressed != "" {
+		name += ".zst"
+	}
+	if f.Encrypted {
 		name += ".age"
 	}
 	return name

@@ -11,8 +11,8 @@ func TestBackupNames(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 30, 21, 0, 0, 0, time.UTC)
 	for _, cluster := range []string{"lab", "lab-2", "lab-20261130T210000Z", "a"} {
-		for _, sealed := range []bool{false, true} {
-			name := BackupName(cluster, at, "etcd-1.example", sealed)
+		for _, f := range []Form{{}, {Compressed: "zstd"}, {Encrypted: true}, {Compressed: "zstd", Encrypted: true}} {
+			name := BackupName(cluster, at, "etcd-1.example", f)
 			for _, other := range []string{"lab", "lab-2", "lab-20261130T210000Z", "a"} {
 				if got := BackupOf(other, name); got != (other == cluster) {
 					t.Errorf("%s is of %s: %t", name, other, got)

@@ -193,7 +193,7 @@ func (s *Session) askBackups(ctx context.Context, member string, more ...string)
 
 // named reports whether a host names a backup as one of this cluster's is: what a host says is not more than that, and names become paths.
 func (s *Session) named(b kvserver.ListedBackup) bool {
-	return kvserver.BackupOf(s.cluster.Name, b.Name) && !strings.ContainsAny(b.Name, "/\\\x00") && (b.Backup == nil || b.Backup.Name == b.Name || b.Problem != "")
+	return kvserver.BackupOf(s.cluster.Name, b.Name) && (b.Backup == nil || b.Backup.Name == b.Name || b.Problem != "")
 }
 
 func (s *Session) backupsOf(ctx context.Context, member string, check int) ([]kvserver.ListedBackup, error) {

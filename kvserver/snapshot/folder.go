@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	lockName    = ".lock"
-	partSuffix  = ".part"
-	plainSuffix = ".plain"
+	lockName     = ".lock"
+	partSuffix   = ".part"
+	packedSuffix = ".packed"
 )
 
 // folder is one with a cluster's backups, that nobody else takes one into.
@@ -52,8 +52,7 @@ func open(dir, cluster string) (*folder, error) {
 		return nil, err
 	}
 	for _, e := range entries {
-		name, isPart := strings.CutSuffix(strings.TrimPrefix(e.Name(), "."), partSuffix)
-		if isPart && strings.HasPrefix(e.Name(), ".") && kvserver.BackupOf(cluster, strings.TrimSuffix(name, plainSuffix)) {
+		if f.left(e) {
 			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
 				f.close()
 				return nil, err
@@ -63,22 +62,44 @@ func open(dir, cluster string) (*folder, error) {
 	return f, nil
 }
 
+// noteTime is how long a small file may be being written by somebody else.
+const noteTime = time.Minute
+
+// left reports whether an entry is what somebody who was killed has left of a backup of this cluster: a part of its file, which only
+// the holder of the lock writes, or a small file that never got its name ([durable.Write]) and that nobody can still be writing.
+func (f *folder) left(e fs.DirEntry) bool {
+	name, hidden := strings.CutPrefix(e.Name(), ".")
+	if !hidden {
+		return false
+	}
+	if part, is := strings.CutSuffix(name, partSuffix); is {
+		return kvserver.BackupOf(f.cluster, strings.TrimSuffix(part, packedSuffix))
+	}
+	i := strings.LastIndex(name, kvserver.MetadataSuffix+".")
+	if i < 0 {
+		return false
+	}
+	info, err := e.Info()
+	state := filepath.Base(kvserver.BackupStateFile(f.dir, f.cluster))
+	return err == nil && time.Since(info.ModTime()) > noteTime && (kvserver.BackupOf(f.cluster, name[:i]) || name[:i]+kvserver.MetadataSuffix == state)
+}
+
 // close gives the lock back; its file stays, as whoever waits for it has it open.
 func (f *folder) close() { _ = f.lock.Unlock() }
 
 // part is where a file is until it is whole.
 func (f *folder) part(name string) string { return filepath.Join(f.dir, "."+name+partSuffix) }
 
-// name finds one that is free: within the second of now, or the next ones.
-func (f *folder) name(now time.Time, member string, encrypted bool) (time.Time, string) {
+// free finds a time at which no backup of the member was begun: the second of now, or one of the next.
+func (f *folder) free(now time.Time, member string) time.Time {
 	for at := now.UTC().Truncate(time.Second); ; at = at.Add(time.Second) {
 		taken := false
-		for _, sealed := range []bool{false, true} {
-			_, err := os.Lstat(filepath.Join(f.dir, kvserver.BackupName(f.cluster, at, member, sealed)))
+		for _, form := range []kvserver.Form{{}, {Compressed: "zstd"}, {Encrypted: true}, {Compressed: "zstd", Encrypted: true}} {
+			_, err := os.Lstat(filepath.Join(f.dir, kvserver.BackupName(f.cluster, at, member, form)))
 			taken = taken || !errors.Is(err, fs.ErrNotExist)
 		}
 		if !taken {
-			return at, kvserver.BackupName(f.cluster, at, member, encrypted)
+			return at
 		}
 	}
 }

@@ -18,44 +18,93 @@ import (
 	"quorate/kvserver"
 )
 
-// packer writes a snapshot twice as it comes: as it is, to be read, and
-// compressed, maybe encrypted, to be kept.
+// sampleSize is how much of a snapshot decides whether it is worth compressing, bytes; worthIt is the share of it that has to go.
+const (
+	sampleSize = 8 << 20
+	worthIt    = 0.1
+)
+
+// packer writes a snapshot as it comes: as it is, to be read, and beside that compressed, or encrypted, to be kept. One
+// that is to be kept unencrypted and does not compress is kept as it is, and written once.
 type packer struct {
-	tail  *tail
-	plain *os.File
-	out   *os.File
-	sum   *counted
-	zip   *zstd.Encoder
-	seal  io.WriteCloser // nil: not encrypted
+	tail        *tail
+	plain, pack string
+	encrypted   bool
+	encryption  sealed.Encryption
+
+	sample  []byte // until it is decided; then nil
+	decided bool
+	raw     *os.File
+	out     *os.File // nil: the snapshot is kept as it is
+	sum     *counted
+	zip     *zstd.Encoder
+	seal    io.WriteCloser // nil: not encrypted
 }
 
-// newPacker makes both files; neither may be there.
-func newPacker(packed, plain string, encrypted bool, e sealed.Encryption) (*packer, error) {
-	w := &packer{tail: newTail()}
-	if err := w.open(packed, plain, encrypted, e); err != nil {
-		w.abandon()
-		return nil, err
-	}
-	return w, nil
+// newPacker makes no file yet.
+func newPacker(plain, packed string, encrypted bool, e sealed.Encryption) *packer {
+	return &packer{tail: newTail(), plain: plain, pack: packed, encrypted: encrypted, encryption: e}
 }
 
-func (w *packer) open(packed, plain string, encrypted bool, e sealed.Encryption) (err error) {
-	if w.plain, err = create(plain); err != nil {
-		return err
+func (w *packer) Write(p []byte) (int, error) {
+	if w.raw == nil {
+		var err error
+		if w.raw, err = create(w.plain); err != nil {
+			return 0, err
+		}
 	}
-	if w.out, err = create(packed); err != nil {
+	_, _ = w.tail.Write(p) // it takes everything
+	if n, err := w.raw.Write(p); err != nil {
+		return n, err
+	}
+	if w.decided {
+		return w.packed(p)
+	}
+	w.sample = append(w.sample, p...)
+	if len(w.sample) < sampleSize {
+		return len(p), nil
+	}
+	return len(p), w.decide()
+}
+
+func (w *packer) packed(p []byte) (int, error) {
+	if w.zip == nil {
+		return len(p), nil
+	}
+	return w.zip.Write(p)
+}
+
+// decide opens the packed file, if there is to be one, and writes what has come so far.
+func (w *packer) decide() error {
+	w.decided = true
+	sample := w.sample
+	w.sample = nil
+	if !w.encrypted {
+		z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest))
+		if err != nil {
+			return err
+		}
+		if small := len(z.EncodeAll(sample, nil)); float64(small) > (1-worthIt)*float64(len(sample)) {
+			return nil
+		}
+	}
+	var err error
+	if w.out, err = create(w.pack); err != nil {
 		return err
 	}
 	w.sum = &counted{to: w.out, hash: sha256.New()}
 	var to io.Writer = w.sum
-	if encrypted {
-		if w.seal, err = e.Encrypt(to); err != nil {
+	if w.encrypted {
+		if w.seal, err = w.encryption.Encrypt(to); err != nil {
 			return err
 		}
 		to = w.seal
 	}
 	// The fastest: half of what a better level saves beyond it, at a third of its time. Two are at work, as the smallest hosts have cores.
-	w.zip, err = zstd.NewWriter(to, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2))
+	if w.zip, err = zstd.NewWriter(to, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2)); err != nil {
+		return err
+	}
+	_, err = w.packed(sample)
 	return err
 }
 
@@ -63,34 +112,52 @@ func create(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-func (w *packer) Write(p []byte) (int, error) {
-	_, _ = w.tail.Write(p) // it takes everything
-	if _, err := w.plain.Write(p); err != nil {
-		return 0, err
-	}
-	return w.zip.Write(p)
-}
-
-// finish makes the packed file durable, and gives its size and digest. The other
-// one goes as soon as it was read.
+// finish ends what is kept, and gives its size and digest. The hash at the end of the snapshot has been verified.
 func (w *packer) finish() (size int64, digest string, err error) {
+	if !w.decided {
+		if err := w.decide(); err != nil {
+			return 0, "", err
+		}
+	}
+	if w.out == nil {
+		return w.tail.size, w.tail.whole(), nil
+	}
 	err = w.zip.Close()
 	if w.seal != nil {
 		err = errors.Join(err, w.seal.Close())
 	}
-	if err == nil {
-		err = w.out.Sync()
-	}
-	err = errors.Join(err, w.out.Close(), w.plain.Close())
-	w.out, w.plain = nil, nil
 	return w.sum.size, hex.EncodeToString(w.sum.hash.Sum(nil)), err
 }
 
-// abandon closes what finish has not.
+// sync makes what is kept durable. The other file goes as soon as it was read.
+func (w *packer) sync() error {
+	if w.out != nil {
+		return w.out.Sync()
+	}
+	return w.raw.Sync()
+}
+
+// kept is the path of what is kept.
+func (w *packer) kept() string {
+	if w.out != nil {
+		return w.pack
+	}
+	return w.plain
+}
+
+// compressed is how that holds the snapshot.
+func (w *packer) compressed() string {
+	if w.out != nil {
+		return "zstd"
+	}
+	return ""
+}
+
+// abandon closes the files.
 func (w *packer) abandon() {
-	for _, f := range []*os.File{w.out, w.plain} {
+	for _, f := range []*os.File{w.out, w.raw} {
 		if f != nil {
-			f.Close()
+			f.Close() // what is kept was synced
 		}
 	}
 }
@@ -138,6 +205,12 @@ func (t *tail) Write(p []byte) (int, error) {
 
 // ErrNoHash: a file has no hash at its end, as a copy of a member's database has none.
 var ErrNoHash = errors.New("it has no hash at its end: it was cut, or it is a copy of a member's database and no snapshot")
+
+// whole is the hash of all that came, hex; nothing may come after it.
+func (t *tail) whole() string {
+	t.hash.Write(t.last)
+	return hex.EncodeToString(t.hash.Sum(nil))
+}
 
 // verify gives the hash, hex, if it is that of what came before it.
 func (t *tail) verify() (string, error) {

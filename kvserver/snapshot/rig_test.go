@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -50,13 +51,24 @@ const piece = 4096
 
 // database is one with some history, and what etcd says of it.
 func database(t testing.TB, keys int) (db []byte, h kvserver.Hash) {
+	return databaseOf(t, keys, func(int) []byte { return make([]byte, 200) })
+}
+
+// noise does not compress, and is so much that nothing else counts.
+func noise(i int) []byte {
+	b := make([]byte, 100_000)
+	_, _ = rand.NewChaCha8([32]byte{byte(i), byte(i >> 8)}).Read(b)
+	return b
+}
+
+func databaseOf(t testing.TB, keys int, value func(i int) []byte) (db []byte, h kvserver.Hash) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "db")
 	be := backend.NewDefaultBackend(zap.NewNop(), path, backend.WithMmapSize(64<<10)) // or else the file has 16 MiB
 	schema.CreateMetaBucket(be.BatchTx())
 	kv := mvcc.New(zap.NewNop(), be, &lease.FakeLessor{}, mvcc.StoreConfig{})
 	for i := range keys {
-		kv.Put(fmt.Appendf(nil, "key-%05d", i), make([]byte, 200), 0)
+		kv.Put(fmt.Appendf(nil, "key-%05d", i), value(i), 0)
 	}
 	kv.DeleteRange([]byte("key-00001"), nil)
 	got, _, err := kv.HashStorage().HashByRev(0)

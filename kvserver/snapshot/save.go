@@ -24,6 +24,7 @@ import (
 	"quorate/kvserver"
 	"quorate/kvserver/admin"
 	"quorate/kvserver/datadir"
+	"quorate/kvserver/node"
 )
 
 // Options are what else taking a backup depends on.
@@ -126,40 +127,88 @@ func (s *saving) run(ctx context.Context) (*kvserver.Backup, error) {
 		Version: s.status.Version, Tool: s.Tool, SpecDigest: s.r.SpecDigest, Files: s.r.Files,
 		Encrypted: len(e.Recipients) > 0 || e.Passphrase != "",
 	}
-	b.At, b.Name = s.folder.name(s.Now, s.r.Member, b.Encrypted)
-	plain, packed := s.folder.part(b.Name+plainSuffix), s.folder.part(b.Name)
+	b.At = s.folder.free(s.Now, s.r.Member)
+	b.Name = kvserver.BackupName(b.Cluster, b.At, b.Member, kvserver.Form{})
+	plain, packed := s.folder.part(b.Name), s.folder.part(b.Name+packedSuffix)
 	defer os.Remove(plain) // what was renamed is not there any more
 	defer os.Remove(packed)
 
-	if err := s.receive(ctx, b, e, plain, packed); err != nil {
+	w := newPacker(plain, packed, b.Encrypted, e)
+	defer w.abandon()
+	if err := s.receive(ctx, b, w); err != nil {
 		return nil, err
 	}
-	s.Progress(kvserver.BackupLine{Stage: kvserver.StageRead})
-	var err error
-	if b.Content, err = datadir.Content(plain); err != nil {
-		return nil, fmt.Errorf("what the member sent cannot be read: %w", err)
-	}
-	if err := s.hash(ctx, b, plain); err != nil {
+	// While what is kept is made durable, it is read.
+	durable := make(chan error, 1)
+	go func() { durable <- w.sync() }()
+	err := s.read(ctx, b, plain)
+	if err := errors.Join(err, <-durable); err != nil {
 		return nil, err
 	}
 	s.Progress(kvserver.BackupLine{Stage: kvserver.StageWrite})
-	if err := s.folder.publish(packed, b); err != nil || s.Then == nil {
+	b.Name = kvserver.BackupName(b.Cluster, b.At, b.Member, kvserver.Form{Compressed: w.compressed(), Encrypted: b.Encrypted})
+	if err := s.folder.publish(w.kept(), b); err != nil || s.Then == nil {
 		return b, err
+	}
+	if w.kept() == plain {
+		plain = filepath.Join(s.r.Dir, b.Name)
 	}
 	s.Then(plain, b)
 	return b, nil
 }
 
-// receive streams the database into both files, and verifies the hash at its end.
-func (s *saving) receive(ctx context.Context, b *kvserver.Backup, e sealed.Encryption, plain, packed string) error {
-	w, err := newPacker(packed, plain, b.Encrypted, e)
-	if err != nil {
-		return err
+// read fills in what the database says, and compares it with the member.
+func (s *saving) read(ctx context.Context, b *kvserver.Backup, plain string) (err error) {
+	s.Progress(kvserver.BackupLine{Stage: kvserver.StageRead})
+	if b.Content, err = datadir.Content(plain); err != nil {
+		return fmt.Errorf("what the member sent cannot be read: %w", err)
 	}
-	defer w.abandon()
-	err = s.client.Snapshot(ctx, s.r.Member, w, throttled(func(got, all int64) {
+	// The member reads its own meanwhile.
+	type answer struct {
+		hash kvserver.Hash
+		err  error
+	}
+	said := make(chan answer, 1)
+	asks := s.comparable()
+	if asks == "" {
+		ctx, cancel := context.WithTimeoutCause(ctx, compareTime, fmt.Errorf("it did not hash its keys within %s", compareTime))
+		defer cancel()
+		go func() {
+			h, err := s.client.HashKV(ctx, s.r.Member, b.Content.Revision)
+			said <- answer{h, err}
+		}()
+	}
+	h, keys, err := datadir.Hash(plain)
+	if much := (*datadir.TooMuchMemoryError)(nil); errors.As(err, &much) {
+		b.Unhashed = much.Error()
+		b.Compared = kvserver.Compared{Result: kvserver.NotCompared, Why: "the file was not hashed"}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("what the member sent cannot be read: %w", err)
+	}
+	b.Hash, b.Keys = &h, keys
+	if asks != "" {
+		b.Compared = kvserver.Compared{Result: kvserver.NotCompared, Why: asks}
+		return nil
+	}
+	s.Progress(kvserver.BackupLine{Stage: kvserver.StageCompare})
+	a := <-said
+	b.Compared = compared(h, a.hash, a.err)
+	if b.Compared.Result == kvserver.Disagreed {
+		return fmt.Errorf("what the member sent is not what it holds: %s", b.Compared.Why)
+	}
+	return nil
+}
+
+// receive streams the database into the files, and verifies the hash at its end.
+func (s *saving) receive(ctx context.Context, b *kvserver.Backup, w *packer) error {
+	err := s.client.Snapshot(ctx, s.r.Member, w, throttled(func(got, all int64) {
 		s.Progress(kvserver.BackupLine{Stage: kvserver.StageReceive, Done: got, Total: all})
 	}))
+	if errors.Is(err, kvserver.ErrDenied) {
+		return fmt.Errorf("%w\n  authentication is on, and only a user with the role root may take snapshots; the certificate of this host is the user's %q:\n  quorate ctl user add %[2]s --no-password && quorate ctl user grant-role %[2]s root", err, node.OperatorName)
+	}
 	if err != nil {
 		return err
 	}
@@ -171,42 +220,21 @@ func (s *saving) receive(ctx context.Context, b *kvserver.Backup, e sealed.Encry
 	return err
 }
 
-// hash fills in the hash of the file, and compares it with the member's.
-func (s *saving) hash(ctx context.Context, b *kvserver.Backup, plain string) error {
-	h, keys, err := datadir.Hash(plain)
-	if much := (*datadir.TooMuchMemoryError)(nil); errors.As(err, &much) {
-		b.Unhashed = much.Error()
-		b.Compared = kvserver.Compared{Result: kvserver.NotCompared, Why: "the file was not hashed"}
-		return nil
+// comparable is why the living member is not asked for its hash; "" if it is.
+func (s *saving) comparable() string {
+	if st := s.status; st.Leader == st.MemberID && st.DBSizeInUse > LeaderLimit {
+		return fmt.Sprintf("the member leads, and would apply no writes while it hashes %s", humanize.IBytes(uint64(st.DBSizeInUse)))
 	}
-	if err != nil {
-		return fmt.Errorf("what the member sent cannot be read: %w", err)
-	}
-	b.Hash, b.Keys = &h, keys
-	b.Compared = s.compare(ctx, h)
-	if b.Compared.Result == kvserver.Disagreed {
-		return fmt.Errorf("what the member sent is not what it holds: %s", b.Compared.Why)
-	}
-	return nil
+	return ""
 }
 
-// compare asks the living member for its hash at the revision of the backup.
-func (s *saving) compare(ctx context.Context, have kvserver.Hash) kvserver.Compared {
-	not := func(format string, args ...any) kvserver.Compared {
-		return kvserver.Compared{Result: kvserver.NotCompared, Why: fmt.Sprintf(format, args...)}
-	}
-	if st := s.status; st.Leader == st.MemberID && st.DBSizeInUse > LeaderLimit {
-		return not("the member leads, and would apply no writes while it hashes %s", humanize.IBytes(uint64(st.DBSizeInUse)))
-	}
-	s.Progress(kvserver.BackupLine{Stage: kvserver.StageCompare})
-	ctx, cancel := context.WithTimeoutCause(ctx, compareTime, fmt.Errorf("it did not hash its keys within %s", compareTime))
-	defer cancel()
-	got, err := s.client.HashKV(ctx, s.r.Member, have.Revision)
+// compared is what the living member's answer comes to.
+func compared(have, got kvserver.Hash, err error) kvserver.Compared {
 	switch {
 	case errors.Is(err, kvserver.ErrCompacted) || err == nil && got.CompactRevision != have.CompactRevision:
-		return not("the member has compacted its keys since")
+		return kvserver.Compared{Result: kvserver.NotCompared, Why: "the member has compacted its keys since"}
 	case err != nil:
-		return not("%v", err)
+		return kvserver.Compared{Result: kvserver.NotCompared, Why: err.Error()}
 	case got.Hash != have.Hash:
 		return kvserver.Compared{Result: kvserver.Disagreed, Why: fmt.Sprintf("up to revision %d its hash is %08x, the file's %08x", have.Revision, got.Hash, have.Hash)}
 	}
