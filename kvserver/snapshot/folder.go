@@ -52,8 +52,7 @@ func open(dir, cluster string) (*folder, error) {
 		return nil, err
 	}
 	for _, e := range entries {
-		name, isPart := strings.CutSuffix(strings.TrimPrefix(e.Name(), "."), partSuffix)
-		if isPart && strings.HasPrefix(e.Name(), ".") && kvserver.BackupOf(cluster, strings.TrimSuffix(name, packedSuffix)) {
+		if f.left(e) {
 			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
 				f.close()
 				return nil, err
@@ -61,6 +60,28 @@ func open(dir, cluster string) (*folder, error) {
 		}
 	}
 	return f, nil
+}
+
+// noteTime is how long a small file may be being written by somebody else.
+const noteTime = time.Minute
+
+// left reports whether an entry is what somebody who was killed has left of a backup of this cluster: a part of its file, which only
+// the holder of the lock writes, or a small file that never got its name ([durable.Write]) and that nobody can still be writing.
+func (f *folder) left(e fs.DirEntry) bool {
+	name, hidden := strings.CutPrefix(e.Name(), ".")
+	if !hidden {
+		return false
+	}
+	if part, is := strings.CutSuffix(name, partSuffix); is {
+		return kvserver.BackupOf(f.cluster, strings.TrimSuffix(part, packedSuffix))
+	}
+	i := strings.LastIndex(name, kvserver.MetadataSuffix+".")
+	if i < 0 {
+		return false
+	}
+	info, err := e.Info()
+	state := filepath.Base(kvserver.BackupStateFile(f.dir, f.cluster))
+	return err == nil && time.Since(info.ModTime()) > noteTime && (kvserver.BackupOf(f.cluster, name[:i]) || name[:i]+kvserver.MetadataSuffix == state)
 }
 
 // close gives the lock back; its file stays, as whoever waits for it has it open.

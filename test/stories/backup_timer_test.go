@@ -71,7 +71,7 @@ func TestBackupTimers(t *testing.T) {
 			t.Errorf("%s says\n%s", h.Name(), log)
 		}
 	}
-	if got := s.shell(first, "ls "+backupDir+"/*.zst | wc -l"); got != "2" {
+	if got := s.shell(first, "ls "+backupDir+"/*.json | wc -l"); got != "2" {
 		t.Errorf("%s keeps %s", first.Name(), got)
 	}
 	if got := s.shell(first, "stat -c %a:%U "+backupDir+"; stat -c %a /srv/numbers/*.prom"); got != "700:root\n644" {
@@ -80,7 +80,7 @@ func TestBackupTimers(t *testing.T) {
 	if got := s.shell(first, "cat /srv/numbers/quorate_backup_lab.prom"); !strings.Contains(got, "quorate_backup_last_proof_timestamp_seconds{cluster=\"lab\",member=\""+first.Name()+"\"} ") || strings.Contains(got, "failure") {
 		t.Errorf("the numbers are\n%s", got)
 	}
-	h := s.backups()
+	h := s.scheduled()
 	if h.Newest == nil || h.Newest.Host != first.Name() || h.Late || h.ProvedAt == nil || len(h.Failing)+len(h.Unasked) > 0 {
 		t.Errorf("status has %+v", h)
 	}
@@ -112,11 +112,11 @@ func TestBackupTimers(t *testing.T) {
 	s.must("apply", "-y")
 	s.settled()
 	for _, h := range s.Hosts() {
-		if got := s.shell(h, "systemctl list-unit-files --no-legend 'quorate-*backup*'; ls /etc/quorate/lab/backup.json 2>/dev/null || true"); got != "" {
+		if got := s.shell(h, "systemctl list-unit-files --no-legend 'quorate-*backup*' || true; ls /etc/quorate/lab/backup.json 2>/dev/null || true"); got != "" {
 			t.Errorf("left on %s:\n%s", h.Name(), got)
 		}
 	}
-	if got := s.shell(first, "ls "+backupDir+"/*.zst | wc -l"); got == "0" {
+	if got := s.shell(first, "ls "+backupDir+"/*.json | wc -l"); got == "0" {
 		t.Error("the backups are gone")
 	}
 }
@@ -162,8 +162,8 @@ func (s *stage) eventually(what string, missing func() string) {
 	s.Fatalf("%s: %s", what, said)
 }
 
-// backups is what status says of the backups that hosts take by themselves.
-func (s *stage) backups() plan.BackupHealth {
+// scheduled is what status says of the backups that hosts take by themselves.
+func (s *stage) scheduled() plan.BackupHealth {
 	s.Helper()
 	return s.backupsIn(s.quorate("status", "--json"))
 }
