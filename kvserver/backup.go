@@ -145,7 +145,7 @@ type ListedBackup struct {
 // Good reports whether nothing is known against it.
 func (l ListedBackup) Good() bool { return l.Backup != nil && l.Problem == "" }
 
-var nameForm = regexp.MustCompile(`^(.+)-([0-9]{8}T[0-9]{6}Z)-(.+)\.db\.zst(\.age)?$`)
+var nameForm = regexp.MustCompile(`^([^/\\]+)-([0-9]{8}T[0-9]{6}Z)-([^/\\]+)\.db\.zst(\.age)?$`) // it becomes part of a path
 
 // BackupTime is how a name has the time.
 const BackupTime = "20060102T150405Z"

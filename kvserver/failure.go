@@ -21,6 +21,8 @@ var (
 	// ErrNoSpace: it refuses writes, since its database, or another member's, has reached its quota: the alarm
 	// [AlarmNoSpace] stands, or was raised by this very write.
 	ErrNoSpace = errors.New("database space exceeded")
+	// ErrDenied: authentication is on, and whoever asks has not the rights for it.
+	ErrDenied = errors.New("not permitted")
 )
 
 // What a member answers to a change of the membership, for errors.Is as those above. After each of

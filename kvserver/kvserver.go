@@ -1,7 +1,8 @@
 // Package kvserver says what the served thing is: versions, members, status.
 // Pure: no clock, file or socket. Below it: server (around etcd's embed
-// package), datadir (what a member keeps on its disk), admin (the client), keys
-// (with their certificates), relay (the host's certificate, lent), supervise.
+// package), datadir (what a member keeps on its disk), restore (data out of
+// snapshots, and snapshots out of disks), admin (the client), keys (with their
+// certificates), relay (the host's certificate, lent), supervise.
 package kvserver
 
 import (

@@ -166,7 +166,7 @@ func (s *Session) backupsOf(ctx context.Context, member string, check int) ([]kv
 	}
 	// What a host says is not more than that: names become paths.
 	for _, b := range all {
-		if !kvserver.BackupOf(s.cluster.Name, b.Name) || strings.ContainsAny(b.Name, "/\\\x00") || b.Backup != nil && b.Backup.Name != b.Name && b.Problem == "" {
+		if !kvserver.BackupOf(s.cluster.Name, b.Name) || b.Backup != nil && b.Backup.Name != b.Name && b.Problem == "" {
 			return nil, fmt.Errorf("host %q lists %q among the backups of cluster %q", member, b.Name, s.cluster.Name)
 		}
 	}

@@ -27,6 +27,12 @@ func keys(_ context.Context, m *hosttest.Machine, c host.Command) (host.Result, 
 	if len(c.Argv) > 1 && c.Argv[1] == "inspect" {
 		return inspects(m, c.Argv)
 	}
+	if len(c.Argv) == 2 && c.Argv[1] == "snapshot" {
+		return takes(m, c.Stdin)
+	}
+	if len(c.Argv) > 1 && c.Argv[1] == "backups" {
+		return shelves(m, c.Argv)
+	}
 	if len(c.Argv) == 2 && c.Argv[1] == "probe" {
 		return probes(m, c.Stdin)
 	}

@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	etcd "go.etcd.io/etcd/api/v3/version"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 
 	"quorate/kvserver"
 	"quorate/kvserver/servertest"
@@ -68,7 +69,7 @@ func client(t *testing.T, c *servertest.Cluster, members ...*servertest.Member) 
 	for _, m := range members {
 		at = append(at, "https://"+m.Endpoint().Address)
 	}
-	cl, err := clientv3.New(clientv3.Config{Endpoints: at, TLS: c.TLS(), DialTimeout: servertest.Wait})
+	cl, err := clientv3.New(clientv3.Config{Endpoints: at, TLS: c.TLS(), DialTimeout: servertest.Wait, Logger: zap.NewNop()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +291,7 @@ func TestRestoreKeepsAlarmsAndUsers(t *testing.T) {
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		t.Fatal(err)
 	}
-	root, err := clientv3.New(clientv3.Config{Endpoints: cl.Endpoints(), TLS: c.TLS(), Username: "root", Password: "a-secret"})
+	root, err := clientv3.New(clientv3.Config{Endpoints: cl.Endpoints(), TLS: c.TLS(), Username: "root", Password: "a-secret", Logger: zap.NewNop()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +309,7 @@ func TestRestoreKeepsAlarmsAndUsers(t *testing.T) {
 	if _, err := again.Get(ctx, "large0"); err == nil {
 		t.Error("somebody who is no user reads")
 	}
-	rooted, err := clientv3.New(clientv3.Config{Endpoints: again.Endpoints(), TLS: n.TLS(), Username: "root", Password: "a-secret"})
+	rooted, err := clientv3.New(clientv3.Config{Endpoints: again.Endpoints(), TLS: n.TLS(), Username: "root", Password: "a-secret", Logger: zap.NewNop()})
 	if err != nil {
 		t.Fatal(err)
 	}

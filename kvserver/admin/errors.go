@@ -97,5 +97,6 @@ var meant = map[error][]error{
 	kvserver.ErrMemberNotFound:  {rpctypes.ErrMemberNotFound},
 	kvserver.ErrTooManyLearners: {rpctypes.ErrTooManyLearners},
 	kvserver.ErrNoSpace:         {rpctypes.ErrNoSpace},
+	kvserver.ErrDenied:          {rpctypes.ErrPermissionDenied, rpctypes.ErrUserEmpty, rpctypes.ErrUserNotFound},
 	kvserver.ErrIsLearner:       {rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)},
 }

@@ -39,7 +39,7 @@ func TestInspectMore(t *testing.T) {
 	if plain.DB == nil || plain.DB.CompactRevision != 250 || plain.DB.SizeInUse != 0 || plain.DB.Hash != nil || plain.Checked || plain.Log.Vote != "ab" || len(plain.Problems) > 0 {
 		t.Errorf("%+v %+v %+v", plain, plain.DB, plain.Log)
 	}
-	h, err := Hash(Database(d.dir))
+	h, _, err := Hash(Database(d.dir))
 	if err != nil {
 		t.Fatal(err)
 	}

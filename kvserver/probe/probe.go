@@ -116,13 +116,19 @@ func (m *meeting) met(caller string) {
 	}
 }
 
-// reach dials a peer until it answers under its name, or ctx ends; the last error tells why it did not.
+// reach dials a peer until it answers under its name, or ctx ends; the last error tells why it did not. That the time was
+// over while it tried once more tells less than what it was told before.
 func (m *meeting) reach(ctx context.Context, peer kvserver.ProbePeer) error {
+	var why error
 	for {
 		err := m.once(ctx, peer)
 		if err == nil || errors.As(err, new(*strangerError)) {
 			return err
 		}
+		if ctx.Err() != nil && why != nil {
+			return why
+		}
+		why = err
 		select {
 		case <-ctx.Done():
 			return err

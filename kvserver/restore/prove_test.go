@@ -167,7 +167,7 @@ func TestProveKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	killed := killedAtEach(t, "prove", string(text), func() int { return len(names(t, p["Work"].(string))) })
-	if left := names(t, p["Work"].(string)); len(left) > 0 || killed < 5 || digest(t, file) != before {
+	if left := names(t, p["Work"].(string)); len(left) > 0 || killed < 2 || digest(t, file) != before {
 		t.Errorf("killed %d times, left %v", killed, left)
 	}
 }

@@ -368,8 +368,8 @@ func TestReplayKilled(t *testing.T) {
 		}
 		return len(names(t, r.Work, r.Out+".part"))
 	})
-	if killed < 5 {
-		t.Errorf("killed %d times only", killed)
+	if killed < 2 {
+		t.Errorf("killed %d times only: this shows little", killed)
 	}
 	if d := cmp.Diff(before, contents(t, r.From)); d != "" {
 		t.Errorf("the disk has changed: %s", d)

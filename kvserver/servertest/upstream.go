@@ -11,18 +11,16 @@ import (
 
 // Upstream is a binary of etcd of that minor version ("3.6"), and the version that it says it has ("3.6.16"): built from
 // test/upstream into dir, or, of 3.4, which cannot be built with a Go of today, the
-// one at $QUORATE_ETCD or in the PATH (Debian 12: etcd-server). Where there is none, missing says so.
+// one in the PATH (Debian 12: etcd-server). Where there is none, missing says so.
 func Upstream(t testing.TB, minor, dir string) (path, version, missing string) {
 	t.Helper()
 	if minor == "3.4" {
-		for _, name := range []string{os.Getenv("QUORATE_ETCD"), "etcd"} {
-			if path, err := exec.LookPath(name); err == nil {
-				if version := versionOf(t, path); strings.HasPrefix(version, "3.4.") {
-					return path, version, ""
-				}
+		if path, err := exec.LookPath("etcd"); err == nil {
+			if version := versionOf(t, path); strings.HasPrefix(version, "3.4.") {
+				return path, version, ""
 			}
 		}
-		return "", "", "no etcd 3.4: neither QUORATE_ETCD nor the PATH has one (Debian 12: etcd-server)"
+		return "", "", "no etcd 3.4 in the PATH (Debian 12: etcd-server)"
 	}
 	path = filepath.Join(dir, "etcd-"+minor)
 	_, here, _, _ := runtime.Caller(0)

@@ -24,6 +24,7 @@ import (
 	"quorate/kvserver"
 	"quorate/kvserver/admin"
 	"quorate/kvserver/datadir"
+	"quorate/kvserver/node"
 )
 
 // Options are what else taking a backup depends on.
@@ -153,6 +154,9 @@ func (s *saving) receive(ctx context.Context, b *kvserver.Backup, e sealed.Encry
 	err = s.client.Snapshot(ctx, s.r.Member, w, throttled(func(got, all int64) {
 		s.Progress(kvserver.BackupLine{Stage: kvserver.StageReceive, Done: got, Total: all})
 	}))
+	if errors.Is(err, kvserver.ErrDenied) {
+		return fmt.Errorf("%w\n  authentication is on, and only a user with the role root may take snapshots; the certificate of this host is the user's %q:\n  quorate ctl user add %[2]s --no-password && quorate ctl user grant-role %[2]s root", err, node.OperatorName)
+	}
 	if err != nil {
 		return err
 	}

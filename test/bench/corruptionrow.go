@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,12 +89,13 @@ func withoutCheck(config string) (unchecked string, err error) {
 	return unchecked, os.WriteFile(unchecked, []byte(strings.Replace(string(text), on, off, 1)), 0o600)
 }
 
-// fill puts so many bytes into the database, in values of a megabyte.
+// fill puts so many bytes into the database, in values of a megabyte that are all different and do not compress.
 func fill(ctx context.Context, client *clientv3.Client, size int64) error {
-	value := strings.Repeat("0123456789abcdef", 1<<16)
+	random, value := rand.NewChaCha8([32]byte{}), make([]byte, 1<<20)
 	for i := range size / int64(len(value)) {
+		_, _ = random.Read(value)
 		one, cancel := context.WithTimeout(ctx, time.Minute)
-		_, err := client.Put(one, fmt.Sprintf("/fill/%d", i), value)
+		_, err := client.Put(one, fmt.Sprintf("/fill/%d", i), string(value))
 		cancel()
 		if err != nil {
 			return fmt.Errorf("cannot fill the database: %w", err)

@@ -155,6 +155,7 @@ func rows() []row {
 // onRequest are rows that are measured only if they are named: they take long, or much disk.
 func onRequest() []row {
 	return []row{
+		{"backup", "a backup of 1 GB beside a bare etcdctl snapshot save", onHosts(backup)},
 		{"download", "a file of 1 GB from a host beside OpenSSH's sftp", onLab(lab.Options{Hosts: 1}, download)},
 		{"corruption8", "the same with 7 GiB of data: three members take 45 GB of disk", corruption(7 << 30)},
 	}

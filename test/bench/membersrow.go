@@ -96,17 +96,22 @@ func membership(ctx context.Context, s *stage) ([]Result, error) {
 
 // etcd is a client of the script's cluster.
 func (s *stage) etcd(work string) (*clientv3.Client, error) {
-	cert, err := tls.LoadX509KeyPair(filepath.Join(work, "client.pem"), filepath.Join(work, "client-key.pem"))
+	return s.etcdWith(filepath.Join(work, "client.pem"), filepath.Join(work, "client-key.pem"), filepath.Join(work, "ca.pem"))
+}
+
+// etcdWith is a client of the members on the first three hosts, with these files.
+func (s *stage) etcdWith(certFile, keyFile, caFile string) (*clientv3.Client, error) {
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return nil, err
 	}
-	ca, err := os.ReadFile(filepath.Join(work, "ca.pem"))
+	ca, err := os.ReadFile(caFile)
 	if err != nil {
 		return nil, err
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(ca) {
-		return nil, fmt.Errorf("%s holds no certificate", filepath.Join(work, "ca.pem"))
+		return nil, fmt.Errorf("%s holds no certificate", caFile)
 	}
 	var endpoints []string
 	for _, h := range s.lab.Hosts()[:3] {

@@ -66,6 +66,9 @@ func TestUpstreamEtcd(t *testing.T) {
 		}
 	}
 	s.must("ctl", "--", "put", "/name", "xin")
+	if r := s.must("backup"); !strings.Contains(r.stdout, "the member holds the same") {
+		t.Error(r)
+	}
 
 	// A blank disk does not start as new under it either.
 	c := s.Host(2)
