@@ -66,13 +66,14 @@ const (
 	VersionChange      Reason = "version-change"      // another minor version than the one running
 )
 
-// About a restore: holds all of it, and nothing has been touched.
+// About a restore: holds everything, before anything is touched.
 const (
-	NotSetUp      Reason = "not-set-up"     // a host lacks what a member runs from, which apply puts there
-	SnapshotNewer Reason = "snapshot-newer" // the snapshot is of a newer etcd than the server that is to read it
-	OverQuota     Reason = "over-quota"     // the snapshot is larger than the members' databases may get
-	Auth          Reason = "auth"           // the snapshot has authentication enabled, and no user that quorate could be
-	OldMembers    Reason = "old-members"    // members that the spec does not have serve on with the old data
+	NotSetUp        Reason = "not-set-up"       // a host lacks what a member runs from, which apply puts there
+	SnapshotNewer   Reason = "snapshot-newer"   // the snapshot is of a newer etcd than the server that is to read it
+	SnapshotCorrupt Reason = "snapshot-corrupt" // an alarm stands in the snapshot that says not to trust it
+	OverQuota       Reason = "over-quota"       // the snapshot is larger than the members' databases may get, or NOSPACE stands in it and it leaves no room
+	Auth            Reason = "auth"             // the snapshot has authentication enabled, and no user that quorate could be
+	OldMembers      Reason = "old-members"      // members that the spec does not have serve on with the old data
 )
 
 // Acceptable are the reasons that may be passed over by name: where going on

@@ -227,12 +227,12 @@ func (b *builder) restorable(c kvserver.SnapshotContent) {
 	for _, a := range c.Alarms {
 		switch {
 		case a.Alarm == kvserver.AlarmNoSpace && float64(c.SizeInUse) >= roomy*float64(quota):
-			hold(NoSpace, b.spec.Name, fmt.Sprintf("in the snapshot the alarm NOSPACE stands, and %s of a quota of %s are in use", Bytes(c.SizeInUse), Bytes(quota)),
+			hold(OverQuota, b.spec.Name, fmt.Sprintf("in the snapshot the alarm NOSPACE stands, and %s of a quota of %s are in use", Bytes(c.SizeInUse), Bytes(quota)),
 				"raise quota_backend_bytes and apply, then restore; or take another backup")
 		case a.Alarm == kvserver.AlarmNoSpace:
 			b.note("in the snapshot the alarm NOSPACE stands, and stands afterwards, refusing writes: quorate alarm disarm ends it")
 		default:
-			hold(Corrupt, b.spec.Name, fmt.Sprintf("in the snapshot the alarm %s stands, raised by member %s: its data is not to be trusted", a.Alarm, a.Member), "take another backup")
+			hold(SnapshotCorrupt, b.spec.Name, fmt.Sprintf("in the snapshot the alarm %s stands, raised by member %s: its data is not to be trusted", a.Alarm, a.Member), "take another backup")
 		}
 	}
 	if c.Size >= quota {

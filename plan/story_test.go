@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"quorate/kvserver"
 	"quorate/plan"
 	"quorate/plan/spec"
 )
@@ -54,6 +55,7 @@ func TestStories(t *testing.T) {
 func tell(t *testing.T, hcl, observed string) string {
 	w := bare(load(t, hcl))
 	opt := options()
+	content := &kvserver.SnapshotContent{Revision: 40, Stored: 40, Size: 3 << 20, SizeInUse: 2 << 20, ClusterVersion: "3.7.0", StorageVersion: "3.7.0"}
 	var build func(*spec.Cluster, *plan.Observed, plan.Options) (*plan.Plan, error)
 	for _, line := range strings.Split(strings.TrimSpace(observed), "\n") {
 		words := strings.Fields(strings.SplitN(line, "#", 2)[0])
@@ -72,6 +74,9 @@ func tell(t *testing.T, hcl, observed string) string {
 		case words[0] == "destroy":
 			build = plan.BuildDestroy
 			opt.Forget = len(words) > 1 && words[1] == "forget"
+		case restoring(t, w, content, words):
+		case words[0] == "restore" || words[0] == "resume" || words[0] == "undo":
+			build = restores(t, w, content, words)
 		case words[0] == "maintain":
 			build = maintains(t, w, words[1:])
 		default:
