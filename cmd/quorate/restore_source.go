@@ -66,13 +66,22 @@ func (r *restoring) open(ctx context.Context, word string) error {
 	return w.end(view.Found(kvserver.VerifyLine{Verified: found}), nil)
 }
 
-// folder is one of our own for what is unpacked, on the disk that has the spec.
+// folder is one of our own for what is unpacked, on the disk that has the spec. What a run that was killed has left
+// goes: it holds all keys and values, and the cluster's lock says that no other run is at work.
 func (r *restoring) folder() (string, error) {
 	dir := filepath.Join(r.job.dir, ".quorate")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
 	if err := world.Ignore(dir, "*\n"); err != nil {
+		return "", err
+	}
+	dir = filepath.Join(dir, r.job.cluster.Name)
+	left, err := filepath.Glob(filepath.Join(dir, "restore-*"))
+	for _, old := range left {
+		err = errors.Join(err, os.RemoveAll(old))
+	}
+	if err = errors.Join(err, os.MkdirAll(dir, 0o700)); err != nil {
 		return "", err
 	}
 	return os.MkdirTemp(dir, "restore-")
