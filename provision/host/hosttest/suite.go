@@ -31,6 +31,8 @@ type Fixture struct {
 	Talker string
 	// ListeningPort, if set, is a port somebody listens on there.
 	ListeningPort int
+	// TwoSessions: the host allows two at a time on one connection, so that no three calls go on side by side.
+	TwoSessions bool
 	// Services, if not nil, lets the suite start and stop units; else NoServices says why not.
 	Services   *Services
 	NoServices string
