@@ -254,7 +254,11 @@ func TestMaintenanceRefusesAtExecution(t *testing.T) {
 				return nil
 			}
 		}, "etcd3 has raised the alarm CORRUPT"},
-		"somebody else is at its address": {func(t *testing.T) *rig { return used(t).compacted() }, defragBuild(worthIt),
+		"somebody else is at its address": {func(t *testing.T) *rig {
+			r := used(t).compacted()
+			r.etcd.leader = "etcd1" // so that etcd2 is the first
+			return r
+		}, defragBuild(worthIt),
 			func(r *rig) { r.etcd.peers["etcd2"].id = 99 }, "etcd2 serves as member 63, and not as 2"},
 		"there is no room after all": {func(t *testing.T) *rig { return used(t).full() }, disarmBuild,
 			func(r *rig) { r.etcd.quota = 4 << 20 }, "and its quota is 4.0 MiB"},
