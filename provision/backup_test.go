@@ -50,8 +50,8 @@ func takes(m *hosttest.Machine, stdin []byte) (host.Result, error) {
 	return host.Result{Stdout: out.Bytes()}, nil
 }
 
-// shelves is kvserver backups.
-func shelves(m *hosttest.Machine, argv []string) (host.Result, error) {
+// listsBackups is kvserver backups.
+func listsBackups(m *hosttest.Machine, argv []string) (host.Result, error) {
 	dir, all := option(argv, "--dir"), []kvserver.ListedBackup{}
 	for _, p := range m.Paths(dir) {
 		text, err := m.ReadFile(p + kvserver.MetadataSuffix)

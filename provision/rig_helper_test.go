@@ -31,7 +31,7 @@ func keys(_ context.Context, m *hosttest.Machine, c host.Command) (host.Result, 
 		return takes(m, c.Stdin)
 	}
 	if len(c.Argv) > 1 && c.Argv[1] == "backups" {
-		return shelves(m, c.Argv)
+		return listsBackups(m, c.Argv)
 	}
 	if len(c.Argv) == 2 && c.Argv[1] == "probe" {
 		return probes(m, c.Stdin)

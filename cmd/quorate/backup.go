@@ -47,25 +47,25 @@ const latest = "latest"
 // backupsDir is where fetched backups of a cluster are on this side, beside the spec.
 func backupsDir(dir string, c *spec.Cluster) string { return filepath.Join(dir, "backups", c.Name) }
 
-// shelves are the backups of a cluster, here and on its hosts.
-type shelves struct {
+// inventory is the backups of a cluster, here and on its hosts.
+type inventory struct {
 	cluster *spec.Cluster
 	dir     string // of those here
 	here    []kvserver.ListedBackup
 	hosts   []provision.HostBackups // nil: nobody asked
 }
 
-// hereOnly are the shelves on this side. Of the newest check of them the whole file is read.
-func hereOnly(j *job, check int) (*shelves, error) {
-	s := &shelves{cluster: j.cluster, dir: backupsDir(j.dir, j.cluster)}
+// backupsHere are those on this side. Of the newest check of them the whole file is read.
+func backupsHere(j *job, check int) (*inventory, error) {
+	s := &inventory{cluster: j.cluster, dir: backupsDir(j.dir, j.cluster)}
 	var err error
 	s.here, err = snapshot.List(s.dir, j.cluster.Name, check)
 	return s, err
 }
 
-// allShelves asks the hosts too.
-func allShelves(ctx context.Context, p *process, j *job, check int) (*shelves, error) {
-	s, err := hereOnly(j, check)
+// allBackups asks the hosts too.
+func allBackups(ctx context.Context, p *process, j *job, check int) (*inventory, error) {
+	s, err := backupsHere(j, check)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func allShelves(ctx context.Context, p *process, j *job, check int) (*shelves, e
 }
 
 // places are the backups by name, the newest first, with where each is.
-func (s *shelves) places() []view.StoredBackup {
+func (s *inventory) places() []view.StoredBackup {
 	by := map[string]*view.StoredBackup{}
 	var names []string
 	add := func(where string, l kvserver.ListedBackup) {
@@ -109,7 +109,7 @@ func (s *shelves) places() []view.StoredBackup {
 }
 
 // unasked are the hosts that could not be asked, and why.
-func (s *shelves) unasked() []view.Unasked {
+func (s *inventory) unasked() []view.Unasked {
 	var out []view.Unasked
 	for _, h := range s.hosts {
 		if h.Err != nil {
@@ -120,7 +120,7 @@ func (s *shelves) unasked() []view.Unasked {
 }
 
 // find is the backup that a word means: a name, or the newest good one.
-func (s *shelves) find(word string) (view.StoredBackup, error) {
+func (s *inventory) find(word string) (view.StoredBackup, error) {
 	all := s.places()
 	i := slices.IndexFunc(all, func(b view.StoredBackup) bool {
 		if word == latest {
@@ -181,17 +181,17 @@ func completeBackups(p *process, o *specOptions) cobra.CompletionFunc {
 	}
 }
 
-// chore is one thing that takes a while, told as a run's steps are.
-type chore struct {
+// task is one thing that takes a while, told as a run's steps are.
+type task struct {
 	p        *process
 	progress view.Progress // nil: nothing is told
 	step     provision.Event
 	began    time.Time
 }
 
-// begin tells of a chore; with quiet it is not told of.
-func (p *process) beginChore(title, member string, quiet bool, v view.Options) *chore {
-	c := &chore{p: p, began: p.now(), step: provision.Event{Step: title, Title: title, Member: member}}
+// beginTask tells of a task; with quiet it is not told of.
+func (p *process) beginTask(title, member string, quiet bool, v view.Options) *task {
+	c := &task{p: p, began: p.now(), step: provision.Event{Step: title, Title: title, Member: member}}
 	switch {
 	case quiet:
 		return c
@@ -204,7 +204,7 @@ func (p *process) beginChore(title, member string, quiet bool, v view.Options) *
 	return c
 }
 
-func (c *chore) tell(kind provision.EventType, with func(*provision.Event)) {
+func (c *task) tell(kind provision.EventType, with func(*provision.Event)) {
 	if c.progress == nil {
 		return
 	}
@@ -221,18 +221,18 @@ var stageWords = map[kvserver.BackupStage]string{
 }
 
 // line tells how far it is.
-func (c *chore) line(l kvserver.BackupLine) {
+func (c *task) line(l kvserver.BackupLine) {
 	if l.Total > 0 {
 		c.moves(stageWords[l.Stage], l.Done, l.Total)
 	}
 }
 
-func (c *chore) moves(what string, done, total int64) {
+func (c *task) moves(what string, done, total int64) {
 	c.tell(provision.Progress, func(e *provision.Event) { e.Title, e.Sent, e.Total = what, done, total })
 }
 
 // end tells what came of it, and passes the error on.
-func (c *chore) end(detail string, err error) error {
+func (c *task) end(detail string, err error) error {
 	kind := provision.StepDone
 	if err != nil {
 		kind = provision.StepFailed

@@ -42,7 +42,7 @@ func runBackupFetch(ctx context.Context, p *process, o BackupOptions, word strin
 	if err != nil {
 		return err
 	}
-	return o.shelved(ctx, p, l, []*spec.Cluster{c}, 0, func(j *job, s *shelves) error {
+	return o.eachInventory(ctx, p, l, []*spec.Cluster{c}, 0, func(j *job, s *inventory) error {
 		b, err := s.find(word)
 		if err != nil {
 			return err
@@ -55,7 +55,7 @@ func runBackupFetch(ctx context.Context, p *process, o BackupOptions, word strin
 			if err := fetchBackup(ctx, p, j, at.Where, b.Backup, o.JSON, v); err != nil {
 				return err
 			}
-			s, err := hereOnly(j, 0)
+			s, err := backupsHere(j, 0)
 			if err != nil {
 				return err
 			}

@@ -28,17 +28,17 @@ func (o *BackupOptions) addFlags(p *process, cmd *cobra.Command, json string) {
 	o.addJSON(cmd.Flags(), json)
 }
 
-// shelved has f look at the backups of one cluster after another.
-func (o *BackupOptions) shelved(ctx context.Context, p *process, l *loaded, clusters []*spec.Cluster, check int, f func(j *job, s *shelves) error) error {
+// eachInventory has f look at the backups of one cluster after another.
+func (o *BackupOptions) eachInventory(ctx context.Context, p *process, l *loaded, clusters []*spec.Cluster, check int, f func(j *job, s *inventory) error) error {
 	var worst error
 	for _, c := range clusters {
 		j := &job{cluster: c, dir: l.dir}
 		if err := j.open(p, true); err != nil {
 			return err
 		}
-		s, err := hereOnly(j, check)
+		s, err := backupsHere(j, check)
 		if !o.Local && err == nil {
-			s, err = allShelves(ctx, p, j, check)
+			s, err = allBackups(ctx, p, j, check)
 		}
 		if err == nil {
 			err = f(j, s)
@@ -78,7 +78,7 @@ func runBackupList(ctx context.Context, p *process, o BackupOptions, v view.Opti
 	if err != nil {
 		return err
 	}
-	return o.shelved(ctx, p, l, l.clusters, 0, func(j *job, s *shelves) error {
+	return o.eachInventory(ctx, p, l, l.clusters, 0, func(j *job, s *inventory) error {
 		b := view.Backups{Cluster: j.cluster.Name, Backups: s.places(), Unasked: s.unasked()}
 		var verdict error
 		if len(b.Unasked) > 0 {
@@ -133,7 +133,7 @@ func runBackupShow(ctx context.Context, p *process, o BackupOptions, word, extra
 	if err != nil {
 		return err
 	}
-	return o.shelved(ctx, p, l, []*spec.Cluster{c}, 0, func(j *job, s *shelves) error {
+	return o.eachInventory(ctx, p, l, []*spec.Cluster{c}, 0, func(j *job, s *inventory) error {
 		b, err := s.find(word)
 		if err != nil {
 			return err

@@ -51,10 +51,10 @@ func runBackupPrune(ctx context.Context, p *process, o BackupPruneOptions, v vie
 	if err != nil {
 		return err
 	}
-	return o.shelved(ctx, p, l, l.clusters, 1, func(j *job, s *shelves) error { return o.prune(ctx, p, j, s, v) })
+	return o.eachInventory(ctx, p, l, l.clusters, 1, func(j *job, s *inventory) error { return o.prune(ctx, p, j, s, v) })
 }
 
-func (o *BackupPruneOptions) prune(ctx context.Context, p *process, j *job, s *shelves, v view.Options) error {
+func (o *BackupPruneOptions) prune(ctx context.Context, p *process, j *job, s *inventory, v view.Options) error {
 	keep := j.cluster.Backup.Keep
 	if o.Keep > 0 {
 		keep = o.Keep
@@ -126,7 +126,7 @@ func pruned(where string, all []kvserver.ListedBackup, keep int) view.Pruned {
 }
 
 // removePruned deletes what was shown, the file before its metadata.
-func removePruned(ctx context.Context, j *job, s *shelves, pl *view.Pruned) error {
+func removePruned(ctx context.Context, j *job, s *inventory, pl *view.Pruned) error {
 	if len(pl.Remove) == 0 {
 		return nil
 	}

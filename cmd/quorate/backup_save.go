@@ -121,7 +121,7 @@ func (o BackupSaveOptions) save(ctx context.Context, p *process, l *loaded, j *j
 	if note != "" {
 		fmt.Fprintln(p.err, "Warning: "+note)
 	}
-	c := p.beginChore("take a backup of "+member, member, o.JSON, v)
+	c := p.beginTask("take a backup of "+member, member, o.JSON, v)
 	b, err := j.session.Backup(ctx, member, order, c.line)
 	if err != nil {
 		return fail(c.end("", err))
@@ -211,7 +211,7 @@ func fetchBackup(ctx context.Context, p *process, j *job, member string, b *kvse
 	if err := world.Ignore(filepath.Dir(dir), "*\n"); err != nil {
 		return err
 	}
-	c := p.beginChore("fetch it from "+member, member, quiet, v)
+	c := p.beginTask("fetch it from "+member, member, quiet, v)
 	err := j.session.Fetch(ctx, provision.FetchRequest{
 		Member: member, RemotePath: j.session.BackupPath(member, b.Name), Path: filepath.Join(dir, b.Name), Size: b.PackedSize, SHA256: b.PackedSHA256,
 		Progress: func(got, total int64) { c.moves("fetching", got, total) },

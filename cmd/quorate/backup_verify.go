@@ -71,7 +71,7 @@ func runBackupVerify(ctx context.Context, p *process, o verifyOptions, word stri
 	if err != nil {
 		return err
 	}
-	return o.shelved(ctx, p, l, []*spec.Cluster{c}, 0, func(j *job, s *shelves) error {
+	return o.eachInventory(ctx, p, l, []*spec.Cluster{c}, 0, func(j *job, s *inventory) error {
 		b, err := s.find(word)
 		if err != nil {
 			return err
@@ -89,7 +89,7 @@ func runBackupVerify(ctx context.Context, p *process, o verifyOptions, word stri
 		if b.Backup.Encrypted {
 			order.Passphrase = c.Backup.Encryption.Passphrase.Reveal()
 		}
-		w := p.beginChore("verify "+b.Name+" on "+at.Where, at.Where, o.JSON, v)
+		w := p.beginTask("verify "+b.Name+" on "+at.Where, at.Where, o.JSON, v)
 		found, err := j.session.VerifyBackup(ctx, at.Where, b.Name, order, w.line)
 		return verified(p, o, w, found, err)
 	})
@@ -97,12 +97,12 @@ func runBackupVerify(ctx context.Context, p *process, o verifyOptions, word stri
 
 // verifyHere verifies a file on this side. What came of proving it is kept beside it where it is one of ours.
 func verifyHere(ctx context.Context, p *process, o verifyOptions, c *spec.Cluster, path string, ours bool, v view.Options) error {
-	w := p.beginChore("verify "+path, "", o.JSON, v)
+	w := p.beginTask("verify "+path, "", o.JSON, v)
 	found, err := p.verifyFile(ctx, o, c, path, ours, w)
 	return verified(p, o, w, found, err)
 }
 
-func (p *process) verifyFile(ctx context.Context, o verifyOptions, c *spec.Cluster, path string, ours bool, w *chore) (found kvserver.VerifyLine, err error) {
+func (p *process) verifyFile(ctx context.Context, o verifyOptions, c *spec.Cluster, path string, ours bool, w *task) (found kvserver.VerifyLine, err error) {
 	var prove func(plain string, v *kvserver.Verified) (*kvserver.Proved, error)
 	if o.Prove {
 		if prove, err = p.prover(ctx, c, path, w.line); err != nil {
@@ -126,7 +126,7 @@ func (p *process) verifyFile(ctx context.Context, o verifyOptions, c *spec.Clust
 	return found, cmp.Or(err, found.Proved.Err(path))
 }
 
-func verified(p *process, o verifyOptions, w *chore, found kvserver.VerifyLine, err error) error {
+func verified(p *process, o verifyOptions, w *task, found kvserver.VerifyLine, err error) error {
 	if err == nil {
 		_ = w.end(view.Found(found), nil)
 	} else {

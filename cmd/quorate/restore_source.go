@@ -10,7 +10,7 @@ import (
 
 	"quorate/cmd/quorate/internal/view"
 	"quorate/kvserver"
-	"quorate/kvserver/restore"
+	"quorate/kvserver/datadir"
 	"quorate/kvserver/snapshot"
 	"quorate/plan"
 	"quorate/plan/spec"
@@ -53,7 +53,7 @@ func (r *restoring) open(ctx context.Context, word string) error {
 	if r.dir, err = r.folder(); err != nil {
 		return err
 	}
-	w := r.p.beginChore("verify "+path, "", r.JSON, r.view)
+	w := r.p.beginTask("verify "+path, "", r.JSON, r.view)
 	found, plain, done, err := snapshot.Unpack(ctx, path, snapshot.VerifyOptions{Work: r.dir, Encryption: r.p.encryptionOf(r.job.cluster, path), NoHash: r.NoHash, Progress: w.line})
 	if err != nil {
 		return w.end("", err)
@@ -89,7 +89,7 @@ func (r *restoring) folder() (string, error) {
 
 // locate is the path of the file on this side, which is brought here if need be. It also learns what backups tell of revisions.
 func (r *restoring) locate(ctx context.Context, word string) (string, error) {
-	s, err := allShelves(ctx, r.p, r.job, 0)
+	s, err := allBackups(ctx, r.p, r.job, 0)
 	if err != nil {
 		return "", err
 	}
@@ -135,7 +135,7 @@ func (r *restoring) plan() (*plan.Plan, error) {
 	in := plan.RestoreInput{Mark: mark, Bump: !r.NoBump, Known: r.known}
 	if r.found != nil {
 		var err error
-		if in.Mark.ClusterID, in.Mark.Members, err = restore.Identities(mark.InitialCluster, mark.Token); err != nil {
+		if in.Mark.ClusterID, in.Mark.Members, err = datadir.Identities(mark.InitialCluster, mark.Token); err != nil {
 			return nil, err
 		}
 		in.Mark.Snapshot = kvserver.RestoreSource{Name: r.name, SHA256: r.blob.Digest(), Size: r.blob.Size(), NoHash: r.found.SHA256 == ""}

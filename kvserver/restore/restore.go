@@ -17,8 +17,6 @@ import (
 
 	"go.etcd.io/etcd/client/pkg/v3/types"
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/membership"
-	"go.uber.org/zap"
 
 	"quorate/kvserver"
 	"quorate/kvserver/datadir"
@@ -127,7 +125,7 @@ func (o Options) identities() (kvserver.Restored, error) {
 	if o.DataDir == "" || o.Name == "" || o.Token == "" {
 		return kvserver.Restored{}, errors.New("it wants a data directory, the name of a member and a token")
 	}
-	cluster, members, err := Identities(o.InitialCluster, o.Token)
+	cluster, members, err := datadir.Identities(o.InitialCluster, o.Token)
 	if err != nil {
 		return kvserver.Restored{}, err
 	}
@@ -135,24 +133,6 @@ func (o Options) identities() (kvserver.Restored, error) {
 		return kvserver.Restored{}, fmt.Errorf("member %q is not in the initial cluster (%s)", o.Name, o.InitialCluster)
 	}
 	return kvserver.Restored{DataDir: o.DataDir, WALDir: datadir.WALDir(o.DataDir, o.WALDir), ClusterID: cluster, Members: members, MemberID: members[o.Name]}, nil
-}
-
-// Identities are the ids, as etcd computes them, of a cluster that is made with an initial cluster
-// ("a=https://10.0.0.1:2380,…") and a token, and of its members by name.
-func Identities(initialCluster, token string) (clusterID string, members map[string]string, err error) {
-	urls, err := types.NewURLsMap(initialCluster)
-	if err != nil {
-		return "", nil, fmt.Errorf("initial cluster %q: %w", initialCluster, err)
-	}
-	cluster, err := membership.NewClusterFromURLsMap(zap.NewNop(), token, urls)
-	if err != nil {
-		return "", nil, fmt.Errorf("initial cluster %q: %w", initialCluster, err)
-	}
-	members = map[string]string{}
-	for _, m := range cluster.Members() {
-		members[m.Name] = kvserver.ID(uint64(m.ID))
-	}
-	return kvserver.ID(uint64(cluster.ID())), members, nil
 }
 
 // bump is how much etcdutl has to add to the newest revision that is stored, which is lower than the database's own

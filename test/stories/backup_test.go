@@ -11,8 +11,8 @@ import (
 	"quorate/test/lab"
 )
 
-// shelf is the names in a host's folder of backups, but for the lock.
-func (s *stage) shelf(h *lab.Host) []string {
+// keptOn are the names in a host's folder of backups, but for the lock.
+func (s *stage) keptOn(h *lab.Host) []string {
 	s.Helper()
 	return strings.Fields(s.shell(h, "cd /var/backups/quorate/lab 2>/dev/null && ls -A | grep -v '^.lock$' || true"))
 }
@@ -59,7 +59,7 @@ func TestBackupOfRealHosts(t *testing.T) {
 	s.must(env, "backup", "verify", "latest", "--local")
 	s.check(os.Rename(key+".away", key))
 	for _, h := range s.Hosts() {
-		if names := s.shelf(h); h.Name() == taken.Backup.Member {
+		if names := s.keptOn(h); h.Name() == taken.Backup.Member {
 			got := s.shell(h, "stat -c '%U:%G %a' /var/backups/quorate/lab /var/backups/quorate/lab/"+taken.Name)
 			if len(names) != 2 || strings.Join(strings.Fields(got), " ") != "root:root 700 root:root 600" {
 				t.Errorf("%s: %v, %s", h.Name(), names, got)
@@ -76,7 +76,7 @@ func TestBackupOfRealHosts(t *testing.T) {
 	}
 	s.shell(full, "mkdir -p /var/backups/quorate/lab && mount -t tmpfs -o size=1m,mode=0700 small /var/backups/quorate/lab")
 	s.refused(failed, []string{"cannot take a backup of member", "has room for", "are needed"}, env, "backup", "--member", full.Name())
-	if names := s.shelf(full); len(names) > 0 {
+	if names := s.keptOn(full); len(names) > 0 {
 		t.Errorf("left on a full disk: %v", names)
 	}
 	s.shell(full, "umount /var/backups/quorate/lab")
@@ -91,7 +91,7 @@ func TestBackupOfRealHosts(t *testing.T) {
 		s.must(append([]string{env, "ctl", "--"}, args...)...)
 	}
 	s.refused(failed, []string{"authentication is on", "quorate ctl user add quorate --no-password && quorate ctl user grant-role quorate root"}, env, "backup")
-	if names := s.shelf(full); len(names) > 0 {
+	if names := s.keptOn(full); len(names) > 0 {
 		t.Errorf("refused, and there is %v", names)
 	}
 	if got := restarted(before, s.pids(unit)); len(got) > 0 {
@@ -100,13 +100,13 @@ func TestBackupOfRealHosts(t *testing.T) {
 	// Two clusters keep theirs apart, and a prune leaves what is none of it.
 	s.shell(s.Host(0), "mkdir -p /var/backups/quorate/lab && touch /var/backups/quorate/lab/lab-2-20261130T210000Z-etcd1.db.zst /var/backups/quorate/lab/notes")
 	s.must(env, "backup", "prune", "--keep", "1", "-y")
-	if got := strings.Join(s.shelf(s.Host(0)), " "); !strings.Contains(got, "lab-2-20261130T210000Z-etcd1.db.zst") || !strings.Contains(got, "notes") {
+	if got := strings.Join(s.keptOn(s.Host(0)), " "); !strings.Contains(got, "lab-2-20261130T210000Z-etcd1.db.zst") || !strings.Contains(got, "notes") {
 		t.Errorf("pruned to %s", got)
 	}
 	s.must(env, "destroy", "-y")
 	for _, h := range s.Hosts() {
-		if h.Name() == taken.Backup.Member && len(s.shelf(h)) < 2 {
-			t.Errorf("destroyed, and of the backups is left %v", s.shelf(h))
+		if h.Name() == taken.Backup.Member && len(s.keptOn(h)) < 2 {
+			t.Errorf("destroyed, and of the backups is left %v", s.keptOn(h))
 		}
 	}
 }
