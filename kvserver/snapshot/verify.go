@@ -131,19 +131,23 @@ func unpack(ctx context.Context, v *kvserver.Verified, path string, o VerifyOpti
 		}()
 		to = io.MultiWriter(t, f)
 	}
-	if _, err := io.Copy(to, r); err != nil {
-		return plain, done, fmt.Errorf("it cannot be read to its end: %w", err)
+	_, unread := io.Copy(to, r)
+	if unread != nil && ctx.Err() != nil {
+		return plain, done, unread
 	}
 	if _, err := io.Copy(io.Discard, io.TeeReader(in, packed)); err != nil { // what follows what was read is part of the file
 		return plain, done, err
+	}
+	switch m := v.Metadata; {
+	case m != nil && (packed.size != m.PackedSize || hex.EncodeToString(packed.hash.Sum(nil)) != m.PackedSHA256):
+		return plain, done, errors.New("it was changed or damaged: its size or digest is not what its metadata says\n  where it is whole elsewhere (quorate backup list), move this one away and fetch it again")
+	case unread != nil:
+		return plain, done, fmt.Errorf("it cannot be read to its end: %w", unread)
 	}
 	v.Size = t.size
 	v.SHA256, err = t.verify()
 	if errors.Is(err, ErrNoHash) && o.NoHash {
 		v.SHA256, err = "", nil
-	}
-	if m := v.Metadata; err == nil && m != nil && (packed.size != m.PackedSize || hex.EncodeToString(packed.hash.Sum(nil)) != m.PackedSHA256) {
-		err = errors.New("it is not the file that its metadata describes: size or digest differ")
 	}
 	return plain, done, err
 }
