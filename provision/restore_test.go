@@ -237,3 +237,13 @@ func (r *rig) stopAt(t *testing.T, title string) {
 	_, err = s.Apply(t.Context(), context.Background(), p, provision.RunOptions{ID: "run", Snapshot: r.snapshot})
 	must(t, err)
 }
+
+// Whoever interrupts a restore is told what goes on with it; the verb alone would be held.
+func TestAnInterruptedRestoreSaysHowToGoOn(t *testing.T) {
+	t.Parallel()
+	for verb, want := range map[plan.Verb]string{plan.Apply: "run it again", plan.Restore: "quorate restore --resume"} {
+		if got := (&provision.InterruptedError{Left: 2, Verb: verb}).Error(); !strings.Contains(got, want) {
+			t.Errorf("%s: %s", verb, got)
+		}
+	}
+}

@@ -162,7 +162,7 @@ func (r *run) execute(begin, abort context.Context) (*Report, error) {
 	rep.Seconds = r.session.world.Clock().Sub(r.begun).Seconds()
 	err := errors.Join(errs...)
 	if cause := cmp.Or(context.Cause(begin), context.Cause(abort)); cause != nil && (err != nil || rep.Counts[Unreached] > 0) {
-		err = &InterruptedError{Cause: errors.Join(cause, err), Left: len(r.plan.Steps) - rep.Counts[Changed] - rep.Counts[Unchanged]}
+		err = &InterruptedError{Cause: errors.Join(cause, err), Left: len(r.plan.Steps) - rep.Counts[Changed] - rep.Counts[Unchanged], Verb: r.plan.Verb}
 	}
 	r.tell(Event{Type: RunFinished, Ending: ending(err), Seconds: rep.Seconds, Error: text(err)})
 	return rep, err
@@ -192,11 +192,16 @@ func ending(err error) Ending {
 // InterruptedError says that a run was stopped from outside.
 type InterruptedError struct {
 	Cause error
-	Left  int // steps that were not finished
+	Left  int       // steps that were not finished
+	Verb  plan.Verb // of the run
 }
 
 func (e *InterruptedError) Error() string {
-	return fmt.Sprintf("interrupted with %d steps left; nothing is lost: run it again to go on", e.Left)
+	on := "run it again to go on"
+	if e.Verb == plan.Restore {
+		on = "quorate restore --resume finishes it, and quorate restore --undo brings the old data back"
+	}
+	return fmt.Sprintf("interrupted with %d steps left; nothing is lost: %s", e.Left, on)
 }
 
 func (e *InterruptedError) Unwrap() error { return e.Cause }
