@@ -37,3 +37,17 @@ func (r *run) attended(ctx context.Context, s plan.Step, member string, limit ti
 		}
 	}
 }
+
+// surveyed is what the members say, and an error unless somebody gives their list and no data differs: what is done to all of
+// them at once begins with it.
+func (r *run) surveyed(ctx context.Context) (Admin, answers, error) {
+	admin, err := r.session.Admin(ctx)
+	if err != nil {
+		return nil, answers{}, err
+	}
+	now := r.survey(ctx, admin, plan.Ref{})
+	if now.list == nil {
+		return nil, now, fmt.Errorf("no member gives the list of members: %w", now.err)
+	}
+	return admin, now, sound(now.status, "")
+}

@@ -15,15 +15,8 @@ import (
 // compact has the members drop history: one is asked, which makes it so for all, and then the other voters that answer
 // are asked for the same, which waits until each has deleted what that frees. Whoever cannot be waited for is named.
 func (r *run) compact(ctx context.Context, s plan.Step, a *plan.Compaction) (outcome, error) {
-	admin, err := r.session.Admin(ctx)
+	admin, now, err := r.surveyed(ctx)
 	if err != nil {
-		return outcome{}, err
-	}
-	now := r.survey(ctx, admin, plan.Ref{})
-	if now.list == nil {
-		return outcome{}, fmt.Errorf("no member gives the list of members: %w", now.err)
-	}
-	if err := sound(now.status, ""); err != nil {
 		return outcome{}, err
 	}
 	err = r.compactThrough(ctx, admin, s, now.via, a)

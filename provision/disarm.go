@@ -14,15 +14,8 @@ import (
 
 // disarm ends NOSPACE once there is room, and sees that writes are taken again.
 func (r *run) disarm(ctx context.Context, _ plan.Step, a *plan.Disarm) (outcome, error) {
-	admin, err := r.session.Admin(ctx)
+	admin, now, err := r.surveyed(ctx)
 	if err != nil {
-		return outcome{}, err
-	}
-	now := r.survey(ctx, admin, plan.Ref{})
-	if now.list == nil {
-		return outcome{}, fmt.Errorf("no member gives the list of members: %w", now.err)
-	}
-	if err := sound(now.status, ""); err != nil {
 		return outcome{}, err
 	}
 	raised, err := noSpace(ctx, admin, now.via)

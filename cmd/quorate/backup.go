@@ -141,6 +141,19 @@ func (s *inventory) find(word string) (view.StoredBackup, error) {
 	return view.StoredBackup{}, errors.New(text + "\n  `quorate backup list` shows those that are known, `quorate backup` takes one")
 }
 
+// whole is the backup that a word means, and a place where it looks whole, for what is to be done with it.
+func (s *inventory) whole(word, verb string) (view.StoredBackup, *view.BackupPlace, error) {
+	b, err := s.find(word)
+	if err != nil {
+		return b, nil, err
+	}
+	at := b.Good()
+	if at == nil {
+		err = fmt.Errorf("cannot %s %s: nowhere is it whole; see `quorate backup show %[2]s`", verb, b.Name)
+	}
+	return b, at, err
+}
+
 // isFile reports whether a word names a file on this side, and no backup by its name.
 func isFile(word string) bool {
 	if strings.ContainsRune(word, filepath.Separator) {

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"quorate/cmd/quorate/internal/view"
-	"quorate/plan/spec"
 )
 
 func newBackupFetchCommand(p *process) *cobra.Command {
@@ -34,22 +33,10 @@ goes on where it was. One that is here already is left as it is.`,
 }
 
 func runBackupFetch(ctx context.Context, p *process, o BackupOptions, word string, v view.Options) error {
-	l, err := loadSpec(p, o.specOptions, o.JSON)
-	if err != nil {
-		return err
-	}
-	c, err := l.one(o.Cluster)
-	if err != nil {
-		return err
-	}
-	return o.eachInventory(ctx, p, l, []*spec.Cluster{c}, 0, func(j *job, s *inventory) error {
-		b, err := s.find(word)
+	return o.ofOne(ctx, p, func(j *job, s *inventory) error {
+		b, at, err := s.whole(word, "fetch")
 		if err != nil {
 			return err
-		}
-		at := b.Good()
-		if at == nil {
-			return fmt.Errorf("cannot fetch %s: nowhere is it whole; see `quorate backup show %s`", b.Name, b.Name)
 		}
 		if at.Where != view.Here {
 			if err := fetchBackup(ctx, p, j, at.Where, b.Backup, o.JSON, v); err != nil {

@@ -52,6 +52,19 @@ func (o *BackupOptions) eachInventory(ctx context.Context, p *process, l *loaded
 	return worst
 }
 
+// ofOne has f look at the backups of the one cluster that is meant.
+func (o *BackupOptions) ofOne(ctx context.Context, p *process, f func(j *job, s *inventory) error) error {
+	l, err := loadSpec(p, o.specOptions, o.JSON)
+	if err != nil {
+		return err
+	}
+	c, err := l.one(o.Cluster)
+	if err != nil {
+		return err
+	}
+	return o.eachInventory(ctx, p, l, []*spec.Cluster{c}, 0, f)
+}
+
 func newBackupListCommand(p *process) *cobra.Command {
 	var o BackupOptions
 	cmd := &cobra.Command{
@@ -125,15 +138,7 @@ func runBackupShow(ctx context.Context, p *process, o BackupOptions, word, extra
 		s.Add(view.Here, kvserver.ListedBackup{Name: b.Name, Size: b.PackedSize, Backup: b})
 		return showBackup(p, o, s, b, filepath.Dir(word), extract, v)
 	}
-	l, err := loadSpec(p, o.specOptions, o.JSON)
-	if err != nil {
-		return err
-	}
-	c, err := l.one(o.Cluster)
-	if err != nil {
-		return err
-	}
-	return o.eachInventory(ctx, p, l, []*spec.Cluster{c}, 0, func(j *job, s *inventory) error {
+	return o.ofOne(ctx, p, func(j *job, s *inventory) error {
 		b, err := s.find(word)
 		if err != nil {
 			return err

@@ -63,23 +63,13 @@ func runBackupVerify(ctx context.Context, p *process, o verifyOptions, word stri
 		}
 		return verifyHere(ctx, p, o, c, word, false, v)
 	}
-	l, err := loadSpec(p, o.specOptions, o.JSON)
-	if err != nil {
-		return err
-	}
-	c, err := l.one(o.Cluster)
-	if err != nil {
-		return err
-	}
-	return o.eachInventory(ctx, p, l, []*spec.Cluster{c}, 0, func(j *job, s *inventory) error {
-		b, err := s.find(word)
+	return o.ofOne(ctx, p, func(j *job, s *inventory) error {
+		b, at, err := s.whole(word, "verify")
 		if err != nil {
 			return err
 		}
-		at := b.Good()
+		c := j.cluster
 		switch {
-		case at == nil:
-			return fmt.Errorf("cannot verify %s: nowhere is it whole; see `quorate backup show %s`", b.Name, b.Name)
 		case at.Where == view.Here:
 			return verifyHere(ctx, p, o, c, filepath.Join(s.dir, b.Name), true, v)
 		case b.Backup.Encrypted && (c.Backup.Encryption == nil || c.Backup.Encryption.Passphrase.Empty()):

@@ -104,15 +104,11 @@ func (r *restoring) locate(ctx context.Context, word string) (string, error) {
 	for _, u := range s.unasked() {
 		fmt.Fprintf(r.p.err, "%s could not be asked for its backups: %s\n", u.Host, u.Problem)
 	}
-	b, err := s.find(word)
+	b, at, err := s.whole(word, "restore")
 	if err != nil {
 		return "", err
 	}
-	at := b.Good()
-	switch {
-	case at == nil:
-		return "", fmt.Errorf("cannot restore %s: nowhere is it whole; see `quorate backup show %s`", b.Name, b.Name)
-	case at.Where != view.Here:
+	if at.Where != view.Here {
 		if err := fetchBackup(ctx, r.p, r.job, at.Where, b.Backup, r.JSON, r.view); err != nil {
 			return "", err
 		}
