@@ -46,6 +46,9 @@ type Inspection struct {
 	// Checked: the whole log and each page of the database were read, and Problems has all that is
 	// damaged there. Only with `kvserver inspect --check`, of a member that does not run.
 	Checked bool `json:"checked,omitempty"`
+	// Damaged: one of Problems is damage, so that etcd would not start with this data, or not serve all of it. A torn last
+	// record is none: etcd cuts it off.
+	Damaged bool `json:"damaged,omitempty"`
 	// Problems in words, each one line: what is damaged or missing, and what
 	// could not be read.
 	Problems []string `json:"problems,omitempty"`

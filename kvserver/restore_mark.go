@@ -52,9 +52,30 @@ type RestoreMark struct {
 // RestoreSource is the snapshot that a restore is from.
 type RestoreSource struct {
 	Name   string `json:"name"`              // for people
-	SHA256 string `json:"sha256"`            // of the file as it is sent, unpacked, in hex
-	Size   int64  `json:"size"`              // of that, bytes
+	SHA256 string `json:"sha256,omitempty"`  // of the file as it is sent, unpacked, in hex
+	Size   int64  `json:"size,omitempty"`    // of that, bytes
 	NoHash bool   `json:"no_hash,omitempty"` // it has no hash at its end: a copy of a member's database
+	// Disk is the member's data that the snapshot is made of once nobody runs; SHA256 and Size are not known before.
+	// nil: it is a file.
+	Disk *RestoreDisk `json:"disk,omitempty"`
+}
+
+// RestoreDisk is the data of a member, as a recovery chose it.
+type RestoreDisk struct {
+	Member    string `json:"member"` // by its name, on whose host the data is
+	ClusterID string `json:"cluster_id"`
+	MemberID  string `json:"member_id"`
+	// LastTerm and LastIndex are the end of its log, see [InspectedLog].
+	LastTerm  uint64 `json:"last_term"`
+	LastIndex uint64 `json:"last_index"`
+}
+
+// known reports whether it says what a restore is from.
+func (s RestoreSource) known() bool {
+	if d := s.Disk; d != nil {
+		return d.Member != "" && d.LastIndex > 0 && s.SHA256 == ""
+	}
+	return s.Size > 0 && len(s.SHA256) == 64
 }
 
 // RestoreWas is what a host's manifest said before a restore.
@@ -97,10 +118,14 @@ func ParseRestoreMark(text []byte) (RestoreMark, error) {
 		return RestoreMark{}, fmt.Errorf("its stage is %q, which this version does not know", m.Stage)
 	case !absolute(m.DataDir) || m.WALDir != "" && !absolute(m.WALDir):
 		return RestoreMark{}, errors.New("it does not say where the data is")
-	case m.Token == "" || m.InitialCluster == "" || len(m.Members) == 0 || m.Revision < 1 || m.Snapshot.Size < 1 || len(m.Snapshot.SHA256) != 64:
+	case m.Token == "" || m.InitialCluster == "" || len(m.Members) == 0 || m.Revision < 1 || !m.Snapshot.known():
 		return RestoreMark{}, errors.New("it does not say what is restored")
 	}
-	for _, id := range append(slices.Collect(maps.Values(m.Members)), m.ClusterID) {
+	ids := append(slices.Collect(maps.Values(m.Members)), m.ClusterID)
+	if d := m.Snapshot.Disk; d != nil {
+		ids = append(ids, d.ClusterID, d.MemberID)
+	}
+	for _, id := range ids {
 		if n, err := strconv.ParseUint(id, 16, 64); err != nil || n == 0 {
 			return RestoreMark{}, fmt.Errorf("%q is no id", id)
 		}

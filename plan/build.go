@@ -134,7 +134,9 @@ type builder struct {
 	now Membership
 	// then is the membership as it is foreseen for the restarts, see [builder.reconfigure].
 	then Membership
-	err  error // of a rule that planned what may not be: a defect
+	// sources are what a recovery was planned from.
+	sources *RecoverySources
+	err     error // of a rule that planned what may not be: a defect
 }
 
 // member is one member of the spec, and everything that is known of it.
@@ -215,9 +217,10 @@ func memberNames(members []*member) []string {
 }
 
 func begin(v Verb, c *spec.Cluster, o *Observed, opt Options) (*builder, error) {
-	b := &builder{spec: c, obs: o, opt: opt}
+	b := &builder{spec: c, obs: o.current(), opt: opt}
 	b.plan = &Plan{Format: Format, Verb: v, Cluster: c.Name, Situation: Unknown, SpecDigest: opt.SpecDigest, Steps: []Step{}, Observed: o.Facts()}
 	b.plan.ObservedDigest = FactsDigest(b.plan.Observed)
+	o = b.obs
 	var errs []error
 	for _, m := range c.Members {
 		h := o.Hosts[m.Name]

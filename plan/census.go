@@ -37,6 +37,7 @@ type Conflict struct {
 // TakeCensus joins the answers.
 func TakeCensus(c *spec.Cluster, o *Observed) Census {
 	out := Census{}
+	o = o.current()
 	out.clusterOf(c, o)
 	out.removed(c, o)
 	list := out.listOf(c, o)

@@ -24,7 +24,7 @@ func (b *builder) dataOf(m *member) {
 	switch {
 	case m.old != "" && m.answer.Asked == Answered:
 		stop(RemovedMember, "its host serves as a member that the cluster does not list: "+m.old, "find out which cluster it serves: quorate ctl -- member list")
-	case m.old != "" && !b.ofThisCluster(m):
+	case m.old != "" && m.host.Replaced == "" && !b.ofThisCluster(m):
 		stop(DataExists, fmt.Sprintf("%s holds the data of a member that cluster %q does not list, and whose it is could not be found out", l.dataPaths(), b.spec.Name),
 			"check whose data it is, and move it aside")
 	case h.hasData() && h.Manifest == nil && m.answer.Status == nil && !b.proven(m) && !b.known(m): // who answers has shown a certificate of this CA

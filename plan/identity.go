@@ -220,6 +220,9 @@ func (b *builder) membership() {
 	for _, m := range b.seen() {
 		id := b.obs.idOf(b.spec, m.Member)
 		m.joins = !m.in || m.listed.Learner
+		if m.host.Replaced != "" {
+			m.old = fmt.Sprintf("it is of cluster %s, which this one has replaced", m.host.Replaced)
+		}
 		if m.in && !slices.Contains(canonicalURLs(m.listed.PeerURLs), peerURL(m.Member)) {
 			b.readdress(m)
 		}

@@ -39,6 +39,9 @@ type Manifest struct {
 	ClientURL string `json:"client_url,omitempty"`
 	// Former are the folders that its data lay in before: some of it may be kept aside there.
 	Former []string `json:"former,omitempty"`
+	// Replaced are the ids of clusters that this one has replaced, by a restore or a recovery, the newest last: data of theirs
+	// that turns up again is not this cluster's.
+	Replaced []string `json:"replaced,omitempty"`
 	// Protect: the spec that was applied last said that this member is not to be expelled.
 	Protect bool `json:"protect,omitempty"`
 	// SpecDigest the files were made from, and the files with their digests ("" for keys, which are never read).

@@ -73,6 +73,9 @@ type Host struct {
 	// Mark is what the host noted when its member served; nil: it has not.
 	Mark     *kvserver.Mark
 	Manifest *Manifest // nil: none, or not readable
+	// Replaced is the id of the cluster that the data there is of, where this cluster has replaced that one; nothing else is known of
+	// its member then. "" for none.
+	Replaced string
 	// Restore is what was seen of a restore that is unfinished there; nil: none is.
 	Restore *Restoring
 	// Unsafe is how what is on the way to the folders of installed clients could be exchanged, in its order, each once.

@@ -30,7 +30,11 @@ const (
 	Compact     Verb = "compact"
 	AlarmDisarm Verb = "alarm disarm"
 	Restore     Verb = "restore"
+	Recover     Verb = "recover"
 )
+
+// Restores reports whether a plan of this verb exchanges the data of a cluster, under marks that only a restore ends.
+func (v Verb) Restores() bool { return v == Restore || v == Recover }
 
 // Plan is an ordered graph of steps from observed to spec, plus what is held.
 type Plan struct {

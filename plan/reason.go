@@ -73,6 +73,7 @@ const (
 	SnapshotCorrupt Reason = "snapshot-corrupt" // an alarm stands in the snapshot that says not to trust it
 	OverQuota       Reason = "over-quota"       // the snapshot is larger than the members' databases may get, or NOSPACE stands in it and it leaves no room
 	Auth            Reason = "auth"             // the snapshot has authentication enabled, and no user that quorate could be
+	QuorumServes    Reason = "quorum-serves"    // a recovery is asked for, and a quorum of the members serves
 	OldMembers      Reason = "old-members"      // members that the spec does not have serve on with the old data
 )
 

@@ -43,13 +43,12 @@ func initialCluster(members []*member) string {
 // BuildRestore plans that the spec's members get the content of a snapshot: on every host a mark, then the new data beside
 // the old one while that serves; only then all members are stopped, the data is exchanged, and they start as a new cluster.
 func BuildRestore(c *spec.Cluster, o *Observed, opt Options, in RestoreInput) (*Plan, error) {
-	b, err := beginRestore(c, o, opt)
+	b, err := begin(Restore, c, o, opt)
 	if err != nil {
 		return nil, err
 	}
-	if mark := UnfinishedRestore(o); mark != nil {
-		b.hold(Held{Reason: RestoreUnfinished, Subject: c.Name, Blocks: true, Detail: UnfinishedText(mark),
-			WayOut: "finish it with `quorate restore --resume`, or take it back with `quorate restore --undo`"})
+	b.beginRestore()
+	if b.restoreStands() {
 		return b.finish()
 	}
 	b.bootstraps()
@@ -70,10 +69,12 @@ func BuildRestore(c *spec.Cluster, o *Observed, opt Options, in RestoreInput) (*
 
 // BuildResume plans what is left of a restore, from the marks on the hosts.
 func BuildResume(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
-	b, err := beginRestore(c, o, opt)
+	b, err := begin(Restore, c, o, opt)
 	if err != nil {
 		return nil, err
 	}
+	b.partOf(UnfinishedRestore(o))
+	b.beginRestore()
 	of, ok := b.marks()
 	switch {
 	case !ok:
@@ -88,10 +89,12 @@ func BuildResume(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 
 // BuildUndo plans that the old data of an unfinished restore comes back.
 func BuildUndo(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
-	b, err := beginRestore(c, o, opt)
+	b, err := begin(Restore, c, o, opt)
 	if err != nil {
 		return nil, err
 	}
+	b.partOf(UnfinishedRestore(o))
+	b.beginRestore()
 	of, ok := b.marks()
 	if !ok || b.plan.Blocked() {
 		return b.finish()
@@ -144,12 +147,8 @@ func Writes(o *Observed) string {
 	return ""
 }
 
-// beginRestore holds what no restore goes without: every host, each with what its member runs from.
-func beginRestore(c *spec.Cluster, o *Observed, opt Options) (*builder, error) {
-	b, err := begin(Restore, c, o, opt)
-	if err != nil {
-		return nil, err
-	}
+// beginRestore holds what no restore goes without: every host that takes part, each with what its member runs from.
+func (b *builder) beginRestore() {
 	b.history()
 	b.plan.Situation = Stopped
 	if b.now.Voters().Healthy > 0 {
@@ -160,7 +159,16 @@ func beginRestore(c *spec.Cluster, o *Observed, opt Options) (*builder, error) {
 	for _, m := range b.seen() {
 		b.setUp(m)
 	}
-	return b, nil
+}
+
+// restoreStands holds everything where one is unfinished.
+func (b *builder) restoreStands() bool {
+	mark := UnfinishedRestore(b.obs)
+	if mark != nil {
+		b.hold(Held{Reason: RestoreUnfinished, Subject: b.spec.Name, Blocks: true, Detail: UnfinishedText(mark),
+			WayOut: "finish it with `quorate restore --resume`, or take it back with `quorate restore --undo`"})
+	}
+	return mark != nil
 }
 
 // setUp holds everything where a host lacks what its member runs from, or holds what is not its member's.
@@ -169,13 +177,7 @@ func (b *builder) setUp(m *member) {
 	hold := func(r Reason, detail, out string) {
 		b.hold(Held{Reason: r, Subject: m.Name, Blocks: true, Detail: detail, WayOut: out})
 	}
-	var lacks []string
-	for _, p := range []string{l.Manifest, l.KVServer, l.EtcdYAML, l.UnitFile, l.CA, l.Cert("server"), l.Cert("peer"), l.Cert("client")} {
-		if !h.Files[p].Exists {
-			lacks = append(lacks, p)
-		}
-	}
-	man := h.Manifest
+	lacks, man := b.lacks(m), h.Manifest
 	switch {
 	case m.hasData() && man == nil && !b.proven(m):
 		hold(DataExists, fmt.Sprintf("%s holds the data of an etcd member that cluster %q did not make", l.dataPaths(), b.spec.Name), "check whose data it is, and move it aside")
@@ -188,6 +190,17 @@ func (b *builder) setUp(m *member) {
 	case h.Unit.Masked:
 		hold(Masked, fmt.Sprintf("its unit %s is masked on the host", l.Unit), "if it is to run again: systemctl unmask "+l.Unit)
 	}
+}
+
+// lacks are the files that a member runs from and that are not on its host.
+func (b *builder) lacks(m *member) (out []string) {
+	l := m.layout
+	for _, p := range []string{l.Manifest, l.KVServer, l.EtcdYAML, l.UnitFile, l.CA, l.Cert("server"), l.Cert("peer"), l.Cert("client")} {
+		if !m.host.Files[p].Exists {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // mixedUp holds a restore where it is not clear which cluster's members the spec's hosts have. That members are of different
@@ -312,10 +325,19 @@ func (b *builder) restore(of restoring) (*Plan, error) {
 		return len(left) > 0 || m.host.Restore == nil
 	}))
 	if len(left) > 0 {
-		b.stage(of, b.those(func(m *member) bool {
+		missing := b.those(func(m *member) bool {
 			return slices.Contains(left, m) && (m.host.Restore == nil || !m.host.Restore.inHand())
-		}))
-		b.halt()
+		})
+		if of.mark.Snapshot.Disk == nil {
+			b.stage(of, missing)
+			b.halt()
+		} else { // a disk is whole only once nobody writes to it
+			b.halt()
+			if len(missing) > 0 {
+				b.replay(of)
+			}
+			b.stage(of, missing)
+		}
 		b.swap(of, false, left)
 	}
 	why := fmt.Sprintf("the new cluster is %s; its revision begins at %d", of.mark.ClusterID, of.mark.Revision)
@@ -349,9 +371,14 @@ func (b *builder) recordRestore(of restoring, back bool) {
 		}
 		mark := of.markOf(m)
 		want := *m.host.Manifest
+		if m.want != nil {
+			want = *b.want(m)
+		}
 		want.Token, want.ClusterID, want.MemberID, want.Formed = mark.Token, mark.ClusterID, mark.Members[m.Name], true
+		want.Replaced = replacing(want.Replaced, mark.Was.ClusterID)
 		if back {
 			want.Token, want.ClusterID, want.MemberID = or(mark.Was.Token, want.Token), mark.Was.ClusterID, mark.Was.MemberID
+			want.Replaced = slices.DeleteFunc(want.Replaced, func(id string) bool { return id == mark.Was.ClusterID })
 		}
 		b.add(draft{after: b.ids(KindRevive), Step: Step{Member: m.Name, Title: "record on " + m.Name + " which cluster it is of",
 			Action: &Record{Path: m.layout.Manifest, Owner: b.rootOwner(m), Manifest: want}}})

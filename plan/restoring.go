@@ -69,7 +69,7 @@ func UnfinishedText(m *kvserver.RestoreMark) string {
 // unfinishedRestore holds everything while a restore is unfinished: only its own verb goes on.
 func (b *builder) unfinishedRestore() {
 	mark := UnfinishedRestore(b.obs)
-	if mark == nil || b.plan.Verb == Restore {
+	if mark == nil || b.plan.Verb.Restores() {
 		return
 	}
 	var on []string
@@ -87,7 +87,7 @@ func (b *builder) unfinishedRestore() {
 // its way out is not theirs.
 func (b *builder) onlyUnfinished() {
 	i := slices.IndexFunc(b.plan.Held, func(h Held) bool { return h.Reason == RestoreUnfinished })
-	if i >= 0 && b.plan.Verb != Restore {
+	if i >= 0 && !b.plan.Verb.Restores() {
 		b.plan.Held, b.plan.Notes = b.plan.Held[i:i+1], nil
 	}
 }

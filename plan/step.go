@@ -158,6 +158,7 @@ var kinds = map[Kind]func() Action{
 	KindDisarm:      func() Action { return new(Disarm) },
 	KindMark:        func() Action { return new(MarkRestore) },
 	KindStage:       func() Action { return new(Stage) },
+	KindReplay:      func() Action { return new(Replay) },
 	KindSwap:        func() Action { return new(Swap) },
 	KindRevive:      func() Action { return new(Revive) },
 	KindUnmark:      func() Action { return new(Unmark) },

@@ -32,12 +32,21 @@ type Stage struct {
 // Kind of the step.
 func (*Stage) Kind() Kind { return KindStage }
 
-// Phase of the step.
-func (*Stage) Phase() Phase { return PhaseStage }
+// Phase of the step: where it is made of a disk, nobody runs any more.
+func (a *Stage) Phase() Phase {
+	if a.Mark.Snapshot.Disk != nil {
+		return PhaseSwap
+	}
+	return PhaseStage
+}
 
 // Describe names what is made.
 func (a *Stage) Describe() Description {
-	d := Description{Sign: New, Items: []Item{{Path: a.Data, Sign: New, Note: fmt.Sprintf("of %s, %s; the members serve on", a.Mark.Snapshot.Name, Bytes(a.Mark.Snapshot.Size))}}}
+	note := "of " + a.Mark.Snapshot.Name
+	if a.Mark.Snapshot.Disk == nil {
+		note = fmt.Sprintf("%s, %s; the members serve on", note, Bytes(a.Mark.Snapshot.Size))
+	}
+	d := Description{Sign: New, Items: []Item{{Path: a.Data, Sign: New, Note: note}}}
 	if a.WAL != "" {
 		d.Items = append(d.Items, Item{Path: a.WAL, Sign: New})
 	}
@@ -48,7 +57,7 @@ func (a *Stage) Describe() Description {
 func (b *builder) stage(of restoring, hosts []*member) {
 	for _, m := range hosts {
 		l, mark := m.layout, of.markOf(m)
-		a := &Stage{KVServer: l.KVServer, Folder: l.Backups, Snapshot: path.Join(l.Backups, mark.Staging()+".db"), Root: b.rootOwner(m),
+		a := &Stage{KVServer: l.KVServer, Folder: l.Backups, Snapshot: sentSnapshot(l, mark), Root: b.rootOwner(m),
 			Data: path.Join(l.Data, mark.Staging()), Server: b.servedVersion(m), Mark: mark}
 		if l.WAL != "" {
 			a.WAL = path.Join(l.WAL, mark.Staging(), "wal")
@@ -56,7 +65,7 @@ func (b *builder) stage(of restoring, hosts []*member) {
 		if !local(m.Member) {
 			a.Owner = m.host.Manifest.User
 		}
-		b.add(draft{Step: Step{Member: m.Name, Title: "make the new data of " + m.Name, Action: a}})
+		b.add(draft{after: b.ids(KindReplay), Step: Step{Member: m.Name, Title: "make the new data of " + m.Name, Action: a}})
 	}
 }
 

@@ -36,7 +36,11 @@ func (b *builder) unmark(of restoring) {
 	}
 	for _, m := range b.members {
 		l, mark := m.layout, of.markOf(m)
-		a := &Unmark{Path: l.Restore, Snapshot: path.Join(l.Backups, mark.Staging()+".db")}
+		a := &Unmark{Path: l.Restore, Snapshot: sentSnapshot(l, mark)}
+		if d := mark.Snapshot.Disk; d != nil && d.Member == m.Name {
+			work := replayWork(l, mark)
+			a.Entries = append(a.Entries, RemoveEntries{Dir: path.Dir(work), Names: []string{path.Base(work)}})
+		}
 		for _, dir := range []string{l.Data, l.WAL} {
 			if dir != "" {
 				a.Entries = append(a.Entries, RemoveEntries{Dir: dir, Names: []string{mark.Staging()}})

@@ -22,6 +22,8 @@ type RunOptions struct {
 	Parallelism int
 	// Snapshot is what a restore is from, as it is sent; nil where nothing is.
 	Snapshot host.Blob
+	// Work is a folder on this side for what a recovery brings here meanwhile; the caller removes it.
+	Work string
 	// Events, if set, is told what happens, one event after another.
 	Events func(Event)
 }
@@ -74,11 +76,12 @@ type run struct {
 	begun   time.Time
 	journal *journal
 
-	mu      sync.Mutex                   // orders events
-	status  map[string]kvserver.Status   // of members, as this run has seen them
-	fetched map[string]string            // by plan.FromArchive: digests of what this run got out of archives
-	keys    map[string]map[string]string // digests of the keys that this run has installed certificates for, by member and path
-	changed map[string][]plan.Kind       // by member: the kinds of the steps that changed something on its host, each once
+	mu       sync.Mutex                   // orders events
+	status   map[string]kvserver.Status   // of members, as this run has seen them
+	fetched  map[string]string            // by plan.FromArchive: digests of what this run got out of archives
+	keys     map[string]map[string]string // digests of the keys that this run has installed certificates for, by member and path
+	replayed *replayed                    // what this run has made of a disk
+	changed  map[string][]plan.Kind       // by member: the kinds of the steps that changed something on its host, each once
 }
 
 // outcome is what a step's executor says when it worked.
@@ -198,7 +201,7 @@ type InterruptedError struct {
 
 func (e *InterruptedError) Error() string {
 	on := "run it again to go on"
-	if e.Verb == plan.Restore {
+	if e.Verb.Restores() {
 		on = "quorate restore --resume finishes it, and quorate restore --undo brings the old data back"
 	}
 	return fmt.Sprintf("interrupted with %d steps left; nothing is lost: %s", e.Left, on)
@@ -291,6 +294,7 @@ var executors = map[plan.Kind]executor{
 	plan.KindDisarm:      of((*run).disarm),
 	plan.KindMark:        on((*run).mark),
 	plan.KindStage:       on((*run).stage),
+	plan.KindReplay:      on((*run).replay),
 	plan.KindSwap:        on((*run).swap),
 	plan.KindRevive:      of((*run).revive),
 	plan.KindUnmark:      on((*run).unmark),

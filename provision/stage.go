@@ -27,24 +27,45 @@ func (r *run) stage(ctx context.Context, h host.Host, s plan.Step, a *plan.Stage
 	if err := removeStaging(ctx, h, a.Mark); err != nil {
 		return outcome{}, err
 	}
-	blob := r.opt.Snapshot
-	if blob == nil || blob.Digest() != a.Mark.Snapshot.SHA256 {
-		return outcome{}, fmt.Errorf("the new data of %s is yet to be made, and that needs the snapshot %s (sha256 %s): name its file, quorate restore FILE --resume", s.Member, a.Mark.Snapshot.Name, a.Mark.Snapshot.SHA256)
-	}
-	folder := host.File{Path: a.Folder, Dir: true, Mode: 0o700, Owner: a.Root}
-	if _, err := h.Write(ctx, host.WriteRequest{Files: []host.File{folder}}); err != nil {
+	digest, err := r.send(ctx, h, s, a)
+	if err != nil {
 		return outcome{}, err
 	}
-	if _, err := h.Upload(ctx, host.Upload{Path: a.Snapshot, Mode: 0o600, Owner: a.Root, Blob: blob, Progress: func(sent, total int64) {
-		r.tell(Event{Type: Progress, Step: s.ID, Title: a.Mark.Snapshot.Name, Member: s.Member, Sent: sent, Total: total})
-	}}); err != nil {
-		return outcome{}, err
-	}
-	got, err := r.restoreInto(ctx, h, s, a)
+	got, err := r.restoreInto(ctx, h, s, a, digest)
 	if err != nil {
 		return outcome{}, err
 	}
 	return outcome{changed: true, detail: fmt.Sprintf("revision %d, %s", got.Revision, plan.Bytes(got.Size))}, r.unsend(ctx, h, a)
+}
+
+// send has the snapshot lie on the host, and gives its sha256. What was made on the host itself is there already.
+func (r *run) send(ctx context.Context, h host.Host, s plan.Step, a *plan.Stage) (string, error) {
+	blob := r.opt.Snapshot
+	if a.Mark.Snapshot.Disk != nil {
+		made := r.made()
+		if made == nil {
+			return "", fmt.Errorf("nothing has been made of the disk of %s yet", a.Mark.Snapshot.Disk.Member)
+		}
+		if s.Member == a.Mark.Snapshot.Disk.Member {
+			return made.sha256, nil
+		}
+		blob = made.blob
+	} else if blob == nil || blob.Digest() != a.Mark.Snapshot.SHA256 {
+		return "", fmt.Errorf("the new data of %s is yet to be made, and that needs the snapshot %s (sha256 %s): name its file, quorate restore FILE --resume", s.Member, a.Mark.Snapshot.Name, a.Mark.Snapshot.SHA256)
+	}
+	if err := backupsFolder(ctx, h, a.Folder, a.Root); err != nil {
+		return "", err
+	}
+	_, err := h.Upload(ctx, host.Upload{Path: a.Snapshot, Mode: 0o600, Owner: a.Root, Blob: blob, Progress: func(sent, total int64) {
+		r.tell(Event{Type: Progress, Step: s.ID, Title: a.Mark.Snapshot.Name, Member: s.Member, Sent: sent, Total: total})
+	}})
+	return blob.Digest(), err
+}
+
+// backupsFolder makes the folder, which is root's.
+func backupsFolder(ctx context.Context, h host.Host, path, owner string) error {
+	_, err := h.Write(ctx, host.WriteRequest{Files: []host.File{{Path: path, Dir: true, Mode: 0o700, Owner: owner}}})
+	return err
 }
 
 // unsend removes the snapshot from the host.
@@ -54,8 +75,8 @@ func (r *run) unsend(ctx context.Context, h host.Host, a *plan.Stage) error {
 }
 
 // restoreInto has kvserver make the data, and compares what it says with what is wanted.
-func (r *run) restoreInto(ctx context.Context, h host.Host, s plan.Step, a *plan.Stage) (*kvserver.Restored, error) {
-	argv := []string{a.KVServer, "restore", "--snapshot", a.Snapshot, "--sha256", a.Mark.Snapshot.SHA256, "--hold", "--data-dir", a.Data,
+func (r *run) restoreInto(ctx context.Context, h host.Host, s plan.Step, a *plan.Stage, digest string) (*kvserver.Restored, error) {
+	argv := []string{a.KVServer, "restore", "--snapshot", a.Snapshot, "--sha256", digest, "--hold", "--data-dir", a.Data,
 		"--name", s.Member, "--initial-cluster", a.Mark.InitialCluster, "--token", a.Mark.Token, "--server", a.Server}
 	if a.WAL != "" {
 		argv = append(argv, "--wal-dir", a.WAL)
@@ -69,31 +90,38 @@ func (r *run) restoreInto(ctx context.Context, h host.Host, s plan.Step, a *plan
 	if a.Owner != "" {
 		argv = append(argv, "--owner", a.Owner)
 	}
-	var got *kvserver.Restored
-	var bad error
-	_, err := h.Run(ctx, host.Command{Argv: argv, Line: func(text string) {
-		var line kvserver.RestoreReport
-		switch err := json.Unmarshal([]byte(text), &line); {
-		case err != nil:
-			bad = cmp.Or(bad, fmt.Errorf("host %q: kvserver says %q, which is nothing that it should say", s.Member, text))
-		case line.Restored != nil:
-			got = line.Restored
-		case line.Progress != nil && line.Progress.Of > 0:
-			r.tell(Event{Type: Progress, Step: s.ID, Title: line.Progress.Part, Member: s.Member, Sent: line.Progress.Done, Total: line.Progress.Of})
-		}
-	}})
-	switch m := a.Mark; {
+	said, err := r.restoring(ctx, h, s, argv)
+	switch {
 	case err != nil:
 		return nil, restoreTooOld(err, s.Member)
-	case bad != nil:
-		return nil, bad
-	case got == nil:
+	case said.Restored == nil:
 		return nil, fmt.Errorf("host %q: kvserver ended without saying what it has made", s.Member)
-	case got.ClusterID != m.ClusterID || got.MemberID != m.Members[s.Member] || got.Revision != m.Revision || got.CompactRevision != m.CompactRevision:
+	}
+	got := said.Restored
+	if m := a.Mark; got.ClusterID != m.ClusterID || got.MemberID != m.Members[s.Member] || got.Revision != m.Revision || got.CompactRevision != m.CompactRevision {
 		return nil, fmt.Errorf("host %q: kvserver has made member %s of cluster %s at revision %d (compacted up to %d), which should be %s of %s at %d (%d)",
 			s.Member, got.MemberID, got.ClusterID, got.Revision, got.CompactRevision, m.Members[s.Member], m.ClusterID, m.Revision, m.CompactRevision)
 	}
 	return got, nil
+}
+
+// restoring runs a verb of kvserver's that tells of its work line by line, and gives the last thing that it says.
+func (r *run) restoring(ctx context.Context, h host.Host, s plan.Step, argv []string) (said kvserver.RestoreReport, err error) {
+	var bad error
+	_, err = h.Run(ctx, host.Command{Argv: argv, Line: func(text string) {
+		var line kvserver.RestoreReport
+		switch err := json.Unmarshal([]byte(text), &line); {
+		case err != nil:
+			bad = cmp.Or(bad, fmt.Errorf("host %q: kvserver says %q, which is nothing that it should say", s.Member, text))
+		case line.Progress != nil:
+			if line.Progress.Of > 0 {
+				r.tell(Event{Type: Progress, Step: s.ID, Title: line.Progress.Part, Member: s.Member, Sent: line.Progress.Done, Total: line.Progress.Of})
+			}
+		default:
+			said = line
+		}
+	}})
+	return said, cmp.Or(err, bad)
 }
 
 // restoreTooOld says what to do where a host's kvserver does not know the verb, or that it is to make the folders itself.

@@ -30,8 +30,9 @@ type carrying struct {
 	confirm string
 	// warning stands before that question; "": that it cannot be undone.
 	warning string
-	// snapshot is what a restore is from; nil where nothing is.
+	// snapshot is what a restore is from; nil where nothing is. work is a folder for what it brings here.
 	snapshot host.Blob
+	work     string
 	// edit is the change of the spec that the plans are made for, written down before they are carried out; nil: none.
 	edit *spec.Edit
 }
@@ -44,8 +45,11 @@ type line struct {
 	Plan    *plan.Plan     `json:"plan,omitempty"`
 	// Earlier is the latest run of the cluster, if it did not end well: in the line of the plan.
 	Earlier *provision.KnownRun `json:"earlier_run,omitempty"`
-	Event   *provision.Event    `json:"event,omitempty"`
-	Report  *provision.Report   `json:"report,omitempty"`
+	// Sources are what a cluster can be recovered from, and From the one that is taken.
+	Sources *plan.RecoverySources `json:"sources,omitempty"`
+	From    string                `json:"from,omitempty"`
+	Event   *provision.Event      `json:"event,omitempty"`
+	Report  *provision.Report     `json:"report,omitempty"`
 }
 
 func (c *carrying) emit(l line) {
@@ -230,7 +234,7 @@ func (c *carrying) one(ctx context.Context, j *job) error {
 	}
 	progress := c.progress(j)
 	c.p.flight.begin(progress)
-	report, err := j.session.Apply(ctx, c.p.abort, j.plan, provision.RunOptions{ID: j.run, Parallelism: c.parallel, Snapshot: c.snapshot, Events: func(e provision.Event) {
+	report, err := j.session.Apply(ctx, c.p.abort, j.plan, provision.RunOptions{ID: j.run, Parallelism: c.parallel, Snapshot: c.snapshot, Work: c.work, Events: func(e provision.Event) {
 		c.p.flight.event(e)
 		progress.Event(e)
 	}})

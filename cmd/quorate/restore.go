@@ -103,6 +103,12 @@ func runRestore(ctx context.Context, p *process, o RestoreOptions, words []strin
 		}
 		c.snapshot = r.blob
 	}
+	if mark := plan.UnfinishedRestore(j.observed); o.Resume && mark != nil && mark.Snapshot.Disk != nil {
+		if r.dir, err = r.folder(); err != nil {
+			return err
+		}
+	}
+	c.work = r.dir
 	if j.plan, err = r.plan(); err != nil {
 		return fmt.Errorf("cannot plan cluster %q: %w", j.cluster.Name, err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"quorate/cmd/quorate/internal/view"
 	"quorate/kvserver"
@@ -126,15 +125,15 @@ func (r *restoring) plan() (*plan.Plan, error) {
 	case r.Resume:
 		return plan.BuildResume(j.cluster, j.observed, opt)
 	}
-	mark := kvserver.RestoreMark{Format: kvserver.RestoreMarkFormat, Run: j.run, At: opt.Now.UTC().Truncate(time.Second), By: j.world.Holder.Who,
-		Token: opt.Token, InitialCluster: plan.InitialCluster(j.cluster)}
+	mark := r.mark(opt)
+	mark.InitialCluster = plan.InitialCluster(j.cluster)
 	in := plan.RestoreInput{Mark: mark, Bump: !r.NoBump, Known: r.known}
 	if r.found != nil {
 		var err error
 		if in.Mark.ClusterID, in.Mark.Members, err = datadir.Identities(mark.InitialCluster, mark.Token); err != nil {
 			return nil, err
 		}
-		in.Mark.Snapshot = kvserver.RestoreSource{Name: r.name, SHA256: r.blob.Digest(), Size: r.blob.Size(), NoHash: r.found.SHA256 == ""}
+		in.Mark.Snapshot = r.source()
 		in.Content = r.found.Content
 	} else if plan.UnfinishedRestore(j.observed) == nil {
 		return nil, errors.New("no snapshot was named")

@@ -59,6 +59,7 @@ func newRootCommand(p *process) *cobra.Command {
 		newMemberCommand(p),
 		newBackupCommand(p),
 		newRestoreCommand(p),
+		newRecoverCommand(p),
 		newDefragCommand(p),
 		newCompactCommand(p),
 		newAlarmCommand(p),

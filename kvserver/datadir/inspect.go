@@ -15,7 +15,13 @@ const inspectWait = 5 * time.Second
 
 type inspector struct{ kvserver.Inspection }
 
+// problem notes damage; remark what is none.
 func (i *inspector) problem(format string, a ...any) {
+	i.Damaged = true
+	i.remark(format, a...)
+}
+
+func (i *inspector) remark(format string, a ...any) {
 	i.Problems = append(i.Problems, fmt.Sprintf(format, a...))
 }
 
@@ -100,7 +106,7 @@ func (i *inspector) inspect() error {
 	switch {
 	case err == nil, i.Running: // a record that is just being written looks torn or damaged
 	case torn:
-		i.problem("the last record of the WAL is torn: %v; etcd cuts it off at its next start", err)
+		i.remark("the last record of the WAL is torn: %v; etcd cuts it off at its next start", err)
 	default:
 		i.problem("the WAL cannot be read to its end: %v; etcd will not start with it", err)
 	}

@@ -29,7 +29,7 @@ func InspectMore(dataDir, walDir string, more More) (kvserver.Inspection, error)
 	}
 	if more.Hash && i.DB != nil && whole {
 		if h, _, err := Hash(Database(dataDir)); err != nil {
-			i.problem("%v", err)
+			i.found(err)
 		} else {
 			i.DB.Hash = &h.Hash
 		}
@@ -46,7 +46,7 @@ func (i *inspector) check() bool {
 	}
 	path := Database(i.DataDir)
 	if err := Check(path); err != nil {
-		i.problem("%v", err)
+		i.found(err)
 		return false
 	}
 	c, err := Content(path)
@@ -56,6 +56,15 @@ func (i *inspector) check() bool {
 	}
 	i.DB.SizeInUse = c.SizeInUse
 	return true
+}
+
+// found notes what reading everything came to; that this needs more memory than there is says nothing of the data.
+func (i *inspector) found(err error) {
+	if _, ok := errors.AsType[*TooMuchMemoryError](err); ok {
+		i.remark("%v", err)
+		return
+	}
+	i.problem("%v", err)
 }
 
 // checkLog reads the files of the log that [Inspect] has not read.

@@ -30,7 +30,7 @@ func Report(w io.Writer, r *provision.Report, o Options) error {
 	if failed && r.Journal != "" {
 		d.line("full log: %s", r.Journal)
 	}
-	if failed && r.Verb == plan.Restore {
+	if failed && r.Verb.Restores() {
 		d.line("nothing is lost: fix the cause, then quorate restore --resume finishes it, and quorate restore --undo brings the old data back")
 	} else if failed {
 		again := "apply"
