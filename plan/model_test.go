@@ -35,6 +35,10 @@ type world struct {
 	unseen map[string]*plan.Host
 	born   uint64 // the last member id that etcd gave
 	serial int
+	// disks and backups are what a recovery finds; said is what is told before the plan.
+	disks   map[string]plan.DiskSeen
+	backups []plan.BackupSeen
+	said    string
 }
 
 // outsider is a host that the spec has no more.

@@ -141,7 +141,7 @@ func (b *builder) expulsion(then Membership, l Listed) Membership {
 }
 
 // majorityLostWayOut is the way on where too few disks are left.
-const majorityLostWayOut = "put the lost data back if there is any; otherwise one member must be restored from what is left: this version does not do that, see etcd's disaster recovery"
+const majorityLostWayOut = "put the lost data back if there is any; otherwise `quorate recover` makes a new cluster of what is left"
 
 // late reports whether one of the spec's members is to join and does not: it was held, its host is unfit, or
 // could not be looked at.

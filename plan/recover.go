@@ -33,9 +33,10 @@ func BuildRecover(c *spec.Cluster, o *Observed, opt Options, in RecoverInput) (*
 	if b.restoreStands() {
 		return b.finish()
 	}
-	if b.now.Voters().Writable() {
+	if Serves(c, o) {
 		b.hold(Held{Reason: QuorumServes, Subject: b.spec.Name, Blocks: true, Detail: "a quorum of its members serves: nothing that it has is to be given up",
 			WayOut: "quorate apply replaces members that are lost; quorate restore goes back to a backup"})
+		return b.finish()
 	}
 	if len(b.members) == 0 {
 		b.hold(Held{Reason: NotSetUp, Subject: b.spec.Name, Blocks: true, Detail: "no host that can be reached has what a member runs from",
@@ -62,6 +63,11 @@ func BuildRecover(c *spec.Cluster, o *Observed, opt Options, in RecoverInput) (*
 		return nil, err
 	}
 	return b.restore(of)
+}
+
+// Serves reports whether a quorum of a cluster's members serves: then nothing of it is to be recovered.
+func Serves(c *spec.Cluster, o *Observed) bool {
+	return TakeCensus(c, o).Membership.Voters().Writable()
 }
 
 // takePart leaves the members out that cannot take part, and says so.

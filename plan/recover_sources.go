@@ -107,13 +107,13 @@ func (s *RecoverySources) Lost(of *RecoverySource) string {
 	v := Voters{Total: s.Voters}
 	switch {
 	case of != best && of.Lacks != "":
-		return fmt.Sprintf("Lost is %s.", of.Lacks)
+		return fmt.Sprintf("Lost: %s.", of.Lacks)
 	case of.Member == "" && len(s.Gone) > 0:
-		return fmt.Sprintf("Lost is all that was written after %s.", day(*of.At))
+		return fmt.Sprintf("Lost: all that was written after %s.", day(*of.At))
 	case v.Total > 0 && len(s.Gone) < v.Quorum():
-		return "Nothing is lost that a client was told is done: enough disks are left for one of them to have it, and that is this one."
+		return "Nothing is lost that a client was told is done: every quorum had one of the disks that are left, and this one goes furthest."
 	}
-	return fmt.Sprintf("What only %s had is lost: it may be writes that clients were told are done.", strings.Join(s.Gone, ", "))
+	return fmt.Sprintf("Lost: what only %s had, which may be writes that clients were told are done.", strings.Join(s.Gone, ", "))
 }
 
 // FindRecoverySources ranks disks and backups.
@@ -147,11 +147,13 @@ func FindRecoverySources(c *spec.Cluster, o *Observed, disks map[string]DiskSeen
 	return s
 }
 
-// recoveredCluster is which cluster is meant: that which was noted down on the operator's side, else the one that the hosts have noted
-// down, else the one whose data they hold; "" where they are of several.
+// recoveredCluster is which cluster is meant: the one that the hosts have noted down; where those differ, or none has, the one of
+// the operator's side; else the one whose data they hold; "" where that is of several. The hosts come first, as what was undone
+// without a quorum is noted on them alone.
 func recoveredCluster(o *Observed, disks map[string]DiskSeen) string {
-	if o.Recorded != nil && o.Recorded.ClusterID != "" {
-		return o.Recorded.ClusterID
+	recorded := ""
+	if o.Recorded != nil {
+		recorded = o.Recorded.ClusterID
 	}
 	var noted, held []string
 	for _, n := range sortedKeys(o.Hosts) {
@@ -162,14 +164,10 @@ func recoveredCluster(o *Observed, disks map[string]DiskSeen) string {
 			held = append(held, d.ClusterID)
 		}
 	}
-	for _, ids := range [][]string{noted, held} {
+	for _, ids := range [][]string{noted, {recorded}, held} {
 		slices.Sort(ids)
-		switch ids = slices.Compact(ids); len(ids) {
-		case 0:
-		case 1:
+		if ids = slices.Compact(ids); len(ids) == 1 && ids[0] != "" {
 			return ids[0]
-		default:
-			return ""
 		}
 	}
 	return ""
@@ -311,9 +309,12 @@ func (s *RecoverySources) lacks() {
 		case d.At != nil && best.At == nil:
 			d.Lacks = "all that was written after " + day(*d.At)
 		case d.Term == best.Term:
-			d.Lacks = fmt.Sprintf("what the last %d entries of %s say", best.Index-d.Index, best.Name())
+			d.Lacks = "the last log entry that " + best.Name() + " has"
+			if n := best.Index - d.Index; n > 1 {
+				d.Lacks = fmt.Sprintf("the last %d log entries that %s has", n, best.Name())
+			}
 		default:
-			d.Lacks = fmt.Sprintf("what %s has in its log since term %d", best.Name(), d.Term)
+			d.Lacks = fmt.Sprintf("what %s has logged since term %d", best.Name(), d.Term)
 		}
 	}
 }

@@ -77,7 +77,7 @@ func (b *builder) want(m *member) *Manifest {
 		return &want
 	}
 	want.ClusterID, want.MemberID, want.Version, want.Keys = have.ClusterID, have.MemberID, have.Version, have.Keys
-	want.Specs, want.Runs = have.Specs, have.Runs
+	want.Specs, want.Runs, want.Replaced = have.Specs, have.Runs, have.Replaced
 	want.Formed = want.Formed || have.Formed
 	if !m.may.stage {
 		want.PeerURL, want.ClientURL = have.PeerURL, have.ClientURL

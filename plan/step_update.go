@@ -213,7 +213,7 @@ func (b *builder) addressesMoved() bool {
 		Detail: fmt.Sprintf("no quorum serves, and the others know %d of %d voters elsewhere than the spec says: %s. Started at the spec's addresses they would not be found; their data is all there",
 			len(moved), v.Total, strings.Join(known, "; "))}
 	if h.Blocks {
-		h.WayOut = "put the former addresses and ports back into the spec as long as the hosts have them, apply, and change them while the cluster serves; if the hosts have them no more, one member has to be restored from the data of the best host: this version does not do that, see etcd's disaster recovery"
+		h.WayOut = "put the former addresses and ports back into the spec as long as the hosts have them, apply, and change them while the cluster serves; if the hosts have them no more, `quorate recover` makes a new cluster of the data there, at the new ones"
 	} else {
 		h.WayOut = "have the others serve, which are a quorum; the apply after that tells them the new addresses"
 	}

@@ -138,6 +138,9 @@ func happen(t *testing.T, w *world, words []string) {
 	case "gone":
 		path := map[string]string{"server-cert": layout().Cert("server"), "server-key": layout().Key("server"), "config": layout().EtcdYAML,
 			"manifest": layout().Manifest, "ca": layout().CA}[arg(1)]
+		if path == "" {
+			t.Fatalf("a story says that %q is gone, which means nothing", arg(1))
+		}
 		delete(host().Files, path)
 		delete(host().Certificates, path)
 		if arg(1) == "manifest" {

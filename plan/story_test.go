@@ -74,9 +74,12 @@ func tell(t *testing.T, hcl, observed string) string {
 		case words[0] == "destroy":
 			build = plan.BuildDestroy
 			opt.Forget = len(words) > 1 && words[1] == "forget"
+		case recovering(t, w, words):
 		case restoring(t, w, content, words):
 		case words[0] == "restore" || words[0] == "resume" || words[0] == "undo":
 			build = restores(t, w, content, words)
+		case words[0] == "recover":
+			build = recovers(t, w, content, words[1:])
 		case words[0] == "maintain":
 			build = maintains(t, w, words[1:])
 		default:
@@ -93,7 +96,7 @@ func tell(t *testing.T, hcl, observed string) string {
 	if p.Verb == plan.Apply || p.Verb == plan.Destroy {
 		sameAgain(t, w, p)
 	}
-	return render(p)
+	return w.said + render(p)
 }
 
 // sameAgain sees that a plan that was saved and read comes to itself when it is made again.

@@ -25,7 +25,14 @@ func keys(_ context.Context, m *hosttest.Machine, c host.Command) (host.Result, 
 		return host.Result{}, nil
 	}
 	if len(c.Argv) > 1 && c.Argv[1] == "inspect" {
-		return inspects(m, c.Argv)
+		out, err := inspects(m, c.Argv)
+		if err == nil && c.Line != nil {
+			c.Line(string(out.Stdout))
+		}
+		return out, err
+	}
+	if len(c.Argv) > 1 && c.Argv[1] == "replay" {
+		return replays(m, c)
 	}
 	if len(c.Argv) == 2 && c.Argv[1] == "snapshot" {
 		return takes(m, c.Stdin)

@@ -126,3 +126,27 @@ func (e *etcd) mayServe(m *hosttest.Machine, s settings, argv []string) error {
 	}
 	return errors.New("its cluster is being restored")
 }
+
+// replays is kvserver replay: a snapshot of a disk, which stays as it is.
+func replays(m *hosttest.Machine, c host.Command) (host.Result, error) {
+	text, err := m.ReadFile(wal(option(c.Argv, "--from-data-dir"), option(c.Argv, "--from-wal-dir")))
+	if err != nil {
+		return host.Result{}, hosttest.Exit(1, err.Error())
+	}
+	out := option(c.Argv, "--out")
+	if _, err := m.ReadFile(out); err == nil {
+		return host.Result{}, hosttest.Exit(1, out+" is there already")
+	}
+	var d disk
+	if err := json.Unmarshal(text, &d); err != nil {
+		return host.Result{}, hosttest.Exit(1, err.Error())
+	}
+	made := append([]byte("snapshot of "), text...)
+	if err := m.Place(host.File{Path: out, Mode: 0o600, Content: made}); err != nil {
+		return host.Result{}, hosttest.Exit(1, err.Error())
+	}
+	line, _ := json.Marshal(kvserver.RestoreReport{Replayed: &kvserver.Replayed{Snapshot: out, ClusterID: kvserver.ID(d.Cluster), MemberID: kvserver.ID(d.Member),
+		LastTerm: 1, LastIndex: d.Index, Committed: d.Index, SHA256: host.Digest(made), Size: int64(len(made)), Content: kvserver.SnapshotContent{Revision: d.Revision}}})
+	c.Line(string(line))
+	return host.Result{}, nil
+}

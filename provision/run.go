@@ -126,7 +126,7 @@ func (r *run) execute(begin, abort context.Context) (*Report, error) {
 				done <- finished{i, rep, err}
 			}()
 		}
-		if verified == nil && r.plan.Verb != plan.Destroy && len(errs) == 0 && begin.Err() == nil && r.settled(state) {
+		if verified == nil && r.serves() && len(errs) == 0 && begin.Err() == nil && r.settled(state) {
 			verified = make(chan verdict, 1)
 			go func() { verified <- r.verify(abort) }()
 		}
@@ -169,6 +169,12 @@ func (r *run) execute(begin, abort context.Context) (*Report, error) {
 	}
 	r.tell(Event{Type: RunFinished, Ending: ending(err), Seconds: rep.Seconds, Error: text(err)})
 	return rep, err
+}
+
+// serves: the cluster is to serve once all is done. After a destroy there is none, and who takes a restore back that was begun without a
+// quorum has none again.
+func (r *run) serves() bool {
+	return r.plan.Verb != plan.Destroy && (!r.plan.Verb.Restores() || r.plan.After.Writable())
 }
 
 // settled: whatever touches a member is done, and what is left only notes down what has become true.

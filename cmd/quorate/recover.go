@@ -80,7 +80,7 @@ func runRecover(ctx context.Context, p *process, o RecoverOptions, v view.Option
 	defer r.close()
 	sources := &plan.RecoverySources{}
 	var chosen *plan.RecoverySource
-	if plan.UnfinishedRestore(j.observed) == nil {
+	if plan.UnfinishedRestore(j.observed) == nil && !plan.Serves(j.cluster, j.observed) {
 		if sources, err = r.sources(ctx); err != nil {
 			return err
 		}
