@@ -58,6 +58,14 @@ type RecoverySource struct {
 	// Notes are what else there is to know, a sentence each; Lacks is what is lost with it beside the best one.
 	Notes []string `json:"notes,omitempty"`
 	Lacks string   `json:"lacks,omitempty"`
+
+	// past is how many clusters ago it is from: 0 for the one that is recovered, 1 for the one that this one has replaced.
+	past int
+}
+
+// compare is above 0 where s holds more than o.
+func (s *RecoverySource) compare(o *RecoverySource) int {
+	return cmp.Or(cmp.Compare(o.past, s.past), s.LogEnd.Compare(o.LogEnd))
 }
 
 // Name of it, for people.
@@ -128,7 +136,7 @@ func FindRecoverySources(c *spec.Cluster, o *Observed, disks map[string]DiskSeen
 	s.removed(disks)
 	s.rolledBack(backups)
 	for _, b := range backups {
-		s.All = append(s.All, s.backup(b))
+		s.All = append(s.All, s.backup(b, o.replacedBefore(s.ClusterID)))
 	}
 	for _, d := range s.All {
 		s.Revision = max(s.Revision, d.Revision)
@@ -140,7 +148,7 @@ func FindRecoverySources(c *spec.Cluster, o *Observed, disks map[string]DiskSeen
 			}
 			return 0
 		}
-		return cmp.Or(cmp.Compare(rank(&a), rank(&b)), b.Compare(a.LogEnd), cmp.Compare(a.Backup, b.Backup))
+		return cmp.Or(cmp.Compare(rank(&a), rank(&b)), b.compare(&a), cmp.Compare(a.Backup, b.Backup))
 	})
 	s.voters(c, o, disks)
 	s.lacks()
@@ -246,11 +254,27 @@ func (s *RecoverySources) rolledBack(backups []BackupSeen) {
 	}
 }
 
-func (s *RecoverySources) backup(b BackupSeen) RecoverySource {
+// replacedBefore are the clusters that this one has replaced, the newest first, as the hosts have noted them down.
+func (o *Observed) replacedBefore(cluster string) (out []string) {
+	for _, n := range sortedKeys(o.Hosts) {
+		if m := o.Hosts[n].manifest(); m != nil && m.ClusterID == cluster && len(m.Replaced) > len(out) {
+			out = slices.Clone(m.Replaced)
+			slices.Reverse(out)
+		}
+	}
+	return out
+}
+
+func (s *RecoverySources) backup(b BackupSeen, before []string) RecoverySource {
 	m := b.Backup
 	out := RecoverySource{Backup: m.Name, Where: b.Where, ClusterID: m.ClusterID, MemberID: m.MemberID, LogEnd: LogEnd{m.Content.Term, m.Content.Applied},
 		Revision: m.Content.Revision, At: &m.At}
-	if m.ClusterID != s.ClusterID {
+	switch i := slices.Index(before, m.ClusterID); {
+	case m.ClusterID == s.ClusterID:
+	case i >= 0:
+		out.past = i + 1
+		out.Notes = []string{"it is of cluster " + m.ClusterID + ", which this one has replaced"}
+	default:
 		out.Refused = "it is of another cluster, " + m.ClusterID + "; `quorate restore` takes it"
 	}
 	return out
@@ -305,8 +329,8 @@ func (s *RecoverySources) lacks() {
 	for i := range s.All {
 		d := &s.All[i]
 		switch {
-		case d.Refused != "" || d.Compare(best.LogEnd) == 0:
-		case d.At != nil && best.At == nil:
+		case d.Refused != "" || d.compare(best) == 0:
+		case d.At != nil && (best.At == nil || d.past != best.past):
 			d.Lacks = "all that was written after " + day(*d.At)
 		case d.Term == best.Term:
 			d.Lacks = "the last log entry that " + best.Name() + " has"

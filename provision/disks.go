@@ -18,7 +18,7 @@ func (s *Session) Disks(ctx context.Context, o *plan.Observed) (map[string]plan.
 	var mu sync.Mutex
 	parallel(len(s.cluster.Members), func(i int) {
 		name := s.cluster.Members[i].Name
-		seen := s.disk(ctx, name, o.Hosts[name])
+		seen := s.disk(ctx, name, o)
 		mu.Lock()
 		defer mu.Unlock()
 		out[name] = seen
@@ -26,7 +26,8 @@ func (s *Session) Disks(ctx context.Context, o *plan.Observed) (map[string]plan.
 	return out, context.Cause(ctx)
 }
 
-func (s *Session) disk(ctx context.Context, member string, seen *plan.Host) (out plan.DiskSeen) {
+func (s *Session) disk(ctx context.Context, member string, o *plan.Observed) (out plan.DiskSeen) {
+	seen := o.Hosts[member]
 	if seen.Problem != "" || !seen.Data.Member && !seen.WAL.Member {
 		return plan.DiskSeen{Problem: seen.Problem}
 	}
@@ -41,7 +42,7 @@ func (s *Session) disk(ctx context.Context, member string, seen *plan.Host) (out
 	default:
 		return plan.DiskSeen{Problem: fmt.Sprintf("its data could not be read: %v", err)}
 	}
-	if !i.Running {
+	if !i.Running || o.Cluster.Answers[member].Status == nil { // who has not had a leader since its start answers nobody
 		return out
 	}
 	admin, err := s.Admin(ctx)
