@@ -65,6 +65,7 @@ func BuildRestore(c *spec.Cluster, o *Observed, opt Options, in RestoreInput) (*
 		of.mark.CompactRevision = of.mark.Revision
 	}
 	of.mark.Bumped, of.mark.Stage = in.Bump, kvserver.RestoreStaging
+	of.mark.NoSpace = slices.ContainsFunc(in.Content.Alarms, func(a kvserver.SnapshotAlarm) bool { return a.Alarm == kvserver.AlarmNoSpace })
 	return b.restore(of)
 }
 
@@ -230,7 +231,7 @@ func (b *builder) restorable(c kvserver.SnapshotContent) {
 			hold(OverQuota, b.spec.Name, fmt.Sprintf("in the snapshot the alarm NOSPACE stands, and %s of a quota of %s are in use", Bytes(c.SizeInUse), Bytes(quota)),
 				"raise quota_backend_bytes and apply, then restore; or take another backup")
 		case a.Alarm == kvserver.AlarmNoSpace:
-			b.note("in the snapshot the alarm NOSPACE stands, and stands afterwards, refusing writes: quorate alarm disarm ends it")
+			b.note("in the snapshot the alarm NOSPACE stands: it is ended once the members serve, as their quota of %s leaves room", Bytes(quota))
 		default:
 			hold(SnapshotCorrupt, b.spec.Name, fmt.Sprintf("in the snapshot the alarm %s stands, raised by member %s: its data is not to be trusted", a.Alarm, a.Member), "take another backup")
 		}
@@ -323,6 +324,9 @@ func (b *builder) restore(of restoring) (*Plan, error) {
 		why += ", and whoever watches from an earlier one is told \"compacted\""
 	}
 	b.revive(of, kvserver.RestoreStarting, why)
+	if of.mark.NoSpace {
+		b.disarm("the restored cluster", b.ids(KindRevive))
+	}
 	b.recordRestore(of, false)
 	b.unmark(of)
 	return b.finish()

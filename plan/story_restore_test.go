@@ -64,6 +64,7 @@ func restoring(t *testing.T, w *world, content *kvserver.SnapshotContent, words 
 		if has("another-run") {
 			r.Mark.Run = "run-2"
 		}
+		r.Mark.NoSpace = has("no-space")
 		if has("written") {
 			r.Revision = r.Mark.Revision + 5
 		}
