@@ -122,11 +122,11 @@ func unpack(ctx context.Context, v *kvserver.Verified, path string, o VerifyOpti
 		if err := resources.Room(o.Work, need+margin); err != nil {
 			return "", nil, err
 		}
-		f, failed := os.CreateTemp(o.Work, ".verify-*")
+		f, failed := newUnpacked(o.Work)
 		if failed != nil {
 			return "", nil, failed
 		}
-		plain, done = f.Name(), func() { os.Remove(f.Name()) }
+		plain, done = f.Name(), f.remove
 		defer func() {
 			if err = errors.Join(err, f.Close()); err != nil {
 				done()
