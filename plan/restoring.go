@@ -15,7 +15,7 @@ type Restoring struct {
 	ClusterID string
 	// Staged: new data waits, whole; Partly: some of it does, or is no more than begun.
 	Staged, Partly bool
-	// Aside: some of the old data is aside; Undone: some of the new data is.
+	// Aside: some of the old data is aside, or the folder for it is there; Undone: some of the new data is.
 	Aside, Undone bool
 	// Revision of the data in its place, where no process has it open; 0: not known.
 	Revision int64

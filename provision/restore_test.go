@@ -87,7 +87,7 @@ func (r *rig) tidied(t *testing.T, aside string) {
 	for _, m := range r.world.Machines() {
 		all := slices.Concat(m.Paths("/var/lib/quorate/lab"), m.Paths("/ssd/lab"), m.Paths("/var/backups"))
 		for _, p := range all {
-			if strings.Contains(p, "/.restore-") {
+			if strings.Contains(p, "/.restore-") || aside == "" && strings.Contains(p, "/.aside/before-restore-") {
 				t.Errorf("%s is left on %s", p, m.Name())
 			}
 		}
