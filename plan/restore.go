@@ -17,6 +17,8 @@ type RestoreInput struct {
 	Mark kvserver.RestoreMark
 	// Content of the snapshot, read from the file.
 	Content kvserver.SnapshotContent
+	// Cluster that the snapshot was taken of, as its metadata says; "" without any.
+	Cluster string
 	// Bump has the revision begin above all that is known to have been seen by a client; Known is the highest one
 	// that backups tell of.
 	Bump  bool
@@ -56,6 +58,7 @@ func BuildRestore(c *spec.Cluster, o *Observed, opt Options, in RestoreInput) (*
 	b.mixedUp()
 	b.oldMembers()
 	b.restorable(in.Content)
+	b.otherCluster(in)
 	of := restoring{mark: in.Mark}
 	if v := b.now.Voters(); v.Writable() {
 		of.mark.Voters = v.Total

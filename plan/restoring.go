@@ -128,3 +128,20 @@ func (b *builder) marks() (restoring, bool) {
 	}
 	return out, true
 }
+
+// otherCluster says that a snapshot is of another cluster, which may well be meant: by its metadata, or as none of its members is one of
+// the spec's by name or by peer URL.
+func (b *builder) otherCluster(in RestoreInput) {
+	if in.Cluster != "" && in.Cluster != b.spec.Name {
+		b.note("the snapshot is of cluster %q, by its metadata: its keys come in the place of those of %q", in.Cluster, b.spec.Name)
+	}
+	if in.Cluster != "" || len(in.Content.Members) == 0 {
+		return
+	}
+	for _, was := range in.Content.Members {
+		if slices.ContainsFunc(b.members, func(m *member) bool { return m.Name == was.Name || slices.Contains(was.PeerURLs, peerURL(m.Member)) }) {
+			return
+		}
+	}
+	b.note("the snapshot is of other members (%s): it may be another cluster's", strings.Join(texts(in.Content.Members, func(m kvserver.InspectedMember) string { return or(m.Name, m.ID) }), ", "))
+}

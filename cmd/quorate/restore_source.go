@@ -143,6 +143,9 @@ func (r *restoring) plan() (*plan.Plan, error) {
 		}
 		in.Mark.Snapshot = kvserver.RestoreSource{Name: r.name, SHA256: r.blob.Digest(), Size: r.blob.Size(), NoHash: r.found.SHA256 == ""}
 		in.Content = r.found.Content
+		if m := r.found.Metadata; m != nil {
+			in.Cluster = m.Cluster
+		}
 	} else if plan.UnfinishedRestore(j.observed) == nil {
 		return nil, errors.New("no snapshot was named")
 	}
