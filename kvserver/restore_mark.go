@@ -40,6 +40,8 @@ type RestoreMark struct {
 	Revision        int64 `json:"revision"`
 	CompactRevision int64 `json:"compact_revision"`
 	Bumped          bool  `json:"bumped"`
+	// NoSpace says that the alarm NOSPACE stands in the snapshot, and so in what is made of it: it is ended before the mark goes.
+	NoSpace bool `json:"no_space,omitempty"`
 	// Voters that the cluster had when this began, so that an undo can wait for a quorum of them; 0: it had none.
 	Voters int `json:"voters"`
 

@@ -17,6 +17,8 @@ type RestoreInput struct {
 	Mark kvserver.RestoreMark
 	// Content of the snapshot, read from the file.
 	Content kvserver.SnapshotContent
+	// Cluster that the snapshot was taken of, as its metadata says; "" without any.
+	Cluster string
 	// Bump has the revision begin above all that is known to have been seen by a client; Known is the highest one
 	// that backups tell of.
 	Bump  bool
@@ -55,6 +57,7 @@ func BuildRestore(c *spec.Cluster, o *Observed, opt Options, in RestoreInput) (*
 	b.mixedUp()
 	b.oldMembers()
 	b.restorable(in.Content)
+	b.otherCluster(in)
 	of := restoring{mark: in.Mark}
 	if v := b.now.Voters(); v.Writable() {
 		of.mark.Voters = v.Total
@@ -64,6 +67,7 @@ func BuildRestore(c *spec.Cluster, o *Observed, opt Options, in RestoreInput) (*
 		of.mark.CompactRevision = of.mark.Revision
 	}
 	of.mark.Bumped, of.mark.Stage = in.Bump, kvserver.RestoreStaging
+	of.mark.NoSpace = slices.ContainsFunc(in.Content.Alarms, func(a kvserver.SnapshotAlarm) bool { return a.Alarm == kvserver.AlarmNoSpace })
 	return b.restore(of)
 }
 
@@ -243,7 +247,7 @@ func (b *builder) restorable(c kvserver.SnapshotContent) {
 			hold(OverQuota, b.spec.Name, fmt.Sprintf("in the snapshot the alarm NOSPACE stands, and %s of a quota of %s are in use", Bytes(c.SizeInUse), Bytes(quota)),
 				"raise quota_backend_bytes and apply, then restore; or take another backup")
 		case a.Alarm == kvserver.AlarmNoSpace:
-			b.note("in the snapshot the alarm NOSPACE stands, and stands afterwards, refusing writes: quorate alarm disarm ends it")
+			b.note("in the snapshot the alarm NOSPACE stands: it is ended once the members serve, as their quota of %s leaves room", Bytes(quota))
 		default:
 			hold(SnapshotCorrupt, b.spec.Name, fmt.Sprintf("in the snapshot the alarm %s stands, raised by member %s: its data is not to be trusted", a.Alarm, a.Member), "take another backup")
 		}
@@ -345,6 +349,9 @@ func (b *builder) restore(of restoring) (*Plan, error) {
 		why += ", and whoever watches from an earlier one is told \"compacted\""
 	}
 	b.revive(of, kvserver.RestoreStarting, why)
+	if of.mark.NoSpace {
+		b.disarm("the restored cluster", b.ids(KindRevive))
+	}
 	b.recordRestore(of, false)
 	b.unmark(of)
 	return b.finish()

@@ -15,7 +15,7 @@ type Restoring struct {
 	ClusterID string
 	// Staged: new data waits, whole; Partly: some of it does, or is no more than begun.
 	Staged, Partly bool
-	// Aside: some of the old data is aside; Undone: some of the new data is.
+	// Aside: some of the old data is aside, or the folder for it is there; Undone: some of the new data is.
 	Aside, Undone bool
 	// Revision of the data in its place, where no process has it open; 0: not known.
 	Revision int64
@@ -127,4 +127,21 @@ func (b *builder) marks() (restoring, bool) {
 		return out, false
 	}
 	return out, true
+}
+
+// otherCluster says that a snapshot is of another cluster, which may well be meant: by its metadata, or as none of its members is one of
+// the spec's by name or by peer URL.
+func (b *builder) otherCluster(in RestoreInput) {
+	if in.Cluster != "" && in.Cluster != b.spec.Name {
+		b.note("the snapshot is of cluster %q, by its metadata: its keys come in the place of those of %q", in.Cluster, b.spec.Name)
+	}
+	if in.Cluster != "" || len(in.Content.Members) == 0 {
+		return
+	}
+	for _, was := range in.Content.Members {
+		if slices.ContainsFunc(b.members, func(m *member) bool { return m.Name == was.Name || slices.Contains(was.PeerURLs, peerURL(m.Member)) }) {
+			return
+		}
+	}
+	b.note("the snapshot is of other members (%s): it may be another cluster's", strings.Join(texts(in.Content.Members, func(m kvserver.InspectedMember) string { return or(m.Name, m.ID) }), ", "))
 }

@@ -65,13 +65,16 @@ func BuildDisarm(c *spec.Cluster, o *Observed, opt Options, keep int64) (*Plan, 
 		return b.finish()
 	}
 	slices.Sort(who)
-	disarm := &Disarm{Quota: c.Server.QuotaBackendBytes}
-	needs, ok := b.reclaim(disarm, keep)
-	if ok {
-		b.add(draft{after: needs, Step: Step{Title: "disarm NOSPACE of " + strings.Join(who, ", "), Action: disarm,
-			Reasons: []string{"writes are refused until then; that they are taken afterwards is seen by a lease through every voter, granted and revoked: no key is touched"}}})
+	if needs, ok := b.reclaim(&Disarm{Quota: c.Server.QuotaBackendBytes}, keep); ok {
+		b.disarm(strings.Join(who, ", "), needs)
 	}
 	return b.finish()
+}
+
+// disarm adds the step, after others.
+func (b *builder) disarm(who string, after []string) {
+	b.add(draft{after: after, Step: Step{Title: "disarm NOSPACE of " + who, Action: &Disarm{Quota: b.spec.Server.QuotaBackendBytes},
+		Reasons: []string{"writes are refused until then; that they are taken afterwards is seen by a lease through every voter, granted and revoked: no key is touched"}}})
 }
 
 // labelOf is what a member is called that has this id, its id where it is listed no more.

@@ -64,6 +64,7 @@ func restoring(t *testing.T, w *world, content *kvserver.SnapshotContent, words 
 		if has("another-run") {
 			r.Mark.Run = "run-2"
 		}
+		r.Mark.NoSpace = has("no-space")
 		if has("written") {
 			r.Revision = r.Mark.Revision + 5
 		}
@@ -84,6 +85,9 @@ func restores(t *testing.T, w *world, content *kvserver.SnapshotContent, words [
 	}
 	in := plan.RestoreInput{Mark: w.restored(), Content: *content, Bump: !slices.Contains(words, "no-bump")}
 	for i, word := range words {
+		if word == "of-cluster" {
+			in.Cluster = words[i+1]
+		}
 		if word == "known" {
 			n, err := strconv.ParseInt(words[i+1], 10, 64)
 			if err != nil {

@@ -41,9 +41,15 @@ func (r *rig) restoreBuild(c *spec.Cluster, o *plan.Observed, opt plan.Options) 
 	for name, id := range ids {
 		mark.Members[name] = kvserver.ID(id)
 	}
-	return plan.BuildRestore(c, o, opt, plan.RestoreInput{Mark: mark, Bump: true,
-		Content: kvserver.SnapshotContent{Revision: 30, Stored: 30, Size: 1 << 20, SizeInUse: 1 << 20, ClusterVersion: "3.7.0", StorageVersion: "3.7.0"}})
+	content := kvserver.SnapshotContent{Revision: 30, Stored: 30, Size: 1 << 20, SizeInUse: 1 << 20, ClusterVersion: "3.7.0", StorageVersion: "3.7.0"}
+	if mark.Snapshot.SHA256 == fullSnapshot.Digest() {
+		content.Alarms = []kvserver.SnapshotAlarm{{Member: "1", Alarm: kvserver.AlarmNoSpace}}
+	}
+	return plan.BuildRestore(c, o, opt, plan.RestoreInput{Mark: mark, Bump: true, Content: content})
 }
+
+// fullSnapshot was taken while NOSPACE stood.
+var fullSnapshot = host.BytesBlob([]byte("a snapshot, " + kvserver.AlarmNoSpace))
 
 // unfinished reports whether a host has a mark.
 func (r *rig) unfinished() bool {
@@ -81,7 +87,7 @@ func (r *rig) tidied(t *testing.T, aside string) {
 	for _, m := range r.world.Machines() {
 		all := slices.Concat(m.Paths("/var/lib/quorate/lab"), m.Paths("/ssd/lab"), m.Paths("/var/backups"))
 		for _, p := range all {
-			if strings.Contains(p, "/.restore-") {
+			if strings.Contains(p, "/.restore-") || aside == "" && strings.Contains(p, "/.aside/before-restore-") {
 				t.Errorf("%s is left on %s", p, m.Name())
 			}
 		}
@@ -114,6 +120,32 @@ func TestRestoreEndToEnd(t *testing.T) {
 		t.Errorf("%d steps interrupt, voters %v -> %v", len(p.Interrupts()), p.Before, p.After)
 	}
 	r.isRestored(t, old)
+}
+
+// TestRestoreEndsNoSpace: what is restored from a snapshot of a full cluster takes writes when the restore is done, also one that was cut in
+// between; the cluster that stood there before is none of it.
+func TestRestoreEndsNoSpace(t *testing.T) {
+	t.Parallel()
+	for _, stop := range []string{"", "disarm"} {
+		r := kept(t)
+		old := r.etcd.cluster
+		r.snapshot = fullSnapshot
+		if stop != "" {
+			r.stopAt(t, stop)
+			if len(r.etcd.inherited) != 1 || !r.unfinished() {
+				t.Fatalf("stopped before it, NOSPACE stands for %v", r.etcd.inherited)
+			}
+		}
+		p, _, err := r.run(t.Context(), r.restoreBuild, nil)
+		must(t, err)
+		if n := slices.IndexFunc(p.Steps, func(s plan.Step) bool { return s.Kind == plan.KindDisarm }); n < 0 || p.Steps[n-1].Kind != plan.KindRevive {
+			t.Errorf("%d. of %v ends it", n+1, p.Steps)
+		}
+		if len(r.etcd.inherited) != 0 {
+			t.Errorf("NOSPACE stands for %v", r.etcd.inherited)
+		}
+		r.isRestored(t, old)
+	}
 }
 
 // TestRestoreNeedsNoQuorum: two of three have lost everything, and the cluster comes back.

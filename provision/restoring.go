@@ -40,7 +40,7 @@ func restoring(ctx context.Context, h host.Reader, out *plan.Host, l plan.Layout
 	}
 	r := &plan.Restoring{Mark: mark, Staged: staged(look, data, wal, mark), Partly: partly(look, data, wal)}
 	for _, t := range trees {
-		r.Aside = r.Aside || look.Files[t.Aside.Path()].Exists
+		r.Aside = r.Aside || look.Files[path.Dir(t.Aside.Path())].Exists
 		r.Undone = r.Undone || look.Files[t.Undone.Path()].Exists
 	}
 	if i := toldOf(look.Probes[probePlace], mark.DataDir); i != nil {

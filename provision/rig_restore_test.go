@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 
 	"quorate/kvserver"
 	"quorate/provision/host"
@@ -27,6 +28,7 @@ type otherCluster struct {
 	index              uint64
 	formed             bool
 	founded            string
+	inherited          []kvserver.Alarm
 }
 
 // identities are the ids that a restore of the model gives: of the token, and of each name with it.
@@ -64,6 +66,9 @@ func (e *etcd) restore(m *hosttest.Machine, c host.Command) (host.Result, error)
 	list, name := option(c.Argv, "--initial-cluster"), option(c.Argv, "--name")
 	cluster, ids := identities(list, option(c.Argv, "--token"))
 	made := &otherCluster{started: map[uint64]bool{}, removed: map[uint64]bool{}, revision: revision, compacts: revision, index: uint64(len(ids)), formed: true}
+	if strings.Contains(string(text), kvserver.AlarmNoSpace) {
+		made.inherited = []kvserver.Alarm{{Member: 1, Kind: kvserver.AlarmNoSpace}}
+	}
 	restored := kvserver.Restored{DataDir: data, WALDir: walDir, ClusterID: kvserver.ID(cluster), MemberID: kvserver.ID(ids[name]), Members: map[string]string{},
 		Revision: revision, CompactRevision: revision}
 	for _, n := range slices.Sorted(maps.Keys(ids)) {
@@ -95,10 +100,10 @@ func (e *etcd) become(cluster uint64) {
 			return
 		}
 	}
-	e.restores[e.cluster] = &otherCluster{members: e.members, started: e.started, removed: e.removed, revision: e.revision, compacts: e.compacted, index: e.index, formed: e.formed, founded: e.founded}
+	e.restores[e.cluster] = &otherCluster{members: e.members, started: e.started, removed: e.removed, revision: e.revision, compacts: e.compacted, index: e.index, formed: e.formed, founded: e.founded, inherited: e.inherited}
 	delete(e.restores, cluster)
-	e.cluster, e.members, e.started, e.removed, e.revision, e.compacted, e.index, e.formed, e.founded =
-		cluster, other.members, other.started, other.removed, other.revision, other.compacts, other.index, other.formed, other.founded
+	e.cluster, e.members, e.started, e.removed, e.revision, e.compacted, e.index, e.formed, e.founded, e.inherited =
+		cluster, other.members, other.started, other.removed, other.revision, other.compacts, other.index, other.formed, other.founded, other.inherited
 	for _, p := range e.peers {
 		p.hash.CompactRevision = other.compacts
 	}

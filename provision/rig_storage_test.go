@@ -16,7 +16,8 @@ type store struct {
 	compacted int64
 	live      int64 // bytes of the key's value
 	history   []superseded
-	defrags   []string // machines whose databases were written anew, in order
+	inherited []kvserver.Alarm // of members of the cluster that it was restored from
+	defrags   []string         // machines whose databases were written anew, in order
 	// defragging is told of each of them while it is under way, with what ends the waiting; its error is the answer.
 	defragging func(ctx context.Context, machine string) error
 }
@@ -56,7 +57,7 @@ func (e *etcd) free(p *peer) {
 func (e *etcd) refuses(p *peer, n int64) error {
 	refused := fmt.Errorf("etcdserver: mvcc: database space exceeded: %w", kvserver.ErrNoSpace)
 	for _, o := range e.peers {
-		if slices.Contains(o.alarms, kvserver.AlarmNoSpace) {
+		if slices.Contains(o.alarms, kvserver.AlarmNoSpace) || len(e.inherited) > 0 {
 			return refused
 		}
 	}
@@ -138,6 +139,7 @@ func (a *admin) Alarms(ctx context.Context, via string) (out []kvserver.Alarm, e
 		if !e.quorum() {
 			return noLeader()
 		}
+		out = slices.Clone(e.inherited)
 		for _, p := range e.peers {
 			for _, kind := range p.alarms {
 				out = append(out, kvserver.Alarm{Member: p.id, Kind: kind})
@@ -152,6 +154,7 @@ func (a *admin) Disarm(ctx context.Context, via string, alarm kvserver.Alarm) er
 		if alarm.Kind != kvserver.AlarmNoSpace && alarm.Kind != kvserver.AlarmCorrupt {
 			return errors.New("no such alarm")
 		}
+		e.inherited = slices.DeleteFunc(e.inherited, func(a kvserver.Alarm) bool { return a == alarm })
 		for _, p := range e.peers {
 			if p.id == alarm.Member {
 				p.alarms = slices.DeleteFunc(p.alarms, func(kind string) bool { return kind == alarm.Kind })

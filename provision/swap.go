@@ -65,7 +65,7 @@ func (r *run) swapBack(ctx context.Context, h host.Host, a *plan.Swap, look *hos
 			}
 			out.changed = true
 		}
-		if !aside {
+		if !aside && !(at && there(path.Dir(t.Aside.Path()))) { // one that a cut has left empty goes too
 			continue
 		}
 		if _, err := h.Move(ctx, host.MoveRequest{From: t.Aside, To: t.At, Keep: a.Mark.Undone()}); err != nil {
@@ -86,7 +86,7 @@ func (r *run) keep(ctx context.Context, h host.Host, t plan.SwapTree, name strin
 func swapQuery(a *plan.Swap) host.Query {
 	q := host.Query{Units: []string{a.Unit}, Probes: []host.Probe{inspectProbe(probePlace, a.KVServer, a.Mark.DataDir, logOf(a.Mark.WALDir))}}
 	for _, t := range a.Trees {
-		for _, p := range []string{t.At.Path(), t.Staged.Path(), path.Dir(t.Staged.Path()), t.Aside.Path(), t.Undone.Path()} {
+		for _, p := range []string{t.At.Path(), t.Staged.Path(), path.Dir(t.Staged.Path()), t.Aside.Path(), path.Dir(t.Aside.Path()), t.Undone.Path()} {
 			q.Files = append(q.Files, host.FileQuery{Path: p})
 		}
 	}

@@ -136,6 +136,14 @@ func killLeft(t *testing.T, dir string) { _ = killAll(dir, t.Logf) }
 
 // killAll kills the members whose state files lie below dir, and their supervisors first.
 func killAll(dir string, log func(format string, args ...any)) error {
+	return eachProcess(dir, func(pid int) {
+		log("killing %d", pid)
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	})
+}
+
+// eachProcess gives those that run of the members whose state files lie below dir, a supervisor before what it watches.
+func eachProcess(dir string, each func(pid int)) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.Name() != "state.json" {
 			return nil
@@ -146,14 +154,24 @@ func killAll(dir string, log func(format string, args ...any)) error {
 		}
 		if b, err := os.ReadFile(path); err == nil && json.Unmarshal(b, &state) == nil {
 			for _, pid := range []int{state.SupervisorPID, state.PID} {
-				if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); pid > 1 && err == nil && strings.Contains(exe, "kvserver") {
-					log("killing %d", pid)
-					_ = syscall.Kill(pid, syscall.SIGKILL)
+				exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+				if name := filepath.Base(exe); pid > 1 && err == nil && (strings.Contains(exe, "kvserver") || strings.HasPrefix(name, "etcd")) {
+					each(pid)
 				}
 			}
 		}
 		return nil
 	})
+}
+
+// processes of the members below dir, which all run.
+func processes(t *testing.T, dir string) []int {
+	t.Helper()
+	var out []int
+	if err := eachProcess(dir, func(pid int) { out = append(out, pid) }); err != nil || len(out) == 0 {
+		t.Fatalf("nothing runs below %s: %v", dir, err)
+	}
+	return out
 }
 
 // cmdLock takes another run's lock: lock FILE HOLDER.

@@ -26,9 +26,10 @@ func newRestoreCommand(p *process) *cobra.Command {
 		Use:   "restore SNAPSHOT",
 		Short: "Replace all keys of a cluster by those of a snapshot",
 		Long: `Replace all keys of one cluster by those of a snapshot, on the members of the spec,
-however many of them are left. SNAPSHOT is a name as backup list has it, latest, or a
-file on this side: a snapshot that any tool of etcd's has made, compressed or not, with
-metadata or without. It is verified first.
+however many of them are left. SNAPSHOT is a name as backup list has it, latest, a file on
+this side, or HOST:/PATH, a file on the machine of a member or of a host block: a snapshot
+that any tool of etcd's has made, compressed or not, with metadata or without. It is
+brought to this side and verified first.
 
 Each host gets a mark, and the new data beside the old one, while the members serve on.
 Only then all are stopped, the old data is moved aside, never deleted, the new one is
@@ -42,13 +43,14 @@ both work from any machine that has the spec, and --resume needs the snapshot's 
 where the new data is not there yet.`,
 		Example: `  quorate restore latest
   quorate restore clusters/prod/backup/snapshot.db
+  quorate restore etcd1:/etcd_backup/snapshot.db
   quorate restore --resume
   quorate restore --undo`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runRestore(cmd.Context(), p, o, args, viewOptions(p, cmd, o.outputOptions))
 		},
-		ValidArgsFunction: completeBackups(p, &o.specOptions),
+		ValidArgsFunction: completeSnapshots(p, &o.specOptions),
 	}
 	o.addFlags(p, cmd)
 	f := cmd.Flags()
@@ -70,7 +72,7 @@ func (o *RestoreOptions) check(words []string) error {
 	case !o.Undo && o.DiscardWrites:
 		return badUsage("--discard-writes says something beside --undo only")
 	case !o.Resume && !o.Undo && len(words) == 0:
-		return badUsage("say what to restore: a file, a backup's name, or latest (`quorate backup list` shows what there is)")
+		return badUsage("say what to restore: a file, HOST:/PATH, a backup's name, or latest (`quorate backup list` shows what there is)")
 	case (o.Resume || o.Undo) && o.NoBump:
 		return badUsage("a restore that is unfinished goes on as it was begun: --no-bump says nothing beside --resume and --undo")
 	}
@@ -85,8 +87,16 @@ func runRestore(ctx context.Context, p *process, o RestoreOptions, words []strin
 	if err != nil {
 		return err
 	}
-	if _, err = l.one(o.Cluster); err != nil {
+	cluster, err := l.one(o.Cluster)
+	if err != nil {
 		return err
+	}
+	for _, word := range words {
+		if f, ok := onHost(word); ok {
+			if err := f.check(cluster); err != nil {
+				return err
+			}
+		}
 	}
 	jobs := prepare(ctx, p, l, look{hostOptions: o.hostOptions, lock: plan.Restore, wait: o.LockTimeout})
 	defer closeAll(jobs)

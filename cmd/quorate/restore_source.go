@@ -44,16 +44,20 @@ func (r *restoring) close() {
 
 // open finds the snapshot that a word means, brings it here, and verifies it.
 func (r *restoring) open(ctx context.Context, word string) error {
+	var err error
+	if r.dir, err = r.folder(); err != nil {
+		return err
+	}
 	path, err := r.locate(ctx, word)
 	if err != nil {
 		return err
 	}
-	r.name = filepath.Base(path)
-	if r.dir, err = r.folder(); err != nil {
-		return err
+	name := path
+	if r.name = filepath.Base(path); filepath.Dir(path) == r.dir {
+		name, r.name = word, word
 	}
-	w := r.p.beginTask("verify "+path, "", r.JSON, r.view)
-	found, plain, done, err := snapshot.Unpack(ctx, path, snapshot.VerifyOptions{Work: r.dir, Encryption: r.p.encryptionOf(r.job.cluster, path), NoHash: r.NoHash, Progress: w.line})
+	w := r.p.beginTask("verify "+name, "", r.JSON, r.view)
+	found, plain, done, err := snapshot.Unpack(ctx, path, snapshot.VerifyOptions{Name: name, Work: r.dir, Encryption: r.p.encryptionOf(r.job.cluster, name), NoHash: r.NoHash, Progress: w.line})
 	if err != nil {
 		return w.end("", err)
 	}
@@ -97,6 +101,9 @@ func (r *restoring) locate(ctx context.Context, word string) (string, error) {
 			r.known = max(r.known, b.Backup.Content.Revision)
 		}
 	}
+	if f, ok := onHost(word); ok {
+		return r.copy(ctx, f)
+	}
 	if isFile(word) {
 		return word, nil
 	}
@@ -135,6 +142,9 @@ func (r *restoring) plan() (*plan.Plan, error) {
 		}
 		in.Mark.Snapshot = r.source()
 		in.Content = r.found.Content
+		if m := r.found.Metadata; m != nil {
+			in.Cluster = m.Cluster
+		}
 	} else if plan.UnfinishedRestore(j.observed) == nil {
 		return nil, errors.New("no snapshot was named")
 	}

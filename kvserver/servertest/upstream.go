@@ -1,6 +1,7 @@
 package servertest
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,7 +17,7 @@ func Upstream(t testing.TB, minor, dir string) (path, version, missing string) {
 	t.Helper()
 	if minor == "3.4" {
 		if path, err := exec.LookPath("etcd"); err == nil {
-			if version := versionOf(t, path); strings.HasPrefix(version, "3.4.") {
+			if version := VersionOf(t, path); strings.HasPrefix(version, "3.4.") {
 				return path, version, ""
 			}
 		}
@@ -24,16 +25,25 @@ func Upstream(t testing.TB, minor, dir string) (path, version, missing string) {
 	}
 	path = filepath.Join(dir, "etcd-"+minor)
 	_, here, _, _ := runtime.Caller(0)
-	c := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, ".")
-	c.Dir = filepath.Join(filepath.Dir(here), "../../test/upstream/v"+minor)
-	c.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("cannot build etcd %s: %v\n%s", minor, err, out)
+	if err := Build(filepath.Join(filepath.Dir(here), "../../test/upstream/v"+minor), ".", path); err != nil {
+		t.Fatal(err)
 	}
-	return path, versionOf(t, path), ""
+	return path, VersionOf(t, path), ""
 }
 
-func versionOf(t testing.TB, etcd string) string {
+// Build builds a program of the module in a folder, as it is released.
+func Build(module, program, output string) error {
+	c := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", output, program)
+	c.Dir = module
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot build %s in %s: %w\n%s", program, module, err, out)
+	}
+	return nil
+}
+
+// VersionOf is what an etcd binary says its version is.
+func VersionOf(t testing.TB, etcd string) string {
 	t.Helper()
 	said, err := exec.Command(etcd, "--version").Output()
 	if err != nil {

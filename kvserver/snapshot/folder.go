@@ -33,7 +33,7 @@ type folder struct {
 }
 
 // open makes the folder if need be, takes its lock, and removes what backups
-// of this cluster that were killed have left.
+// of this cluster that were killed have left, and verifications of any.
 func open(dir, cluster string) (*folder, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -46,20 +46,26 @@ func open(dir, cluster string) (*folder, error) {
 	if !held {
 		return nil, fmt.Errorf("another backup is being taken into %s", dir)
 	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
+	if err := errors.Join(f.tidy(), removeUnpacked(dir)); err != nil {
 		f.close()
 		return nil, err
 	}
+	return f, nil
+}
+
+func (f *folder) tidy() error {
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return err
+	}
 	for _, e := range entries {
 		if f.left(e) {
-			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
-				f.close()
-				return nil, err
+			if err := os.Remove(filepath.Join(f.dir, e.Name())); err != nil {
+				return err
 			}
 		}
 	}
-	return f, nil
+	return nil
 }
 
 // noteTime is how long a small file may be being written by somebody else.

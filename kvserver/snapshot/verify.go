@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,6 +20,8 @@ import (
 
 // VerifyOptions say how a file is verified.
 type VerifyOptions struct {
+	// Name is what an error calls the file; "" is its path.
+	Name string
 	// Work is the folder that it is unpacked into, where it is packed; "" is its own.
 	Work string
 	// Encryption opens one that is encrypted.
@@ -46,7 +49,7 @@ func Verify(ctx context.Context, path string, o VerifyOptions) (*kvserver.Verifi
 // in o.Work, which done removes.
 func Unpack(ctx context.Context, path string, o VerifyOptions) (v *kvserver.Verified, plain string, done func(), err error) {
 	if v, plain, done, err = verify(ctx, path, o); err != nil {
-		return nil, "", nil, fmt.Errorf("cannot verify %s: %w", path, err)
+		return nil, "", nil, fmt.Errorf("cannot verify %s: %w", cmp.Or(o.Name, path), err)
 	}
 	return v, plain, done, nil
 }
@@ -119,11 +122,11 @@ func unpack(ctx context.Context, v *kvserver.Verified, path string, o VerifyOpti
 		if err := resources.Room(o.Work, need+margin); err != nil {
 			return "", nil, err
 		}
-		f, failed := os.CreateTemp(o.Work, ".verify-*")
+		f, failed := newUnpacked(o.Work)
 		if failed != nil {
 			return "", nil, failed
 		}
-		plain, done = f.Name(), func() { os.Remove(f.Name()) }
+		plain, done = f.Name(), f.remove
 		defer func() {
 			if err = errors.Join(err, f.Close()); err != nil {
 				done()

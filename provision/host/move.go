@@ -21,7 +21,8 @@ type Tree = node.Tree
 // so is neither. A request that was cut anywhere is finished by the same
 // request, whatever its Keep is; one that is done does nothing.
 //
-// The folders From.Dir and To.Dir must be there; their owners and modes stay.
+// The folders From.Dir and To.Dir must be there; their owners and modes stay. A folder below .aside that the tree has left
+// is removed, unless something else is in it.
 // What has a link or a mount point in it is refused, before anything is changed.
 type MoveRequest struct {
 	From, To Tree

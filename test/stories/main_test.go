@@ -1,12 +1,12 @@
 package stories
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"quorate/kvserver/servertest"
 )
 
 // workshop is where the binaries under test are built; it exists for the run of the tests.
@@ -51,20 +51,9 @@ func goBuild(packages ...string) error {
 		case "go.etcd.io/etcd/etcdctl/v3":
 			name = "etcdctl"
 		}
-		if err := goBuildAt("../..", p, filepath.Join(workshop, name)); err != nil { // the module's root
+		if err := servertest.Build("../..", p, filepath.Join(workshop, name)); err != nil { // the module's root
 			return err
 		}
-	}
-	return nil
-}
-
-// goBuildAt builds a program of the module in dir.
-func goBuildAt(dir, program, output string) error {
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", output, program)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("cannot build %s in %s: %w\n%s", program, dir, err, out)
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"quorate/kvserver/servertest"
 	"quorate/plan"
 	"quorate/test/lab"
 )
@@ -288,8 +288,8 @@ func TestMembersOfEveryKindComeAndGo(t *testing.T) {
 		prepare func(s *stage)
 		spec    func(s *stage, members string) string
 	}{
-		"upstream etcd 3.6": {spec: func(s *stage, m string) string { return s.release("v3.6") + m }},
-		"upstream etcd 3.5": {spec: func(s *stage, m string) string { return s.release("v3.5") + m }},
+		"upstream etcd 3.6": {spec: func(s *stage, m string) string { return s.release("3.6") + m }},
+		"upstream etcd 3.5": {spec: func(s *stage, m string) string { return s.release("3.5") + m }},
 		"an address that is a name": {spec: func(_ *stage, m string) string {
 			return line.ReplaceAllString(m, "member \"etcd$1\" {\n address = \"etcd$1\"\n connection { host = \"@$1\" }\n}")
 		}},
@@ -343,11 +343,10 @@ func TestMembersOfEveryKindComeAndGo(t *testing.T) {
 }
 
 // release is a server block for upstream etcd, built from test/upstream.
-func (s *stage) release(version string) string {
+func (s *stage) release(minor string) string {
 	s.Helper()
-	path := filepath.Join(workshop, "etcd-"+version)
-	s.check(goBuildAt(filepath.Join("../upstream", version), ".", path))
-	return fmt.Sprintf("server {\n etcd {\n version = %q\n source %q {\n url = %q\n sha256 = %q\n }\n }\n}\n", s.versionOf(path), runtime.GOARCH, path, s.digestOf(path))
+	path, version, _ := servertest.Upstream(s, minor, workshop)
+	return fmt.Sprintf("server {\n etcd {\n version = %q\n source %q {\n url = %q\n sha256 = %q\n }\n }\n}\n", version, runtime.GOARCH, path, s.digestOf(path))
 }
 
 // A learner is waited for as long as something reaches it: a database that takes longer over its link than it may

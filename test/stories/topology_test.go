@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"quorate/kvserver/servertest"
 	"quorate/test/lab"
 )
 
@@ -39,7 +40,7 @@ func TestUpstreamEtcd(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(workshop, "etcd")
-	version := s.versionOf(path)
+	version := servertest.VersionOf(s, path)
 	release := fmt.Sprintf(`
   server {
     etcd {
@@ -99,20 +100,6 @@ func (s *stage) digestOf(path string) string {
 	s.check(err)
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
-}
-
-// versionOf is what an etcd binary says its version is.
-func (s *stage) versionOf(etcd string) string {
-	s.Helper()
-	out, err := s.op.Command(s.Context(), etcd, "--version").Output()
-	s.check(err)
-	for line := range strings.Lines(string(out)) {
-		if v, ok := strings.CutPrefix(line, "etcd Version: "); ok {
-			return strings.TrimSpace(v)
-		}
-	}
-	s.Fatalf("no version in %q", out)
-	return ""
 }
 
 // Two clusters share the same three hosts, and neither notices the other.

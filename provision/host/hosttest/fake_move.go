@@ -36,6 +36,12 @@ func (m *Machine) move(r host.MoveRequest, half bool) (out host.Moved, err error
 		return out, cmp.Or(err, errors.New("the path is not absolute"))
 	}
 	from, to := path.Clean(r.From.Path()), path.Clean(r.To.Path())
+	defer func() {
+		left := path.Dir(from)
+		if err == nil && !r.Try && !half && path.Dir(left) == path.Join(r.From.Dir, host.AsideDir) && len(m.below(left)) == 0 {
+			delete(m.files, left)
+		}
+	}()
 	switch there, was := m.files[to], m.files[from]; {
 	case was == nil && there != nil:
 		out.How = host.WasThere

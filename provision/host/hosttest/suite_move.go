@@ -124,21 +124,31 @@ func testMove(t *testing.T, s *suite) {
 	})
 }
 
-// What was moved aside comes back by a move.
+// What was moved aside comes back by a move, and its folder goes with the last that was in it.
 func testMoveBack(t *testing.T, s *suite) {
 	dir := s.path("data")
 	tree := host.Tree{Dir: dir, Name: "member"}
+	cut := host.MoveRequest{From: host.Tree{Dir: dir, Name: host.AsideDir + "/cut/member"}, To: tree, Keep: "k"}
+	s.write(t, host.File{Path: dir + "/notes", Mode: 0o600}, host.File{Path: path.Dir(cut.From.Path()), Dir: true, Mode: 0o700})
 	s.fill(t, tree)
 	was := s.states(t, tree.Path())
-	if _, err := s.h.Aside(t.Context(), host.AsideRequest{Dir: dir, Name: "before", Only: []string{"member"}}); err != nil {
-		t.Fatal(err)
+	if got := s.move(t, cut); got.How != host.WasThere || s.file(t, path.Dir(cut.From.Path())).Exists {
+		t.Errorf("cut before its folder went: %+v, and it is there still", got)
 	}
-	back := host.MoveRequest{From: host.Tree{Dir: dir, Name: host.AsideDir + "/before/member"}, To: tree, Keep: "k"}
-	for _, how := range []host.How{host.Renamed, host.WasThere} {
-		if got := s.move(t, back); got.How != how {
-			t.Errorf("%+v, should be %s", got, how)
+	for kept, entries := range [][]string{{"member"}, {"member", "notes"}} {
+		if _, err := s.h.Aside(t.Context(), host.AsideRequest{Dir: dir, Name: "before", Only: entries}); err != nil {
+			t.Fatal(err)
 		}
-		s.filled(t, was, tree.Path(), tree.Path())
+		back := host.MoveRequest{From: host.Tree{Dir: dir, Name: host.AsideDir + "/before/member"}, To: tree, Keep: "k"}
+		for _, how := range []host.How{host.Renamed, host.WasThere} {
+			if got := s.move(t, back); got.How != how {
+				t.Errorf("%+v, should be %s", got, how)
+			}
+			s.filled(t, was, tree.Path(), tree.Path())
+			if got := s.dir(t, dir).Aside; len(got) != kept {
+				t.Errorf("of %v, aside is %v", entries, got)
+			}
+		}
 	}
 }
 

@@ -90,6 +90,15 @@ finish() {
   flush "$toup"
 }
 
+# leave removes the folder below .aside that the tree has left, if nothing else is in it.
+leave() {
+  case $from in
+  "$fd"/.aside/*/*) ;;
+  *) return 0 ;;
+  esac
+  if [ "$how" = do ] && plain "$fd/.aside" && rmdir "$fromup" 2>/dev/null; then flush "$fd/.aside"; fi
+}
+
 if [ "$how" = do ]; then
   take "$fd"
   take "$td"
@@ -104,6 +113,7 @@ if ! exists "$from"; then
   else
     die "neither $from nor $to is there"
   fi
+  leave
   echo end
   exit
 fi
@@ -135,6 +145,7 @@ if [ -n "$rename" ]; then
   if [ "$how" = do ]; then
     out=$(mv -- "$from" "$to" 2>&1) || die "$out"
     flush "$toup" "$fromup"
+    leave
   fi
   echo renamed
   echo end
@@ -180,6 +191,7 @@ if exists "$aside/${from##*/}"; then die "$aside/${from##*/} is there already"; 
 out=$(mv -- "$from" "$aside/" 2>&1) || die "$out"
 flush "$aside" "$fd/.aside" "$fd" "$fromup"
 finish
+leave
 printf 'aside\t%s\n' "$aside/${from##*/}"
 echo copied
 echo end
