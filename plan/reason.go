@@ -74,6 +74,7 @@ const (
 	OverQuota       Reason = "over-quota"       // the snapshot is larger than the members' databases may get, or NOSPACE stands in it and it leaves no room
 	Auth            Reason = "auth"             // the snapshot has authentication enabled, and no user that quorate could be
 	OldMembers      Reason = "old-members"      // members that the spec does not have serve on with the old data
+	Dependents      Reason = "dependents"       // who depends on the cluster runs, and could not be stopped as the spec says
 )
 
 // Acceptable are the reasons that may be passed over by name: where going on

@@ -65,6 +65,7 @@ func BuildRestore(c *spec.Cluster, o *Observed, opt Options, in RestoreInput) (*
 		of.mark.CompactRevision = of.mark.Revision
 	}
 	of.mark.Bumped, of.mark.Stage = in.Bump, kvserver.RestoreStaging
+	of.mark.Dependents = b.dependents()
 	return b.restore(of)
 }
 
@@ -106,12 +107,13 @@ func BuildUndo(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 	if len(exchanged) > 0 || len(away) > 0 {
 		b.mark(of, kvserver.RestoreUndoing, b.members)
 		if len(exchanged) > 0 {
-			b.halt()
+			b.halt(of)
 			b.swap(of, true, b.members)
 		}
 		b.revive(of, kvserver.RestoreReturning, "the old data is in its place again; the restored one is kept below .aside/"+of.mark.Undone())
 		b.recordRestore(of, true)
 	}
+	b.startDependents(of)
 	b.unmark(of)
 	return b.finish()
 }
@@ -315,7 +317,7 @@ func (b *builder) restore(of restoring) (*Plan, error) {
 		b.stage(of, b.those(func(m *member) bool {
 			return slices.Contains(left, m) && (m.host.Restore == nil || !m.host.Restore.inHand())
 		}))
-		b.halt()
+		b.halt(of)
 		b.swap(of, false, left)
 	}
 	why := fmt.Sprintf("the new cluster is %s; its revision begins at %d", of.mark.ClusterID, of.mark.Revision)
@@ -324,6 +326,7 @@ func (b *builder) restore(of restoring) (*Plan, error) {
 	}
 	b.revive(of, kvserver.RestoreStarting, why)
 	b.recordRestore(of, false)
+	b.startDependents(of)
 	b.unmark(of)
 	return b.finish()
 }
@@ -331,9 +334,10 @@ func (b *builder) restore(of restoring) (*Plan, error) {
 // inHand: the new data is staged, or partly in its place, and need not be made again.
 func (r *Restoring) inHand() bool { return r.Staged || r.Aside || r.ClusterID == r.Mark.ClusterID }
 
-// halt stops all members once the new data is there on every host. Here is the place for what has to stop before them.
-func (b *builder) halt() {
-	staged, n := b.ids(KindStage), len(b.steps)
+// halt stops all members once the new data is there on every host, and whoever depends on them before that.
+func (b *builder) halt(of restoring) {
+	staged := slices.Concat(b.ids(KindStage), b.stopDependents(of))
+	n := len(b.steps)
 	b.stop(b.leaderLast(b.members)...)
 	if len(b.steps) > n {
 		s := &b.steps[n]

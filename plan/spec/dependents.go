@@ -175,10 +175,12 @@ func (l *loader) processes(v value) []string {
 	return out
 }
 
-// checkDependents: the machines are there, and none has a part of it twice.
+// checkDependents: the machines are there, none has a part of it twice, and the kubelet is not stopped, and started, apart from the
+// pods that it runs: its block alone says that they end before it does, and come back after it.
 func (l *loader) checkDependents(c *Cluster) {
 	type part struct{ machine, what string }
 	owner := map[part]*Dependents{}
+	const pods = "manifests"
 	for _, d := range c.Dependents {
 		n := l.blocks[d]
 		if _, ok := n.given("hosts"); !ok && !n.bad("hosts") {
@@ -194,15 +196,16 @@ func (l *loader) checkDependents(c *Cluster) {
 				l.fail(n.where("hosts"), "Units on a local host", fmt.Sprintf("%q is local, and has neither units nor a kubelet to be stopped.", m.Name), "Leave it out.")
 			}
 			for _, what := range slices.Concat(d.Units, d.Manifests) {
-				had := owner[part{m.Name, what}]
-				kubelet := owner[part{m.Name, Kubelet}]
-				switch {
-				case had != nil && had != d:
+				if had := owner[part{m.Name, what}]; had != nil && had != d {
 					l.fail(n.written("units", "manifests", "preset"), "Duplicate dependent", fmt.Sprintf("%s on %q is among dependents %q already, at %s.", what, m.Name, had.Name, had.Range), "Leave it out of one of them.")
-				case kubelet != nil && kubelet != d && slices.Contains(d.Manifests, what):
-					l.fail(n.written("manifests", "preset"), "Stopped by nobody", fmt.Sprintf("%s on %q is run by the kubelet, which dependents %q, before this block, stop already.", what, m.Name, kubelet.Name), fmt.Sprintf("Put this block before %q.", kubelet.Name))
 				}
 				owner[part{m.Name, what}] = d
+			}
+			if len(d.Manifests) > 0 {
+				owner[part{m.Name, pods}] = d
+			}
+			if k, p := owner[part{m.Name, Kubelet}], owner[part{m.Name, pods}]; k != nil && p != nil && k != p {
+				l.fail(n.written("units", "manifests", "preset"), "Pods without their kubelet", fmt.Sprintf("On %q the manifests are in dependents %q, and the kubelet, which runs them, in dependents %q.", m.Name, p.Name, k.Name), "Put both into one block.")
 			}
 		}
 	}

@@ -34,6 +34,15 @@ cluster "lab" {
     ports     = "https"
   }
   dependents "late" { units = "b" }
+  dependents "apart" {
+    hosts     = "worker1"
+    manifests = "/etc/kubernetes/manifests/y.yaml"
+  }
+  dependents "asunder" {
+    hosts = "worker1"
+    units = "kubelet"
+  }
+  host "worker1" { address = "192.168.7.121" }
 }
 cluster "home" {
   member "here" {

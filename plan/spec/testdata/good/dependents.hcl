@@ -13,11 +13,16 @@ cluster "lab" {
     hosts  = ["control1", "etcd1"]
     ports  = [8443]
   }
-  dependents "nodes" { preset = "kubeasz" }
+  dependents "nodes" { units = ["kube-proxy"] }
   dependents "own" {
     hosts     = "worker1"
     units     = ["confd", "vault.service"]
     processes = ["vault"]
     timeout   = "30s"
   }
+}
+cluster "other" {
+  member "etcd1" { address = "192.168.8.101" }
+  host "control1" { address = "192.168.8.111" }
+  dependents "kubernetes" { preset = "kubeasz" }
 }
