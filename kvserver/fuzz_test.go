@@ -85,6 +85,9 @@ func readsTheSame[T any](t *testing.T, text []byte) {
 func FuzzParseRestoreMark(f *testing.F) {
 	f.Add([]byte(`{"format":1,"run":"20261130T010203Z-1","at":"2026-11-30T01:02:03Z","by":"ana@desk","stage":"staging","snapshot":{"name":"s.db","sha256":"` + strings.Repeat("a", 64) +
 		`","size":5},"token":"t","initial_cluster":"a=https://h:1","cluster_id":"a1","members":{"a":"b2"},"revision":9,"compact_revision":9,"bumped":true,"voters":1,"data_dir":"/d","wal_dir":"/w","was":{"token":"s"}}`))
+	f.Add([]byte(`{"format":1,"run":"r","at":"2026-11-30T01:02:03Z","stage":"staging","snapshot":{"sha256":"` + strings.Repeat("a", 64) +
+		`","size":5},"token":"t","initial_cluster":"a=https://h:1","cluster_id":"a1","members":{"a":"b2"},"revision":9,"data_dir":"/d","dependents":[{"name":"kubernetes","host":"m1",` +
+		`"units":["kubelet.service"],"manifests":["/etc/kubernetes/manifests/kube-apiserver.yaml"],"processes":["kubelet"],"ports":[6443]}]}`))
 	f.Add([]byte(`{"format":1,"run":"../x","at":"2026-11-30T01:02:03Z","stage":"starting","data_dir":"d"}`))
 	f.Add([]byte(`{"format":2}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -99,6 +102,18 @@ func FuzzParseRestoreMark(f *testing.F) {
 		}
 		if !strings.HasPrefix(m.DataDir, "/") || m.WALDir != "" && !strings.HasPrefix(m.WALDir, "/") {
 			t.Errorf("the folders %q and %q", m.DataDir, m.WALDir)
+		}
+		for _, d := range m.Dependents {
+			for _, p := range d.Manifests {
+				if away := m.Away(p); strings.HasPrefix(away, strings.TrimSuffix(p, p[strings.LastIndex(p, "/"):])+"/") || strings.Contains(away, "/../") {
+					t.Errorf("%s waits in %s", p, away)
+				}
+			}
+			for _, n := range append(d.Units, d.Processes...) {
+				if strings.ContainsAny(n, "/ \n\x00") || strings.HasPrefix(n, "-") {
+					t.Errorf("the name %q", n)
+				}
+			}
 		}
 		again, err := kvserver.ParseRestoreMark(m.Encode())
 		if err != nil || !again.Same(m) || string(again.Encode()) != string(m.Encode()) {

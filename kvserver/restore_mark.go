@@ -44,6 +44,8 @@ type RestoreMark struct {
 	NoSpace bool `json:"no_space,omitempty"`
 	// Voters that the cluster had when this began, so that an undo can wait for a quorum of them; 0: it had none.
 	Voters int `json:"voters"`
+	// Dependents ran when this began, in the order in which they are stopped, and started.
+	Dependents []RestoreDependents `json:"dependents,omitempty"`
 
 	// DataDir and WALDir are this host's folders, WALDir "" where the log is inside the other; Was is what it was before.
 	DataDir string     `json:"data_dir"`
@@ -130,6 +132,11 @@ func ParseRestoreMark(text []byte) (RestoreMark, error) {
 	for _, id := range ids {
 		if n, err := strconv.ParseUint(id, 16, 64); err != nil || n == 0 {
 			return RestoreMark{}, fmt.Errorf("%q is no id", id)
+		}
+	}
+	for _, d := range m.Dependents {
+		if err := d.check(); err != nil {
+			return RestoreMark{}, err
 		}
 	}
 	return m, nil

@@ -33,6 +33,8 @@ type world struct {
 	outside []*outsider
 	// unseen are hosts that cannot be looked at, as they are, by peer URL; none is started by anybody.
 	unseen map[string]*plan.Host
+	// ran is what depended on the cluster, and ran, when a restore began that is unfinished.
+	ran    []kvserver.RestoreDependents
 	born   uint64 // the last member id that etcd gave
 	serial int
 	// disks and backups are what a recovery finds; said is what is told before the plan.

@@ -21,6 +21,8 @@ type Observed struct {
 	Hosts map[string]*Host
 	// Others are the machines that are no members and that something is installed on, by name, see [spec.Cluster.Consumers].
 	Others map[string]*Host
+	// Dependents are the machines of [spec.Cluster.DependentMachines], by name; looked at for a restore only.
+	Dependents map[string]*Dependent
 	// Cluster is what the members themselves say.
 	Cluster Cluster
 	// Recorded is what an earlier run noted down on the operator's side; nil: nothing.
@@ -215,6 +217,9 @@ func (o *Observed) Facts() []Fact {
 	}
 	for _, n := range sortedKeys(o.Others) {
 		o.Others[n].facts(n, add)
+	}
+	for _, n := range sortedKeys(o.Dependents) {
+		o.Dependents[n].facts(n, add)
 	}
 	for _, n := range sortedKeys(o.Cluster.Answers) {
 		o.Cluster.Answers[n].facts("member "+n, add)

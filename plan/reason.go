@@ -75,6 +75,7 @@ const (
 	Auth            Reason = "auth"             // the snapshot has authentication enabled, and no user that quorate could be
 	QuorumServes    Reason = "quorum-serves"    // a recovery is asked for, and a quorum of the members serves
 	OldMembers      Reason = "old-members"      // members that the spec does not have serve on with the old data
+	Dependents      Reason = "dependents"       // who depends on the cluster runs, and could not be stopped as the spec says
 )
 
 // Acceptable are the reasons that may be passed over by name: where going on

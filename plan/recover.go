@@ -53,12 +53,14 @@ func BuildRecover(c *spec.Cluster, o *Observed, opt Options, in RecoverInput) (*
 	if in.Content != nil {
 		b.restorable(*in.Content)
 		known = max(known, in.Content.Revision)
+		of.mark.NoSpace = noSpace(*in.Content)
 	} else if from := b.called(in.Mark.Snapshot.Disk.Member); from == nil {
 		b.hold(Held{Reason: NotSetUp, Subject: in.Mark.Snapshot.Disk.Member, Blocks: true, Detail: "its host lacks what a member runs from, so that its disk cannot be read there",
 			WayOut: "choose another source (--from)"})
 	}
 	of.mark.Revision = known + RevisionBump
 	of.mark.CompactRevision, of.mark.Bumped, of.mark.Stage = of.mark.Revision, true, kvserver.RestoreStaging
+	of.mark.Dependents = b.dependents()
 	if err := b.asTheSpec(); err != nil {
 		return nil, err
 	}

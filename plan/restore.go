@@ -67,7 +67,8 @@ func BuildRestore(c *spec.Cluster, o *Observed, opt Options, in RestoreInput) (*
 		of.mark.CompactRevision = of.mark.Revision
 	}
 	of.mark.Bumped, of.mark.Stage = in.Bump, kvserver.RestoreStaging
-	of.mark.NoSpace = slices.ContainsFunc(in.Content.Alarms, func(a kvserver.SnapshotAlarm) bool { return a.Alarm == kvserver.AlarmNoSpace })
+	of.mark.NoSpace = noSpace(in.Content)
+	of.mark.Dependents = b.dependents()
 	return b.restore(of)
 }
 
@@ -113,12 +114,13 @@ func BuildUndo(c *spec.Cluster, o *Observed, opt Options) (*Plan, error) {
 	if len(exchanged) > 0 || len(away) > 0 {
 		b.mark(of, kvserver.RestoreUndoing, b.members)
 		if len(exchanged) > 0 {
-			b.halt()
+			b.halt(of)
 			b.swap(of, true, b.members)
 		}
 		b.revive(of, kvserver.RestoreReturning, "the old data is in its place again; the restored one is kept below .aside/"+of.mark.Undone())
 		b.recordRestore(of, true)
 	}
+	b.startDependents(of)
 	b.unmark(of)
 	return b.finish()
 }
@@ -283,6 +285,11 @@ func (b *builder) restorable(c kvserver.SnapshotContent) {
 	}
 }
 
+// noSpace reports whether NOSPACE stands in a snapshot.
+func noSpace(c kvserver.SnapshotContent) bool {
+	return slices.ContainsFunc(c.Alarms, func(a kvserver.SnapshotAlarm) bool { return a.Alarm == kvserver.AlarmNoSpace })
+}
+
 // highest is the newest revision that a member, or a disk, tells of.
 func (b *builder) highest() int64 {
 	out := int64(0)
@@ -334,9 +341,9 @@ func (b *builder) restore(of restoring) (*Plan, error) {
 		})
 		if of.mark.Snapshot.Disk == nil {
 			b.stage(of, missing)
-			b.halt()
+			b.halt(of)
 		} else { // a disk is whole only once nobody writes to it
-			b.halt()
+			b.halt(of)
 			if len(missing) > 0 {
 				b.replay(of)
 			}
@@ -353,6 +360,7 @@ func (b *builder) restore(of restoring) (*Plan, error) {
 		b.disarm("the restored cluster", b.ids(KindRevive))
 	}
 	b.recordRestore(of, false)
+	b.startDependents(of)
 	b.unmark(of)
 	return b.finish()
 }
@@ -360,9 +368,10 @@ func (b *builder) restore(of restoring) (*Plan, error) {
 // inHand: the new data is staged, or partly in its place, and need not be made again.
 func (r *Restoring) inHand() bool { return r.Staged || r.Aside || r.ClusterID == r.Mark.ClusterID }
 
-// halt stops all members once the new data is there on every host. Here is the place for what has to stop before them.
-func (b *builder) halt() {
-	staged, n := b.ids(KindStage), len(b.steps)
+// halt stops all members once the new data is there on every host, and whoever depends on them before that.
+func (b *builder) halt(of restoring) {
+	staged := slices.Concat(b.ids(KindStage), b.stopDependents(of))
+	n := len(b.steps)
 	b.stop(b.leaderLast(b.members)...)
 	if len(b.steps) > n {
 		s := &b.steps[n]

@@ -67,6 +67,7 @@ const (
 	PhaseDisarm               // ends an alarm, once its cause is gone
 	PhaseTell                 // tells who uses the cluster, before somebody leaves it that serves
 	PhaseRecord               // notes down what has become true
+	PhaseReturn               // starts what was stopped with the members, once they serve
 	PhaseRemove               // takes things off a host
 	PhaseForget               // on the operator's side, once everything else is done
 )
@@ -161,7 +162,10 @@ var kinds = map[Kind]func() Action{
 	KindReplay:      func() Action { return new(Replay) },
 	KindSwap:        func() Action { return new(Swap) },
 	KindRevive:      func() Action { return new(Revive) },
-	KindUnmark:      func() Action { return new(Unmark) },
+
+	KindStopDependents:  func() Action { return new(StopDependents) },
+	KindStartDependents: func() Action { return new(StartDependents) },
+	KindUnmark:          func() Action { return new(Unmark) },
 }
 
 // Kinds lists every kind of step.

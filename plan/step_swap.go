@@ -2,6 +2,7 @@ package plan
 
 import (
 	"path"
+	"slices"
 
 	"quorate/kvserver"
 	"quorate/kvserver/node"
@@ -71,7 +72,7 @@ func (b *builder) swap(of restoring, back bool, hosts []*member) {
 	}
 	for _, m := range hosts {
 		mark := of.markOf(m)
-		b.add(draft{after: append(b.ids(KindStage), b.ids(KindStop)...), Step: Step{Member: m.Name, Title: title + m.Name + " in its place",
+		b.add(draft{after: slices.Concat(b.ids(KindStage), b.ids(KindStopDependents), b.ids(KindStop)), Step: Step{Member: m.Name, Title: title + m.Name + " in its place",
 			Action: &Swap{Unit: m.layout.Unit, Back: back, Trees: m.layout.SwapTrees(mark), KVServer: m.layout.KVServer, Mark: mark}}})
 	}
 }

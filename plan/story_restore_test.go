@@ -18,7 +18,7 @@ const fresh = "abc"
 func (w *world) restored() kvserver.RestoreMark {
 	m := kvserver.RestoreMark{Format: kvserver.RestoreMarkFormat, Run: "run-1", At: now, By: "ana@desk", Stage: kvserver.RestoreStaging,
 		Snapshot: kvserver.RestoreSource{Name: "snapshot.db", SHA256: strings.Repeat("5", 64), Size: 3 << 20}, Token: "fresh-token",
-		InitialCluster: plan.InitialCluster(w.spec), ClusterID: fresh, Members: map[string]string{}}
+		InitialCluster: plan.InitialCluster(w.spec), ClusterID: fresh, Members: map[string]string{}, Dependents: w.ran}
 	for i, s := range w.spec.Members {
 		m.Members[s.Name] = kvserver.ID(uint64(0xb0 + i))
 	}
@@ -77,6 +77,9 @@ func restoring(t *testing.T, w *world, content *kvserver.SnapshotContent, words 
 
 // restores is what an operator asks for: a restore, its resumption, or its undoing.
 func restores(t *testing.T, w *world, content *kvserver.SnapshotContent, words []string) func(*spec.Cluster, *plan.Observed, plan.Options) (*plan.Plan, error) {
+	if len(w.spec.Dependents) > 0 {
+		w.dependent("") // all have been looked at
+	}
 	switch words[0] {
 	case "resume":
 		return plan.BuildResume

@@ -74,8 +74,7 @@ func tell(t *testing.T, hcl, observed string) string {
 		case words[0] == "destroy":
 			build = plan.BuildDestroy
 			opt.Forget = len(words) > 1 && words[1] == "forget"
-		case recovering(t, w, words):
-		case restoring(t, w, content, words):
+		case recovering(t, w, words), restoring(t, w, content, words), depends(t, w, words):
 		case words[0] == "restore" || words[0] == "resume" || words[0] == "undo":
 			build = restores(t, w, content, words)
 		case words[0] == "recover":

@@ -89,6 +89,7 @@ const (
 	Changed    Result = "changed"
 	Unchanged  Result = "unchanged" // held already
 	Failed     Result = "failed"
+	Partly     Result = "partly" // done as far as it could be: the run goes on, and has failed when it is over
 	Unreached  Result = "not-reached"
 	Incomplete Result = "interrupted" // begun, and abandoned at an interrupt
 	// Of a step whose journal ends while it is under way: its run was killed, or is still at it.

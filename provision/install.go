@@ -2,12 +2,9 @@ package provision
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
-	"time"
 
-	"quorate/kvserver/node"
 	"quorate/plan"
 	"quorate/provision/host"
 )
@@ -61,17 +58,11 @@ func (r *run) install(ctx context.Context, h host.Host, s plan.Step, a *plan.Ins
 
 // restartConsumer restarts a unit, if it runs, and sees that it comes back and stays.
 func (r *run) restartConsumer(ctx context.Context, h host.Host, s plan.Step, a *plan.Install, unit string) (what string, err error) {
-	look := func() (node.UnitState, error) {
-		l, err := h.Look(ctx, host.Query{Units: []string{unit}})
-		if err != nil {
-			return node.UnitState{}, err
-		}
-		return l.Units[unit], nil
-	}
-	before, err := look()
-	switch {
-	case err != nil:
+	l, err := h.Look(ctx, host.Query{Units: []string{unit}})
+	if err != nil {
 		return "", err
+	}
+	switch before := l.Units[unit]; {
 	case !before.Loaded:
 		return "is not there", nil
 	case before.Active == "inactive", before.Masked:
@@ -81,21 +72,12 @@ func (r *run) restartConsumer(ctx context.Context, h host.Host, s plan.Step, a *
 	if err != nil {
 		return "", fmt.Errorf("%s has not come back, and no other machine was touched after it: %w", unit, err)
 	}
-	select {
-	case <-time.After(a.Settle):
-	case <-ctx.Done():
-		return "", context.Cause(ctx)
-	}
-	now, err := look()
-	switch {
-	case err != nil:
+	now, err := stayed(ctx, h, []string{unit}, a.Settle)
+	if err != nil {
 		return "", err
-	case now.Active != "active" || now.PID != began.PID || now.Restarts != began.Restarts:
-		cause := errors.New(now.String())
-		if now.Cause != "" {
-			cause = fmt.Errorf("%w: %s", cause, now.Cause)
-		}
-		return "", fmt.Errorf("%s has come back and did not stay, and no other machine was touched after it: %w", unit, cause)
+	}
+	if err := fell(began, now[unit]); err != nil {
+		return "", fmt.Errorf("%s has come back and did not stay, and no other machine was touched after it: %w", unit, err)
 	}
 	return "is back", nil
 }

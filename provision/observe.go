@@ -113,6 +113,10 @@ func (s *Session) Observe(ctx context.Context) (*plan.Observed, error) {
 	if err := s.meetOutsiders(ctx, o); err != nil {
 		return nil, err
 	}
+	s.meetDependents(ctx, o)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	for name, a := range o.Cluster.Answers {
 		// Not asked to the end, since its unit is not ready: that is known, not a failure to ask.
 		if h := o.Hosts[name]; h.Problem == "" && h.Unit.Active != "active" && a.Asked != plan.Answered && a.Status == nil {

@@ -165,10 +165,10 @@ func (r *rig) recovered(t *testing.T, old uint64) {
 	if r.etcd.cluster == old || r.etcd.revision < plan.RevisionBump {
 		t.Errorf("cluster %x at revision %d", r.etcd.cluster, r.etcd.revision)
 	}
-	r.tidied(t, "")
+	r.settled(t)
 	for _, m := range r.world.Machines() {
-		for _, p := range m.Paths("/var/backups") {
-			if strings.Contains(p, ".restore-") {
+		for _, p := range slices.Concat(m.Paths("/var/lib/quorate/lab"), m.Paths("/ssd/lab"), m.Paths("/var/backups")) {
+			if strings.Contains(p, "/.restore-") {
 				t.Errorf("%s is left on %s", p, m.Name())
 			}
 		}

@@ -40,7 +40,7 @@ type RunOptions struct {
 // abort alone. Apply returns when no step is in flight any more, so that a lock
 // that is given back after it covers everything that the run still did.
 //
-// The caller holds the lock, on each host that the plan has steps for, and has checked that the world is the plan's.
+// The caller holds the lock, on each host that the plan has steps for but those of dependents, and has checked that the world is the plan's.
 func (s *Session) Apply(begin, abort context.Context, p *plan.Plan, o RunOptions) (*Report, error) {
 	if err := s.LocksFor(p); err != nil {
 		return nil, err
@@ -88,6 +88,8 @@ type run struct {
 type outcome struct {
 	changed bool   // false: the postcondition held already
 	detail  string // for people
+	// left is what could not be done and holds nothing up: the steps after it are done, and the run ends with it. nil: nothing.
+	left error
 }
 
 // execute is the scheduler: begins what is ready until nothing is left, or
@@ -107,7 +109,7 @@ func (r *run) execute(begin, abort context.Context) (*Report, error) {
 	done := make(chan finished)
 	begun := make([]bool, len(r.plan.Steps))
 	var flying, alone int // alone: exclusive steps in flight, at most one
-	var errs []error
+	var errs, left []error
 	var verified chan verdict // made once the members are as they will stay
 	for {
 		for i, st := range r.plan.Steps {
@@ -140,7 +142,9 @@ func (r *run) execute(begin, abort context.Context) (*Report, error) {
 		}
 		reports[f.i] = f.rep
 		state[f.rep.ID] = f.rep.Result
-		if f.err != nil {
+		if f.rep.Result == Partly {
+			left = append(left, fmt.Errorf("cannot %s: %w", f.rep.Title, f.err))
+		} else if f.err != nil {
 			errs = append(errs, fmt.Errorf("cannot %s: %w", f.rep.Title, f.err))
 		}
 	}
@@ -163,9 +167,9 @@ func (r *run) execute(begin, abort context.Context) (*Report, error) {
 		}
 	}
 	rep.Seconds = r.session.world.Clock().Sub(r.begun).Seconds()
-	err := errors.Join(errs...)
+	err := errors.Join(append(errs, left...)...)
 	if cause := cmp.Or(context.Cause(begin), context.Cause(abort)); cause != nil && (err != nil || rep.Counts[Unreached] > 0) {
-		err = &InterruptedError{Cause: errors.Join(cause, err), Left: len(r.plan.Steps) - rep.Counts[Changed] - rep.Counts[Unchanged], Verb: r.plan.Verb}
+		err = &InterruptedError{Cause: errors.Join(cause, err), Left: len(r.plan.Steps) - rep.Counts[Changed] - rep.Counts[Unchanged] - rep.Counts[Partly], Verb: r.plan.Verb}
 	}
 	r.tell(Event{Type: RunFinished, Ending: ending(err), Seconds: rep.Seconds, Error: text(err)})
 	return rep, err
@@ -180,7 +184,7 @@ func (r *run) serves() bool {
 // settled: whatever touches a member is done, and what is left only notes down what has become true.
 func (r *run) settled(state map[string]Result) bool {
 	for _, s := range r.plan.Steps {
-		if d := state[s.ID]; s.Action.Phase() != plan.PhaseRecord && d != Changed && d != Unchanged {
+		if s.Action.Phase() != plan.PhaseRecord && !over(state[s.ID]) {
 			return false
 		}
 	}
@@ -218,12 +222,15 @@ func (e *InterruptedError) Unwrap() error { return e.Cause }
 // ready: all needs are done.
 func ready(s plan.Step, state map[string]Result) bool {
 	for _, n := range s.Needs {
-		if r := state[n]; r != Changed && r != Unchanged {
+		if !over(state[n]) {
 			return false
 		}
 	}
 	return true
 }
+
+// over: what comes after a step with this result may begin.
+func over(r Result) bool { return r == Changed || r == Unchanged || r == Partly }
 
 // step executes one step and tells what came of it.
 func (r *run) step(ctx context.Context, s plan.Step) (StepReport, error) {
@@ -238,6 +245,8 @@ func (r *run) step(ctx context.Context, s plan.Step) (StepReport, error) {
 		rep.Result, e.Type = Incomplete, StepFailed
 	case err != nil:
 		rep.Result, e.Type = Failed, StepFailed
+	case out.left != nil:
+		rep.Result, e.Type, rep.Error, err = Partly, StepFailed, out.left.Error(), out.left
 	case out.changed:
 		rep.Result, e.Type = Changed, StepDone
 		r.touched(s)
@@ -304,6 +313,9 @@ var executors = map[plan.Kind]executor{
 	plan.KindSwap:        on((*run).swap),
 	plan.KindRevive:      of((*run).revive),
 	plan.KindUnmark:      on((*run).unmark),
+
+	plan.KindStopDependents:  of((*run).stopDependents),
+	plan.KindStartDependents: of((*run).startDependents),
 }
 
 // of makes an executor out of a method that takes the payload of its kind.

@@ -38,6 +38,8 @@ type Session struct {
 	wrap     func(member string, h host.Host) host.Host // the journal's ear, nil outside a run
 	lost     map[string]error                           // hosts whose connection has died since
 	found    map[string]*host.Look                      // by member: what was seen as its host was locked, until somebody observes
+
+	dependents bool // see WithDependents
 }
 
 // connection is a host that may not be connected yet.
@@ -55,7 +57,10 @@ func Open(w World, c *spec.Cluster) *Session {
 		world: w, cluster: c, layout: map[string]plan.Layout{}, hosts: map[string]*connection{}, relayed: map[string]bool{},
 		moved: map[string]string{}, locks: map[string]func() error{}, unlocked: map[string]error{}, lost: map[string]error{}, found: map[string]*host.Look{}, outside: map[string]outsider{},
 	}
-	for _, m := range s.machines() {
+	for _, m := range slices.Concat(s.machines(), c.DependentMachines()) {
+		if s.hosts[m.Name] != nil {
+			continue
+		}
 		s.layout[m.Name] = plan.LayoutOf(c, m)
 		s.hosts[m.Name] = &connection{member: m, ready: make(chan struct{})}
 	}

@@ -9,6 +9,11 @@ func (u UnitState) Running() bool {
 	return u.Active == "active" || u.Active == "activating" || u.Active == "reloading"
 }
 
+// Stopped reports whether nothing of the unit runs, is about to, or is still ending.
+func (u UnitState) Stopped() bool {
+	return u.Active == "" || u.Active == "inactive" || u.Active == "failed"
+}
+
 // crashes is how many restarts in a row make a crash loop: one may be an
 // accident of the boot, three have a cause that stays.
 const crashes = 3

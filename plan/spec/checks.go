@@ -25,6 +25,7 @@ func (l *loader) checkClusters(clusters []*Cluster) {
 	for _, c := range distinct {
 		l.checkAddresses(c)
 		l.checkHosts(c)
+		l.checkDependents(c)
 	}
 	l.checkInstalls(distinct)
 	l.checkPorts(distinct)

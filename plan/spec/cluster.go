@@ -35,6 +35,9 @@ func (l *loader) cluster(n *node) *Cluster {
 	for _, k := range n.nodes["client"] {
 		c.Clients = append(c.Clients, l.client(k, c))
 	}
+	for _, d := range n.nodes["dependents"] {
+		c.Dependents = append(c.Dependents, l.dependents(d, c))
+	}
 	l.checkMembers(n, c)
 	return c
 }
@@ -139,6 +142,7 @@ func (l *loader) checkMembers(n *node, c *Cluster) {
 	distinct := l.duplicates("member", n.nodes["member"])
 	l.duplicates("client", n.nodes["client"])
 	l.duplicates("host", n.nodes["host"])
+	l.duplicates("dependents", n.nodes["dependents"])
 	if l.incomplete || n.broken || !distinct {
 		return // not all members are known
 	}

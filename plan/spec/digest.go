@@ -9,11 +9,11 @@ import (
 
 // Digest is the SHA-256 (hex) of what c asks for, over canonical JSON: fields
 // in the order of the types, maps by key. It leaves out what does not change
-// the cluster itself: secrets, places in the source, what is protected, and how hosts
+// the cluster itself: secrets, places in the source, what is protected, what is stopped around a restore, and how hosts
 // are reached over SSH, so that two operators with different keys get the same.
 func Digest(c *Cluster) string {
 	canonical := *c
-	canonical.Members, canonical.Hosts, canonical.Protect = nil, nil, false
+	canonical.Members, canonical.Hosts, canonical.Dependents, canonical.Protect = nil, nil, nil, false
 	for _, m := range c.Members {
 		copied := *m
 		copied.Protect = false

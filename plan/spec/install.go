@@ -53,21 +53,7 @@ func (l *loader) install(n *node) *Install {
 		l.fail(v.at, "Bad owner", fmt.Sprintf("%q is neither an account's name nor one with a group's.", v.text), `For example: owner = "kube" or owner = "kube:kube"`)
 	}
 	i.User, i.Group = user, group
-	seen := map[string]bool{}
-	for at, u := range n.texts("restart") {
-		v := n.value("restart")
-		if path.Ext(u) != ".service" {
-			u += ".service"
-		}
-		switch {
-		case !unitName.MatchString(u):
-			l.fail(v.element(at), "Bad unit", fmt.Sprintf("%q is no name of a systemd service.", u), `For example: restart = ["kube-apiserver"]`)
-		case seen[u]:
-			l.fail(v.element(at), "Duplicate unit", fmt.Sprintf("%s is there already.", u), "Remove one of them.")
-		}
-		seen[u] = true
-		i.Restart = append(i.Restart, u)
-	}
+	i.Restart = l.units(n, "restart")
 	return i
 }
 
@@ -108,7 +94,7 @@ func (l *loader) checkInstalls(clusters []*Cluster) {
 			for _, i := range k.Install {
 				n := l.blocks[i]
 				l.checkInstallFolder(c, i, n)
-				for _, m := range l.installHosts(c, i, n) {
+				for _, m := range l.machinesOf(c, i.Hosts, n) {
 					p := place{m.Address, i.Dir}
 					if m.Connection.Type == "local" {
 						p.machine = c.Path(m.Connection.Root)
@@ -126,8 +112,8 @@ func (l *loader) checkInstalls(clusters []*Cluster) {
 	}
 }
 
-// installHosts are the machines that an install block names, each once.
-func (l *loader) installHosts(c *Cluster, i *Install, n *node) []*Member {
+// machinesOf are the machines that a block's hosts name, each once.
+func (l *loader) machinesOf(c *Cluster, hosts []string, n *node) []*Member {
 	var names []string
 	for _, m := range c.Members {
 		names = append(names, m.Name)
@@ -138,7 +124,7 @@ func (l *loader) installHosts(c *Cluster, i *Install, n *node) []*Member {
 	at := n.value("hosts")
 	var out []*Member
 	seen := map[string]bool{}
-	for e, name := range i.Hosts {
+	for e, name := range hosts {
 		m := c.Machine(name)
 		switch {
 		case m == nil && l.incomplete: // it may be one of those that could not be read

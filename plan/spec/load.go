@@ -80,7 +80,7 @@ type loader struct {
 	// are not shown as the value of a variable.
 	secrets, quiet []string
 	defaults       map[*attribute]value
-	// blocks are what each *Cluster, *Member, *Client, *Host and *Install was made of, for
+	// blocks are what each *Cluster, *Member, *Client, *Host, *Install and *Dependents was made of, for
 	// checks across clusters that want to point at an attribute.
 	blocks map[any]*node
 	// secretNames are the locals and variables that secrets are made of.

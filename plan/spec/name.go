@@ -19,7 +19,11 @@ func (l *loader) checkLabel(n *node) {
 	if better := toLabel(n.label); better != "" {
 		wayOut = fmt.Sprintf("For example: %s %q", n.block.name, better)
 	}
-	l.fail(n.name, "Bad name", fmt.Sprintf("%q is no name for a %s: names have 1 to 63 lower-case letters, digits and dashes, with a letter or digit at both ends.", n.label, n.block.name), wayOut)
+	what := n.block.name
+	if strings.HasSuffix(what, "s") {
+		what += " block"
+	}
+	l.fail(n.name, "Bad name", fmt.Sprintf("%q is no name for a %s: names have 1 to 63 lower-case letters, digits and dashes, with a letter or digit at both ends.", n.label, what), wayOut)
 }
 
 // toLabel is the label nearest to s, or "".

@@ -221,7 +221,7 @@ func TestDigest(t *testing.T) {
 	for _, same := range []string{
 		"\n\n# moved\n", "  server {}\n", "  server {\n    log_level = \"info\"\n  }\n",
 		"  connection {\n    user = \"admin\"\n    password = env(\"PW\")\n    wait_for_host = \"5m\"\n    port = 2222\n  }\n",
-		"  protect = true\n",
+		"  protect = true\n", "  dependents \"control-plane\" { preset = \"kubeasz\" }\n",
 	} {
 		if load(fmt.Sprintf(base, same)) != plain {
 			t.Errorf("another digest with %s", same)

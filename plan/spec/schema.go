@@ -14,6 +14,7 @@ const (
 	kindBool     kind = "bool"
 	kindDuration kind = "duration"
 	kindSize     kind = "size"
+	kindPorts    kind = "list of ports"
 	kindSecret   kind = "secret string"
 	kindOptions  kind = "map"
 	// The kinds below occur only in variable and locals blocks.

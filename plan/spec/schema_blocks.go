@@ -48,7 +48,7 @@ func clusterBlock() *block {
 		blocks: []*block{
 			memberBlock(),
 			connectionBlock("How the hosts are reached; a member's own connection block wins attribute by attribute."),
-			serverBlock(), tlsBlock(), backupBlock(), clientBlock(), hostBlock(),
+			serverBlock(), tlsBlock(), backupBlock(), clientBlock(), hostBlock(), dependentsBlock(),
 		},
 	}
 }
@@ -188,11 +188,27 @@ func backupBlock() *block {
 func hostBlock() *block {
 	return &block{
 		name: "host", label: "name", many: true,
-		doc: "A machine that is no member, for the install blocks of clients.",
+		doc: "A machine that is no member, for the install blocks of clients, and for dependents.",
 		attrs: []*attribute{
 			{name: "address", kind: kindString, required: true, example: `"192.168.7.111"`, doc: "its IP address or host name"},
 		},
 		blocks: []*block{connectionBlock("How the machine is reached, where it differs from the cluster's connection.")},
+	}
+}
+
+func dependentsBlock() *block {
+	return &block{
+		name: "dependents", label: "name", many: true,
+		doc: "Services that cannot go on without the cluster: stopped before a restore, and started after it.",
+		attrs: []*attribute{
+			{name: "preset", kind: kindString, unset: "none", example: `"kubeasz"`, oneOf: []string{"kubeasz", "kubeadm"}, doc: "what a Kubernetes of this kind runs beside etcd; an attribute that is given takes the place of the preset's"},
+			{name: "hosts", kind: kindStrings, unset: "all host blocks and members that are reached over SSH", example: `["control1", "worker1"]`, doc: "the machines: names of host blocks or of members; what one does not have is passed over there"},
+			{name: "units", kind: kindStrings, unset: "the preset's", example: `["kube-apiserver"]`, doc: "systemd units, in the order in which they are stopped, and started"},
+			{name: "manifests", kind: kindStrings, unset: "the preset's", example: `["/etc/kubernetes/manifests/kube-apiserver.yaml"]`, doc: "static pods' files, moved away in this order before any unit is stopped, and back after all are started; the kubelet, which ends the pods, has to run"},
+			{name: "processes", kind: kindStrings, unset: "called like the units and manifests", example: `["kube-apiserver"]`, doc: "names of which no process may be left when all of it is stopped"},
+			{name: "ports", kind: kindPorts, unset: "the preset's", example: "[6443, 10257, 10259]", doc: "TCP ports on which nobody may listen then; those that somebody listened on before are waited for afterwards"},
+			{name: "timeout", kind: kindDuration, def: `"2m"`, doc: "how long each unit or pod may take to end, and to come back"},
+		},
 	}
 }
 

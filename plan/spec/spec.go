@@ -51,6 +51,8 @@ type Cluster struct {
 	Clients []*Client `json:"clients"` // in source order
 	// Hosts are machines that are no members, in source order.
 	Hosts []*Host `json:"hosts,omitempty"`
+	// Dependents are stopped before a restore and started after it, in source order. They change nothing of the cluster, and are no part of [Digest].
+	Dependents []*Dependents `json:"dependents,omitempty"`
 	// Protect: none of the members may be expelled. It guards what is done to the cluster and changes nothing of it,
 	// so it is no part of [Digest]: who takes it away to remove a member has not gone back to an earlier spec.
 	Protect bool `json:"protect,omitempty"`
@@ -313,7 +315,7 @@ type Client struct {
 	Range   hcl.Range  `json:"-"`
 }
 
-// Host is a machine that is no member: what consumers of the cluster need is installed on it.
+// Host is a machine that is no member: what consumers of the cluster need is installed on it, or dependents of it run there.
 type Host struct {
 	Name string `json:"name"`
 	// Address is the machine's: an IP address or a host name.

@@ -81,7 +81,7 @@ func writeCommented(b *bytes.Buffer, c *block, prefix string, names *strings.Rep
 	}
 	header := c.name
 	if c.label != "" {
-		header += fmt.Sprintf(" %q", map[string]string{"member": "etcd1", "client": "app", "host": "control1", "source": "amd64"}[c.name])
+		header += fmt.Sprintf(" %q", map[string]string{"member": "etcd1", "client": "app", "host": "control1", "source": "amd64", "dependents": "kubernetes"}[c.name])
 	}
 	fmt.Fprintf(b, "%s%s {\n", prefix, header)
 	var lines [][2]string
@@ -115,5 +115,5 @@ func writeCommented(b *bytes.Buffer, c *block, prefix string, names *strings.Rep
 
 // requires reports whether the block says nothing without being filled in.
 func (b *block) requires() bool {
-	return b.name == "encryption" || slices.ContainsFunc(b.attrs, func(a *attribute) bool { return a.required })
+	return b.name == "encryption" || b.name == "dependents" || slices.ContainsFunc(b.attrs, func(a *attribute) bool { return a.required })
 }

@@ -23,6 +23,7 @@ type value struct {
 	text       string
 	texts      []string
 	number     int64 // also sizes, in bytes
+	ports      []int
 	span       time.Duration
 	flag       bool
 	secret     Secret
@@ -189,6 +190,23 @@ func (l *loader) fill(v *value, a *attribute, raw cty.Value) bool {
 		v.number = n
 		if (a.min != 0 || a.max != 0) && (n < a.min || n > a.max) {
 			return wrong(fmt.Sprintf("%s cannot be %d: it goes from %d to %d.", a.name, n, a.min, a.max))
+		}
+	case kindPorts:
+		if raw.Type() == cty.Number {
+			raw = cty.ListVal([]cty.Value{raw}) // one is a list of one
+		}
+		if !want(cty.List(cty.Number), "a list of ports") {
+			return false
+		}
+		for _, e := range raw.AsValueSlice() {
+			if e.IsNull() {
+				return wrong(fmt.Sprintf("%s has an empty element.", a.name))
+			}
+			n, ok := whole(e.AsBigFloat())
+			if !ok || n < 1 || n > 65535 {
+				return wrong(fmt.Sprintf("%s has an element that is no port: they go from 1 to 65535.", a.name))
+			}
+			v.ports = append(v.ports, int(n))
 		}
 	case kindSize:
 		n, err := size(raw)

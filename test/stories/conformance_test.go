@@ -81,6 +81,7 @@ func fixture(t *testing.T, l *lab.Lab, config ssh.Config) hosttest.Fixture {
 			Loop: service("loop-"+id, "notify", "StandardInputText="+strings.ReplaceAll(hosttest.LoopLog, "\n", "\\n")+"\n"+
 				"StandardInput=data\nExecStart=/bin/sh -c 'cat >&2; exit 1'\nRestart=on-failure\nRestartSec=300ms\nStartLimitInterval=0\n"),
 			Hang: service("hang-"+id, "notify", "ExecStart=/bin/sleep 1000\nTimeoutStartSec=infinity\n"),
+			Stay: service("stay-"+id, "exec", "ExecStart=/bin/sleep 1000\nKillSignal=SIGCONT\nTimeoutStopSec=4\n"),
 		},
 	}
 }

@@ -114,8 +114,19 @@ cluster "lab" {
   #   # }
   # }
 
-  ## A machine that is no member, for the install blocks of clients.
+  ## A machine that is no member, for the install blocks of clients, and for dependents.
   # # host "control1" {
   # #   address = "192.168.7.111" # its IP address or host name
+  # # }
+
+  ## Services that cannot go on without the cluster: stopped before a restore, and started after it.
+  # # dependents "kubernetes" {
+  # #   # preset = "kubeasz"              # what a Kubernetes of this kind runs beside etcd; an attribute that is given takes the place of the preset's; default: none
+  # #   # hosts = ["control1", "worker1"] # the machines: names of host blocks or of members; what one does not have is passed over there; default: all host blocks and members that are reached over SSH
+  # #   # units = ["kube-apiserver"]      # systemd units, in the order in which they are stopped, and started; default: the preset's
+  # #   # manifests = ["/etc/kubernetes/manifests/kube-apiserver.yaml"] # static pods' files, moved away in this order before any unit is stopped, and back after all are started; the kubelet, which ends the pods, has to run; default: the preset's
+  # #   # processes = ["kube-apiserver"]  # names of which no process may be left when all of it is stopped; default: called like the units and manifests
+  # #   # ports = [6443, 10257, 10259]    # TCP ports on which nobody may listen then; those that somebody listened on before are waited for afterwards; default: the preset's
+  # #   timeout = "2m"                    # how long each unit or pod may take to end, and to come back
   # # }
 }

@@ -30,8 +30,14 @@ func (m *Machine) service(ctx context.Context, r host.ServiceRequest) (host.Unit
 	if err := m.prepare(r); err != nil {
 		return fail(err.Error())
 	}
-	if r.Verb == "stop" || r.Verb == "restart" {
-		m.end(r.Unit, false)
+	if r.Verb == "stop" || r.Verb == "restart" || r.Verb == "start" && m.Unit(r.Unit).Active == "deactivating" {
+		timedOut, err := m.stop(ctx, r.Unit, r.Wait)
+		if err != nil {
+			return m.Unit(r.Unit), fmt.Errorf("host %q: %s %s: %w", m.name, r.Verb, r.Unit, err)
+		}
+		if timedOut {
+			return fail(fmt.Sprintf("timed out after %s", r.Wait))
+		}
 	}
 	switch r.Verb {
 	case "", "stop":

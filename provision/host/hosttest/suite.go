@@ -45,6 +45,8 @@ type Services struct {
 	// Loop fails at each start with [LoopLog] and is started again by its manager; Hang
 	// starts and never says that it is ready.
 	Loop, Hang Service
+	// Stay takes some seconds to end after it was stopped; none where the manager waits for nobody.
+	Stay Service
 	// Systemd: enabling and reloading mean something here.
 	Systemd bool
 	// Wait is long enough for Good to start, and short enough to wait for Bad to be given up.
@@ -170,6 +172,7 @@ func Suite(t *testing.T, open func(t *testing.T) Fixture) {
 		{"no such service", testNoSuchService},
 		{"crash loop", testCrashLoop},
 		{"service that hangs", testHangingService},
+		{"service that does not end", testStayingService},
 		{"masked service", testMaskedService},
 		{"drop-ins", testDropIns},
 		{"probes and services", testProbesAndServices},

@@ -33,7 +33,7 @@ func FakeFixture(m *Machine) Fixture {
 	if m.facts.Root {
 		f.Owner, f.Account, sv.Systemd = "nobody:nobody", "suiteacc", true
 	}
-	for name, s := range map[string]*Service{"good": &sv.Good, "bad": &sv.Bad, "loop": &sv.Loop, "hang": &sv.Hang} {
+	for name, s := range map[string]*Service{"good": &sv.Good, "bad": &sv.Bad, "loop": &sv.Loop, "hang": &sv.Hang, "stay": &sv.Stay} {
 		exe := "/bin/" + name
 		m.WriteFile(exe, []byte(name), 0o755)
 		s.Unit = "/opt/suite/" + name + ".json"
@@ -49,6 +49,16 @@ func FakeFixture(m *Machine) Fixture {
 	}
 	m.Program(sv.Bad.Unit, FailsWith("bad luck"))
 	m.Program(sv.Loop.Unit, FailsWith(LoopLog))
+	m.Program(sv.Stay.Unit, func(p *Process) error {
+		var stopped time.Time
+		p.Ends = func() bool {
+			if stopped.IsZero() {
+				stopped = time.Now()
+			}
+			return time.Since(stopped) > 1200*time.Millisecond
+		}
+		return nil
+	})
 	m.Program(sv.Hang.Unit, func(p *Process) error { p.Ready = func() bool { return false }; return nil })
 	f.Services = sv
 	return f

@@ -219,6 +219,27 @@ func testHangingService(t *testing.T, s *suite) {
 	}
 }
 
+// testStayingService: a unit that takes longer to end than anybody waits is an error with its state, and one that is started
+// meanwhile runs once it has ended.
+func testStayingService(t *testing.T, s *suite) {
+	sv := s.services(t)
+	if sv.Stay.Unit == "" {
+		t.Skip("a unit's process is killed where it does not end")
+	}
+	s.install(t, sv.Stay)
+	began := s.service(t, host.ServiceRequest{Unit: sv.Stay.Unit, Reload: true, Verb: "start", Wait: sv.Wait})
+	failed := s.failing(t, host.ServiceRequest{Unit: sv.Stay.Unit, Verb: "stop", Wait: time.Second})
+	if failed.State.Active != "deactivating" || failed.State.PID != began.PID || !strings.Contains(failed.Cause, "timed out after 1s") {
+		t.Fatalf("got %v", failed)
+	}
+	if u := s.unit(t, sv.Stay.Unit); u.Stopped() || u.PID != began.PID {
+		t.Errorf("looked at: %+v", u)
+	}
+	if u := s.service(t, host.ServiceRequest{Unit: sv.Stay.Unit, Verb: "start", Wait: 10 * time.Second}); u.Active != "active" || u.PID == began.PID {
+		t.Errorf("started meanwhile: %+v, before %+v", u, began)
+	}
+}
+
 func testMaskedService(t *testing.T, s *suite) {
 	sv := s.services(t)
 	s.install(t, sv.Good)

@@ -43,6 +43,9 @@ type Process struct {
 	// Ready says whether it serves; nil is yes. It is asked again whenever
 	// something changes on the machine and every millisecond, outside the machine's lock.
 	Ready func() bool
+	// Ends says whether it ends when somebody stops it; nil is yes. Until it does the unit is deactivating, and it
+	// is asked again as Ready is.
+	Ends func() bool
 	// OnStop is called, outside the machine's lock, when the process ends, for whatever reason.
 	OnStop func()
 
@@ -56,6 +59,7 @@ type unit struct {
 	enabled bool
 	proc    *Process
 	ready   bool
+	ending  bool // it was stopped, and its process is still there
 	failed  bool
 	again   bool // its process failed, and the manager will start it once more
 	exits   int  // since it was last started on request
@@ -68,6 +72,8 @@ type unit struct {
 
 func (u *unit) active() string {
 	switch {
+	case u.proc != nil && u.ending:
+		return "deactivating"
 	case u.proc != nil && u.ready:
 		return "active"
 	case u.proc != nil, u.again:
@@ -82,7 +88,7 @@ func (u *unit) sub() string {
 	if u.again {
 		return "auto-restart"
 	}
-	return map[string]string{"active": "running", "activating": "start", "failed": "failed", "inactive": "dead"}[u.active()]
+	return map[string]string{"active": "running", "activating": "start", "failed": "failed", "inactive": "dead", "deactivating": "stop-sigterm"}[u.active()]
 }
 
 // Program sets what a unit runs: by the unit's name, or "" for every unit
@@ -198,6 +204,14 @@ func (m *Machine) refresh(name string) {
 	if u != nil && u.again {
 		m.mu.Unlock()
 		m.run(name)
+		return
+	}
+	if u != nil && u.proc != nil && u.ending {
+		p := u.proc
+		m.mu.Unlock()
+		if p.Ends() {
+			m.end(name, false)
+		}
 		return
 	}
 	if u == nil || u.proc == nil || u.ready {
@@ -362,7 +376,7 @@ func (m *Machine) end(name string, failed bool) {
 	for _, port := range p.Ports {
 		delete(m.listeners, port)
 	}
-	u.proc, u.ready, u.failed = nil, false, failed
+	u.proc, u.ready, u.ending, u.failed = nil, false, false, failed
 	u.result, u.status = "success", 0
 	if failed {
 		u.result, u.status = "signal", 9
@@ -373,6 +387,49 @@ func (m *Machine) end(name string, failed bool) {
 	if p.OnStop != nil {
 		p.OnStop()
 	}
+}
+
+// stop has a unit's process end, and waits for it no longer than that.
+func (m *Machine) stop(ctx context.Context, name string, wait time.Duration) (timedOut bool, err error) {
+	m.mu.Lock()
+	u := m.units[name]
+	if u != nil && u.proc != nil && u.proc.Ends != nil {
+		u.ending = true
+	}
+	ends := u == nil || !u.ending
+	deadline := time.NewTimer(min(wait, m.patience))
+	m.mu.Unlock()
+	defer deadline.Stop()
+	if ends {
+		m.end(name, false)
+		return false, nil
+	}
+	for {
+		m.refresh(name)
+		if m.Unit(name).Active != "deactivating" {
+			return false, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-deadline.C:
+			return true, nil
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// Started is what runs as a unit's main process: the path that it was started by, by its number.
+func (m *Machine) Started() map[int]string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[int]string{}
+	for _, u := range m.units {
+		if u.proc != nil {
+			out[u.proc.pid] = u.proc.Exe
+		}
+	}
+	return out
 }
 
 // await waits until a started unit is active or failed, or has failed too often, or time is up.
