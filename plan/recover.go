@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"strings"
 
 	"quorate/kvserver"
 	"quorate/plan/spec"
@@ -38,6 +39,10 @@ func BuildRecover(c *spec.Cluster, o *Observed, opt Options, in RecoverInput) (*
 			WayOut: "quorate apply replaces members that are lost; quorate restore goes back to a backup"})
 		return b.finish()
 	}
+	if led := in.Sources.Led; len(led) > 0 {
+		b.hold(Held{Reason: QuorumServes, Subject: strings.Join(led, ","), Blocks: true, Detail: "there is a leader, which it follows or is, so that a quorum may serve out of this side's reach",
+			WayOut: "run again in a few seconds: without a quorum a leader steps down; if it stays, reach the others first"})
+	}
 	if len(b.members) == 0 {
 		b.hold(Held{Reason: NotSetUp, Subject: b.spec.Name, Blocks: true, Detail: "no host that can be reached has what a member runs from",
 			WayOut: "make a cluster on hosts that there are (quorate apply), and restore a backup into it"})
@@ -67,26 +72,25 @@ func BuildRecover(c *spec.Cluster, o *Observed, opt Options, in RecoverInput) (*
 	return b.restore(of)
 }
 
-// Serves reports whether a quorum of a cluster's members serves: then nothing of it is to be recovered.
+// Serves reports whether a quorum of a cluster's members serves, also out of this side's reach: one member says so by a read that a quorum
+// has to confirm. Then nothing of it is to be recovered.
 func Serves(c *spec.Cluster, o *Observed) bool {
-	return TakeCensus(c, o).Membership.Voters().Writable()
+	census := TakeCensus(c, o)
+	return census.Known || census.Membership.Voters().Writable()
 }
 
 // takePart leaves the members out that cannot take part, and says so.
 func (b *builder) takePart() {
 	var able []*member
 	for _, m := range b.members {
-		why := ""
 		switch {
 		case m.host.Problem != "":
-			why = "its host could not be reached (" + m.host.Problem + ")"
+			b.note("%s takes no part: its host could not be reached (%s). See that its member is off until an apply has reached it: members of the former cluster that find a quorum serve on beside this one. It cannot come back by its data; apply moves that aside and has it join", m.Name, m.host.Problem)
 		case m.host.Manifest == nil && len(b.lacks(m)) > 0:
-			why = "its host has nothing of a member"
+			b.note("%s takes no part: its host has nothing of a member yet; quorate apply puts it there, and has it join", m.Name)
 		default:
 			able = append(able, m)
-			continue
 		}
-		b.note("%s takes no part: %s. Its former data cannot come back into the recovered cluster; quorate apply has it join once its host is there, and moves what is on it aside", m.Name, why)
 	}
 	b.members = able
 }

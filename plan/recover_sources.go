@@ -17,6 +17,8 @@ type DiskSeen struct {
 	Problem    string               // why; "" where something could
 	// Lists are the members as the one that runs there knows them; nil: nobody could be asked. What it removed it lists no more.
 	Lists []kvserver.Member
+	// Led: the one that runs there knows a leader, at the end of the look.
+	Led bool
 }
 
 // BackupSeen is a backup that looks whole.
@@ -84,6 +86,8 @@ type RecoverySources struct {
 	// Voters it had, as the newest disk or the operator's side has noted them down; Gone are those whose disk is not offered, by name.
 	Voters int      `json:"voters"`
 	Gone   []string `json:"gone,omitempty"`
+	// Led are the members that know a leader.
+	Led []string `json:"led,omitempty"`
 	// Revision is the highest that anybody tells of.
 	Revision int64 `json:"revision"`
 }
@@ -131,6 +135,9 @@ func FindRecoverySources(c *spec.Cluster, o *Observed, disks map[string]DiskSeen
 		s.All = append(s.All, s.disk(m, o.Hosts[m.Name], disks[m.Name]))
 		if st := o.Cluster.Answers[m.Name].Status; st != nil {
 			s.All[len(s.All)-1].Revision = max(s.All[len(s.All)-1].Revision, st.Revision)
+		}
+		if disks[m.Name].Led {
+			s.Led = append(s.Led, m.Name)
 		}
 	}
 	s.removed(disks)

@@ -242,24 +242,12 @@ func (b *builder) restorable(c kvserver.SnapshotContent) {
 	hold := func(r Reason, subject, detail, out string) {
 		b.hold(Held{Reason: r, Subject: subject, Blocks: true, Detail: detail, WayOut: out})
 	}
-	quota := (&Disarm{Quota: b.spec.Server.QuotaBackendBytes}).QuotaOf(kvserver.Status{})
-	for _, a := range c.Alarms {
-		switch {
-		case a.Alarm == kvserver.AlarmNoSpace && float64(c.SizeInUse) >= roomy*float64(quota):
-			hold(OverQuota, b.spec.Name, fmt.Sprintf("in the snapshot the alarm NOSPACE stands, and %s of a quota of %s are in use", Bytes(c.SizeInUse), Bytes(quota)),
-				"raise quota_backend_bytes and apply, then restore; or take another backup")
-		case a.Alarm == kvserver.AlarmNoSpace:
-			b.note("in the snapshot the alarm NOSPACE stands: it is ended once the members serve, as their quota of %s leaves room", Bytes(quota))
-		default:
-			hold(SnapshotCorrupt, b.spec.Name, fmt.Sprintf("in the snapshot the alarm %s stands, raised by member %s: its data is not to be trusted", a.Alarm, a.Member), "take another backup")
-		}
+	quota := b.quota()
+	for _, u := range Unfit(c, quota) {
+		hold(u.Reason, b.spec.Name, u.Detail, u.WayOut)
 	}
-	if c.Size >= quota {
-		hold(OverQuota, b.spec.Name, fmt.Sprintf("the snapshot has %s, and the members' quota is %s: the first write would raise NOSPACE", Bytes(c.Size), Bytes(quota)), "raise quota_backend_bytes and apply, then restore")
-	}
-	if c.AuthEnabled && !slices.Contains(c.Users, "quorate") {
-		hold(Auth, b.spec.Name, "in the snapshot authentication is enabled, and there is no user \"quorate\": nobody here could ask the restored members",
-			"add a user \"quorate\" with the role root to the cluster and take another backup")
+	if noSpace(c) && !b.heldOf(b.spec.Name, OverQuota) {
+		b.note("in the snapshot the alarm NOSPACE stands: it is ended once the members serve, as their quota of %s leaves room", Bytes(quota))
 	}
 	if c.Leases > 0 {
 		b.note("the snapshot has %d leases: their time begins anew with the restored cluster", c.Leases)
@@ -283,6 +271,35 @@ func (b *builder) restorable(c kvserver.SnapshotContent) {
 			hold(DiskFull, m.Name, fmt.Sprintf("%s has %s free, and the new data needs %s beside the old one", dir, Bytes(free), Bytes(c.Size+minDataSpace)), "free some space there, or enlarge the file system; nothing has been touched")
 		}
 	}
+}
+
+// Unfit is why no cluster of a quota can go on with the content of a snapshot; nothing: it can.
+func Unfit(c kvserver.SnapshotContent, quota int64) (out []Held) {
+	add := func(r Reason, detail, wayOut string) {
+		out = append(out, Held{Reason: r, Detail: detail, WayOut: wayOut})
+	}
+	for _, a := range c.Alarms {
+		switch {
+		case a.Alarm != kvserver.AlarmNoSpace:
+			add(SnapshotCorrupt, fmt.Sprintf("in the snapshot the alarm %s stands, raised by member %s: its data is not to be trusted", a.Alarm, a.Member), "take another backup")
+		case float64(c.SizeInUse) >= roomy*float64(quota):
+			add(OverQuota, fmt.Sprintf("in the snapshot the alarm NOSPACE stands, and %s of a quota of %s are in use", Bytes(c.SizeInUse), Bytes(quota)),
+				"raise quota_backend_bytes and apply, then restore; or take another backup")
+		}
+	}
+	if c.Size >= quota {
+		add(OverQuota, fmt.Sprintf("the snapshot has %s, and the members' quota is %s: the first write would raise NOSPACE", Bytes(c.Size), Bytes(quota)), "raise quota_backend_bytes and apply, then restore")
+	}
+	if c.AuthEnabled && !slices.Contains(c.Users, "quorate") {
+		add(Auth, "in the snapshot authentication is enabled, and there is no user \"quorate\": nobody here could ask the restored members",
+			"add a user \"quorate\" with the role root to the cluster and take another backup")
+	}
+	return out
+}
+
+// quota is how large a member's database may get, bytes.
+func (b *builder) quota() int64 {
+	return (&Disarm{Quota: b.spec.Server.QuotaBackendBytes}).QuotaOf(kvserver.Status{})
 }
 
 // noSpace reports whether NOSPACE stands in a snapshot.

@@ -26,6 +26,7 @@ type Replay struct {
 	Snapshot string `json:"snapshot"`
 	// Fetch: other hosts are to have it too.
 	Fetch bool                 `json:"fetch,omitempty"`
+	Quota int64                `json:"quota"` // bytes: what the members' databases may have
 	Mark  kvserver.RestoreMark `json:"mark"`
 }
 
@@ -61,7 +62,7 @@ func (b *builder) replay(of restoring) {
 	}
 	m := b.called(from.Member)
 	l, mark := m.layout, of.markOf(m)
-	a := &Replay{Disk: b.replayDisk(m), Folder: l.Backups, Root: b.rootOwner(m), Work: replayWork(l, mark), Snapshot: sentSnapshot(l, mark), Fetch: len(b.members) > 1, Mark: mark}
+	a := &Replay{Disk: b.replayDisk(m), Folder: l.Backups, Root: b.rootOwner(m), Work: replayWork(l, mark), Snapshot: sentSnapshot(l, mark), Fetch: len(b.members) > 1, Quota: b.quota(), Mark: mark}
 	chosen := LogEnd{from.LastTerm, from.LastIndex}
 	for _, o := range b.members {
 		if end, known := b.logEnd(o, from.ClusterID); o != m && known && end.Compare(chosen) <= 0 {

@@ -15,7 +15,7 @@ import (
 
 // recovering lets one line of a story come true that is about what is left of a cluster; false: it is about something else.
 //
-//	left disk etcd1 term 3 index 100 [revision 40] [cluster 7] [id a1] [running] [damaged WHAT] [removed ID]
+//	left disk etcd1 term 3 index 100 [revision 40] [cluster 7] [id a1] [running] [led] [damaged WHAT] [removed ID]
 //	left backup NAME of etcd1 term 3 index 90 [revision 38] [cluster 7] [id a1] [age 24h] [on WHERE]
 //	left problem etcd1 WHY
 func recovering(t *testing.T, w *world, words []string) bool {
@@ -64,7 +64,7 @@ func recovering(t *testing.T, w *world, words []string) bool {
 			i.Removed = []string{gone}
 			i.Members = slices.DeleteFunc(i.Members, func(m kvserver.InspectedMember) bool { return m.ID == gone })
 		}
-		w.disks[words[2]] = plan.DiskSeen{Inspection: i}
+		w.disks[words[2]] = plan.DiskSeen{Inspection: i, Led: slices.Contains(words, "led")}
 	case "backup":
 		age, err := time.ParseDuration(of("age", "1h"))
 		if err != nil {

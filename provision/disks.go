@@ -46,13 +46,16 @@ func (s *Session) disk(ctx context.Context, member string, o *plan.Observed) (ou
 		return out
 	}
 	admin, err := s.Admin(ctx)
-	if err == nil {
-		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-		defer cancel()
-		out.Lists, err = admin.MembersLocal(ctx, member)
-	}
 	if err != nil {
-		out.Lists = nil // what it would have told is seen once it is stopped
+		return out
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	if lists, err := admin.MembersLocal(ctx, member); err == nil { // else what it would have told is seen once it is stopped
+		out.Lists = lists
+	}
+	if st, err := admin.Status(ctx, member); err == nil { // the look was a while ago
+		out.Led = st.Leader != 0
 	}
 	return out
 }

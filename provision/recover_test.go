@@ -2,16 +2,19 @@ package provision_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"quorate/kvserver"
 	"quorate/plan"
 	"quorate/plan/spec"
 	"quorate/provision"
+	"quorate/provision/host/hosttest"
 )
 
 // recovers is a recovery as the verb asks for it, from what holds most; or what is left of one.
@@ -172,5 +175,56 @@ func (r *rig) recovered(t *testing.T, old uint64) {
 				t.Errorf("%s is left on %s", p, m.Name())
 			}
 		}
+	}
+}
+
+// TestRecoverRefuses: what has become otherwise between the plan and the moment at which nobody runs any more ends a recovery before
+// any data is made, and it can be taken back.
+func TestRecoverRefuses(t *testing.T) {
+	t.Parallel()
+	write := func(m *hosttest.Machine, d disk) {
+		text, _ := json.Marshal(d)
+		m.WriteFile(wal("", "/ssd/lab/wal"), text, 0o600)
+	}
+	for want, change := range map[string]func(r *rig){
+		"the disk of etcd2 ends at index 99 of term 1, and that of etcd1, which was chosen, at ": func(r *rig) {
+			write(r.world.Machine("etcd2"), disk{Cluster: r.etcd.cluster, Member: 2, Index: 99, Served: true})
+		},
+		"the disk of etcd1 is of member 4d of cluster 7": func(r *rig) {
+			write(r.world.Machine("etcd1"), disk{Cluster: 7, Member: 77, Index: 50, Served: true})
+		},
+		"nobody can say any more how far the disk of etcd1 goes": func(r *rig) {
+			r.world.Machine("etcd1").RemoveAll("/ssd/lab/wal")
+		},
+		"no cluster can go on with what is on the disk of etcd1: snapshot-corrupt: in the snapshot the alarm CORRUPT stands": func(r *rig) {
+			r.world.Machine("etcd1").WriteFile("/corrupt", []byte("CORRUPT"), 0o600)
+		},
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			r := burnt(t)
+			for _, name := range []string{"etcd2", "etcd3"} {
+				r.world.Machine(name).Crash("quorate-lab.service")
+			}
+			var once sync.Once
+			r.world.Intercept(func(c hosttest.Call) error {
+				if c.Method == "Service" && strings.Contains(c.Detail, "stop") {
+					once.Do(func() { change(r) })
+				}
+				if strings.Contains(c.Detail, "kvserver restore") {
+					t.Errorf("new data is made all the same: %s", c)
+				}
+				return nil
+			})
+			_, err := r.recover(t)
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("want %q, got %v", want, err)
+			}
+			_, _, err = r.run(t.Context(), plan.BuildUndo, nil)
+			must(t, err)
+			if r.unfinished() {
+				t.Error("the marks are still there")
+			}
+		})
 	}
 }

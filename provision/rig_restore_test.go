@@ -150,8 +150,12 @@ func replays(m *hosttest.Machine, c host.Command) (host.Result, error) {
 	if err := m.Place(host.File{Path: out, Mode: 0o600, Content: made}); err != nil {
 		return host.Result{}, hosttest.Exit(1, err.Error())
 	}
+	content := kvserver.SnapshotContent{Revision: d.Revision}
+	if alarm, err := m.ReadFile("/corrupt"); err == nil {
+		content.Alarms = []kvserver.SnapshotAlarm{{Member: "1", Alarm: string(alarm)}}
+	}
 	line, _ := json.Marshal(kvserver.RestoreReport{Replayed: &kvserver.Replayed{Snapshot: out, ClusterID: kvserver.ID(d.Cluster), MemberID: kvserver.ID(d.Member),
-		LastTerm: 1, LastIndex: d.Index, Committed: d.Index, SHA256: host.Digest(made), Size: int64(len(made)), Content: kvserver.SnapshotContent{Revision: d.Revision}}})
+		LastTerm: 1, LastIndex: d.Index, Committed: d.Index, SHA256: host.Digest(made), Size: int64(len(made)), Content: content}})
 	c.Line(string(line))
 	return host.Result{}, nil
 }
