@@ -88,6 +88,8 @@ func FuzzParseRestoreMark(f *testing.F) {
 	f.Add([]byte(`{"format":1,"run":"r","at":"2026-11-30T01:02:03Z","stage":"staging","snapshot":{"sha256":"` + strings.Repeat("a", 64) +
 		`","size":5},"token":"t","initial_cluster":"a=https://h:1","cluster_id":"a1","members":{"a":"b2"},"revision":9,"data_dir":"/d","dependents":[{"name":"kubernetes","host":"m1",` +
 		`"units":["kubelet.service"],"manifests":["/etc/kubernetes/manifests/kube-apiserver.yaml"],"processes":["kubelet"],"ports":[6443]}]}`))
+	f.Add([]byte(`{"format":1,"run":"r","at":"2026-11-30T01:02:03Z","stage":"staging","snapshot":{"name":"the disk of a","disk":{"member":"a","cluster_id":"c1","member_id":"d1","last_term":2,"last_index":9}},` +
+		`"token":"t","initial_cluster":"a=https://h:1","cluster_id":"a1","members":{"a":"b2"},"revision":9,"data_dir":"/d"}`))
 	f.Add([]byte(`{"format":1,"run":"../x","at":"2026-11-30T01:02:03Z","stage":"starting","data_dir":"d"}`))
 	f.Add([]byte(`{"format":2}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -102,6 +104,9 @@ func FuzzParseRestoreMark(f *testing.F) {
 		}
 		if !strings.HasPrefix(m.DataDir, "/") || m.WALDir != "" && !strings.HasPrefix(m.WALDir, "/") {
 			t.Errorf("the folders %q and %q", m.DataDir, m.WALDir)
+		}
+		if d := m.Snapshot.Disk; d != nil && m.Members[d.Member] == "" {
+			t.Errorf("it is from the disk of %q, which takes no part", d.Member)
 		}
 		for _, d := range m.Dependents {
 			for _, p := range d.Manifests {

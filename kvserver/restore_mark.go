@@ -127,7 +127,7 @@ func ParseRestoreMark(text []byte) (RestoreMark, error) {
 	}
 	ids := append(slices.Collect(maps.Values(m.Members)), m.ClusterID)
 	if d := m.Snapshot.Disk; d != nil {
-		ids = append(ids, d.ClusterID, d.MemberID)
+		ids = append(ids, d.ClusterID, d.MemberID, m.Members[d.Member])
 	}
 	for _, id := range ids {
 		if n, err := strconv.ParseUint(id, 16, 64); err != nil || n == 0 {

@@ -61,6 +61,10 @@ func (b *builder) replay(of restoring) {
 		return
 	}
 	m := b.called(from.Member)
+	if m == nil {
+		b.hold(Held{Reason: RestoreUnfinished, Subject: from.Member, Blocks: true, Detail: "the recovery is from its disk, and it takes no part in it", WayOut: "quorate restore --undo, then recover again"})
+		return
+	}
 	l, mark := m.layout, of.markOf(m)
 	a := &Replay{Disk: b.replayDisk(m), Folder: l.Backups, Root: b.rootOwner(m), Work: replayWork(l, mark), Snapshot: sentSnapshot(l, mark), Fetch: len(b.members) > 1, Quota: b.quota(), Mark: mark}
 	chosen := LogEnd{from.LastTerm, from.LastIndex}

@@ -337,6 +337,9 @@ func TestInspectDamage(t *testing.T) {
 					t.Errorf("no word of %q in %q", want, i.Problems)
 				}
 			}
+			if torn := strings.Contains(all, "torn"); i.Damaged == torn {
+				t.Errorf("damaged is %t: %q", i.Damaged, i.Problems)
+			}
 			if !i.Member || i.BootstrapOnly || i.Running || strings.Contains(all, "\x00") {
 				t.Errorf("%+v", i)
 			}

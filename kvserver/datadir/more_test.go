@@ -93,7 +93,7 @@ func TestInspectMoreFindsDamage(t *testing.T) {
 				t.Errorf("the default says %q", i.Problems)
 			}
 			i, err := InspectMore(d.dir, "", More{Check: true, Hash: true})
-			if err != nil || len(i.Problems) == 0 || !strings.Contains(strings.Join(i.Problems, "\n"), tc.want) || !i.Checked {
+			if err != nil || len(i.Problems) == 0 || !strings.Contains(strings.Join(i.Problems, "\n"), tc.want) || !i.Checked || !i.Damaged {
 				t.Errorf("%+v %v, want %q", i, err, tc.want)
 			}
 		})

@@ -134,6 +134,11 @@ func TestNothingSteersTheTerminal(t *testing.T) {
 				}
 				return nil
 			},
+			"recovery": func(w io.Writer) error {
+				s := remains()
+				taint(reflect.ValueOf(s))
+				return RecoveryText(w, evil, s, &s.All[0], o)
+			},
 			"moved": func(w io.Writer) error { return Moved(w, evil, []string{evil}, o) },
 			"progress": func(w io.Writer) error {
 				l := Lines(w, o)
