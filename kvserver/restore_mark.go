@@ -87,6 +87,7 @@ type RestoreWas struct {
 	Token     string `json:"token,omitempty"`
 	ClusterID string `json:"cluster_id,omitempty"`
 	MemberID  string `json:"member_id,omitempty"`
+	Begins    int64  `json:"begins,omitempty"`
 }
 
 // RestoreStage is how far a restore has come on a host.

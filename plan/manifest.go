@@ -42,6 +42,9 @@ type Manifest struct {
 	// Replaced are the ids of clusters that this one has replaced, by a restore or a recovery, the newest last: data of theirs
 	// that turns up again is not this cluster's.
 	Replaced []string `json:"replaced,omitempty"`
+	// Begins is the revision at which a restore had the cluster begin; 0: it began by itself. What its members have reached since is
+	// above it, also where none can be asked.
+	Begins int64 `json:"begins,omitempty"`
 	// Protect: the spec that was applied last said that this member is not to be expelled.
 	Protect bool `json:"protect,omitempty"`
 	// SpecDigest the files were made from, and the files with their digests ("" for keys, which are never read).

@@ -307,9 +307,21 @@ func noSpace(c kvserver.SnapshotContent) bool {
 	return slices.ContainsFunc(c.Alarms, func(a kvserver.SnapshotAlarm) bool { return a.Alarm == kvserver.AlarmNoSpace })
 }
 
-// highest is the newest revision that a member, or a disk, tells of.
-func (b *builder) highest() int64 {
+// begins is the revision at which the last restore had the cluster begin, as any host has noted it down; 0: none did.
+func (b *builder) begins() int64 {
 	out := int64(0)
+	for _, m := range b.members {
+		if man := m.host.manifest(); man != nil {
+			out = max(out, man.Begins)
+		}
+	}
+	return out
+}
+
+// highest is the newest revision that a member, a disk, or a restore before this one, tells of. A member that has had no leader since
+// its start tells nothing, and holds its database.
+func (b *builder) highest() int64 {
+	out := b.begins()
 	for _, a := range b.obs.Cluster.Answers {
 		if a.Status != nil {
 			out = max(out, a.Status.Revision)
@@ -408,9 +420,10 @@ func (b *builder) recordRestore(of restoring, back bool) {
 			want = *b.want(m)
 		}
 		want.Token, want.ClusterID, want.MemberID, want.Formed = mark.Token, mark.ClusterID, mark.Members[m.Name], true
-		want.Replaced = replacing(want.Replaced, mark.Was.ClusterID)
+		want.Replaced, want.Begins = replacing(want.Replaced, mark.Was.ClusterID), max(want.Begins, mark.Revision)
 		if back {
 			want.Token, want.ClusterID, want.MemberID = or(mark.Was.Token, want.Token), mark.Was.ClusterID, mark.Was.MemberID
+			want.Begins = mark.Was.Begins
 			want.Replaced = slices.DeleteFunc(want.Replaced, func(id string) bool { return id == mark.Was.ClusterID })
 		}
 		b.add(draft{after: b.ids(KindRevive), Step: Step{Member: m.Name, Title: "record on " + m.Name + " which cluster it is of",

@@ -42,7 +42,7 @@ func (r restoring) markOf(m *member) kvserver.RestoreMark {
 	if h := m.host.Restore; h != nil {
 		out.Was = h.Mark.Was
 	} else if man := m.host.Manifest; man != nil && man.ClusterID != out.ClusterID {
-		out.Was = kvserver.RestoreWas{Token: man.Token, ClusterID: man.ClusterID, MemberID: man.MemberID}
+		out.Was = kvserver.RestoreWas{Token: man.Token, ClusterID: man.ClusterID, MemberID: man.MemberID, Begins: man.Begins}
 	}
 	return out
 }

@@ -68,6 +68,7 @@ func (b *builder) record(m *member) {
 // the host stays as it was noted.
 func (b *builder) want(m *member) *Manifest {
 	want, have := *m.want.manifest, m.host.Manifest
+	want.Begins = b.begins()
 	for _, s := range b.steps {
 		if a, ok := s.Action.(*Start); ok && a.Bootstrap {
 			want.Formed = true
@@ -78,6 +79,7 @@ func (b *builder) want(m *member) *Manifest {
 	}
 	want.ClusterID, want.MemberID, want.Version, want.Keys = have.ClusterID, have.MemberID, have.Version, have.Keys
 	want.Specs, want.Runs, want.Replaced = have.Specs, have.Runs, have.Replaced
+	want.Begins = max(have.Begins, want.Begins)
 	want.Formed = want.Formed || have.Formed
 	if !m.may.stage {
 		want.PeerURL, want.ClientURL = have.PeerURL, have.ClientURL

@@ -18,7 +18,16 @@ import (
 //	left disk etcd1 term 3 index 100 [revision 40] [cluster 7] [id a1] [running] [led] [damaged WHAT] [removed ID]
 //	left backup NAME of etcd1 term 3 index 90 [revision 38] [cluster 7] [id a1] [age 24h] [on WHERE]
 //	left problem etcd1 WHY
+//	began etcd1 1000000040
 func recovering(t *testing.T, w *world, words []string) bool {
+	if words[0] == "began" {
+		n, err := strconv.ParseInt(words[2], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.obs.Hosts[words[1]].Manifest.Begins = n
+		return true
+	}
 	if words[0] != "left" {
 		return false
 	}

@@ -73,3 +73,38 @@ func TestMajorityIsGone(t *testing.T) {
 		t.Errorf("left on %s: %s", left.Name(), got)
 	}
 }
+
+// Two of three disks are lost. The operator's machine dies, and with it the power of the host whose disk is taken, at each step of
+// the recovery; then it is finished, or taken back and begun again. What was written is there each time.
+func TestRecoveryIsCutAtEachStep(t *testing.T) {
+	t.Parallel()
+	soak(t)
+	s := open(t, lab.Options{})
+	s.spec(impatient)
+	s.must("apply", "-y")
+	h := s.Host(0)
+	for _, kind := range []string{"mark", "stop", "replay", "stage", "swap", "revive", "record", "unmark"} {
+		for _, back := range []bool{false, true} {
+			s.must("ctl", "--", "put", "/name", kind)
+			for _, lost := range s.Hosts()[1:] {
+				s.blank(lost)
+			}
+			s.killedAt(`"step-started","step":"`+kind+" ", "recover", "--from", h.Name(), "-y")
+			s.check(h.PowerCut(s.Context()))
+			s.check(h.Boot(s.Context()))
+			switch unfinished := s.shell(h, "ls /etc/quorate/lab/restore.json 2>/dev/null || true") != ""; {
+			case unfinished && back:
+				s.must("restore", "--undo", "--discard-writes", "-y")
+				fallthrough
+			case kind == "mark" && !unfinished:
+				s.must("recover", "--from", h.Name(), "-y")
+			default:
+				s.must("restore", "--resume", "-y")
+			}
+			s.reads("/name", kind)
+			s.must("apply", "-y")
+			s.settled()
+			s.must("status", "--hash")
+		}
+	}
+}
