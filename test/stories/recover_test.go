@@ -87,19 +87,22 @@ func TestRecoveryIsCutAtEachStep(t *testing.T) {
 		for _, back := range []bool{false, true} {
 			s.must("ctl", "--", "put", "/name", kind)
 			for _, lost := range s.Hosts()[1:] {
+				s.shell(lost, "rm -rf /root/member")
 				s.blank(lost)
 			}
 			s.killedAt(`"step-started","step":"`+kind+" ", "recover", "--from", h.Name(), "-y")
 			s.check(h.PowerCut(s.Context()))
 			s.check(h.Boot(s.Context()))
-			switch unfinished := s.shell(h, "ls /etc/quorate/lab/restore.json 2>/dev/null || true") != ""; {
-			case unfinished && back:
+			unfinished := slices.ContainsFunc(s.Hosts(), func(h *lab.Host) bool {
+				return s.shell(h, "ls /etc/quorate/lab/restore.json 2>/dev/null || true") != ""
+			})
+			if unfinished && back {
 				s.must("restore", "--undo", "--discard-writes", "-y")
-				fallthrough
-			case kind == "mark" && !unfinished:
-				s.must("recover", "--from", h.Name(), "-y")
-			default:
+			}
+			if unfinished && !back {
 				s.must("restore", "--resume", "-y")
+			} else if back || kind == "mark" {
+				s.must("recover", "--from", h.Name(), "-y")
 			}
 			s.reads("/name", kind)
 			s.must("apply", "-y")
