@@ -45,8 +45,15 @@ func (s *stage) journals() map[string]bool {
 // made. It says whether the run ended before that, and what came of it.
 func (s *stage) during(n int, do func(run *exec.Cmd), options ...string) (ended bool, r result) {
 	s.Helper()
+	return s.when(func(known map[string]bool) bool { return s.calls(known) >= n }, do, append([]string{"apply", "-y"}, options...)...)
+}
+
+// when runs quorate, and does something once the time has come, which is judged by the journals that are not known. It says
+// whether the run ended before that, and what came of it.
+func (s *stage) when(come func(known map[string]bool) bool, do func(run *exec.Cmd), args ...string) (ended bool, r result) {
+	s.Helper()
 	known := s.journals()
-	cmd, out, errs := s.prepared(s.Context(), append([]string{"apply", "-y"}, options...)...)
+	cmd, out, errs := s.prepared(s.Context(), args...)
 	s.check(cmd.Start())
 	exit := make(chan error, 1)
 	go func() { exit <- cmd.Wait() }()
@@ -58,7 +65,7 @@ func (s *stage) during(n int, do func(run *exec.Cmd), options ...string) (ended 
 		case err := <-exit:
 			return true, came(err)
 		case <-tick.C:
-			if s.calls(known) >= n {
+			if come(known) {
 				do(cmd)
 				return false, came(<-exit)
 			}
