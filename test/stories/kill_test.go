@@ -52,12 +52,16 @@ func (s *stage) during(n int, do func(run *exec.Cmd), options ...string) (ended 
 // whether the run ended before that, and what came of it.
 func (s *stage) when(come func(known map[string]bool) bool, do func(run *exec.Cmd), args ...string) (ended bool, r result) {
 	s.Helper()
-	known := s.journals()
+	known, begin := s.journals(), time.Now()
 	cmd, out, errs := s.prepared(s.Context(), args...)
 	s.check(cmd.Start())
 	exit := make(chan error, 1)
 	go func() { exit <- cmd.Wait() }()
-	came := func(err error) result { return result{cmd.Args[1:], s.exitCode(err), out.String(), errs.String()} }
+	came := func(err error) result {
+		r := result{args, s.exitCode(err), out.String(), errs.String()}
+		s.Logf("quorate %s: exit code %d after %.2fs", strings.Join(args, " "), r.code, time.Since(begin).Seconds())
+		return r
+	}
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
