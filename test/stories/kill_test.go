@@ -45,12 +45,23 @@ func (s *stage) journals() map[string]bool {
 // made. It says whether the run ended before that, and what came of it.
 func (s *stage) during(n int, do func(run *exec.Cmd), options ...string) (ended bool, r result) {
 	s.Helper()
-	known := s.journals()
-	cmd, out, errs := s.prepared(s.Context(), append([]string{"apply", "-y"}, options...)...)
+	return s.when(func(known map[string]bool) bool { return s.calls(known) >= n }, do, append([]string{"apply", "-y"}, options...)...)
+}
+
+// when runs quorate, and does something once the time has come, which is judged by the journals that are not known. It says
+// whether the run ended before that, and what came of it.
+func (s *stage) when(come func(known map[string]bool) bool, do func(run *exec.Cmd), args ...string) (ended bool, r result) {
+	s.Helper()
+	known, begin := s.journals(), time.Now()
+	cmd, out, errs := s.prepared(s.Context(), args...)
 	s.check(cmd.Start())
 	exit := make(chan error, 1)
 	go func() { exit <- cmd.Wait() }()
-	came := func(err error) result { return result{cmd.Args[1:], s.exitCode(err), out.String(), errs.String()} }
+	came := func(err error) result {
+		r := result{args, s.exitCode(err), out.String(), errs.String()}
+		s.Logf("quorate %s: exit code %d after %.2fs", strings.Join(args, " "), r.code, time.Since(begin).Seconds())
+		return r
+	}
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -58,7 +69,7 @@ func (s *stage) during(n int, do func(run *exec.Cmd), options ...string) (ended 
 		case err := <-exit:
 			return true, came(err)
 		case <-tick.C:
-			if s.calls(known) >= n {
+			if come(known) {
 				do(cmd)
 				return false, came(<-exit)
 			}

@@ -31,10 +31,16 @@ func (s *stage) wake(hosts ...*lab.Host) {
 	}
 }
 
+// logs waits until a member's log of the last minute says something.
+func (s *stage) logs(h *lab.Host, what string) {
+	s.Helper()
+	s.shell(h, "timeout 30 sh -c 'until journalctl --since=-60s -u "+unit+" | grep -q \""+what+"\"; do sleep 0.2; done'")
+}
+
 // noMember checks that a host has not begun a member's data anew.
 func (s *stage) noMember(h *lab.Host) {
 	s.Helper()
-	s.shell(h, "timeout 30 sh -c 'until journalctl --since=-60s -u "+unit+" | grep -q \"has served\"; do sleep 0.2; done'")
+	s.logs(h, "has served")
 	if left := s.shell(h, "ls "+memberDir+"/wal 2>/dev/null || true"); left != "" {
 		s.Errorf("%s has begun anew: %s", h.Name(), left)
 	}

@@ -15,7 +15,7 @@ type tenant struct{ name, data, account string }
 func (c tenant) unit() string { return "quorate-" + c.name + ".service" }
 
 // Two clusters on the same hosts, with an account each, and with one account as older versions had it: a
-// member sees and executes nothing that it could take over its neighbour with, and destroying one leaves the other alone.
+// member sees and executes nothing that it could take over its neighbour with, and restoring or destroying one leaves the other alone.
 func TestTwoClustersOnOneHost(t *testing.T) {
 	t.Parallel()
 	for name, user := range map[string]string{"an account each": "", "one account": "quorate"} {
@@ -47,13 +47,24 @@ func TestTwoClustersOnOneHost(t *testing.T) {
 			}
 
 			pids, before := s.pids(b.unit()), s.filesOf(b)
+			leftAlone := func(doing string) {
+				t.Helper()
+				if got := restarted(pids, s.pids(b.unit())); len(got) > 0 {
+					t.Errorf("%s one cluster restarted members of the other: %q", doing, got)
+				}
+				if now := s.filesOf(b); !slices.Equal(now, before) {
+					t.Errorf("%s one cluster touched the other:\n%s", doing, difference(strings.Join(before, "\n"), strings.Join(now, "\n")))
+				}
+			}
+			was := s.pids(a.unit())
+			s.must("backup", "--cluster", a.name)
+			s.must("restore", "latest", "-y", "--cluster", a.name)
+			if got := restarted(was, s.pids(a.unit())); len(got) != len(s.Hosts()) {
+				t.Errorf("a restore has restarted %q", got)
+			}
+			leftAlone("restoring")
 			s.must("destroy", "-y", "--cluster", a.name)
-			if got := restarted(pids, s.pids(b.unit())); len(got) > 0 {
-				t.Errorf("destroying one cluster restarted members of the other: %q", got)
-			}
-			if now := s.filesOf(b); !slices.Equal(now, before) {
-				t.Errorf("destroying one cluster touched the other:\n%s", difference(strings.Join(before, "\n"), strings.Join(now, "\n")))
-			}
+			leftAlone("destroying")
 			s.settled("--cluster", b.name)
 		})
 	}

@@ -3,36 +3,28 @@ package stories
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"quorate/test/lab"
 )
 
-// killedAt runs a verb and kills it (-9) once its journal says something.
+// at runs a verb, and does something once its journal says something, which has to come before the end.
+func (s *stage) at(says string, do func(run *exec.Cmd), args ...string) result {
+	s.Helper()
+	ended, r := s.when(func(known map[string]bool) bool { return s.said(known, says) }, do, args...)
+	if ended {
+		s.Fatalf("it ended before it said %q\n%s", says, r)
+	}
+	return r
+}
+
+// killedAt kills it (-9) then.
 func (s *stage) killedAt(says string, args ...string) {
 	s.Helper()
-	known := s.journals()
-	cmd, out, errs := s.prepared(s.Context(), args...)
-	s.check(cmd.Start())
-	exit := make(chan error, 1)
-	go func() { exit <- cmd.Wait() }()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case err := <-exit:
-			s.Fatalf("it ended before it said %q\n%s", says, result{args, s.exitCode(err), out.String(), errs.String()})
-		case <-tick.C:
-			if s.said(known, says) {
-				s.check(cmd.Process.Kill())
-				<-exit
-				return
-			}
-		}
-	}
+	s.at(says, func(run *exec.Cmd) { s.check(run.Process.Kill()) }, args...)
 }
 
 // said reports whether a journal that is not known says something.
