@@ -99,10 +99,12 @@ func TestRestoreStopsWhoDepends(t *testing.T) {
 	s.write("main.hcl", cluster("lab", fmt.Sprintf(`
   host "control" { address = %q }
   dependents "control-plane" {
-    preset  = "kubeadm"
-    hosts   = ["control"]
-    units   = ["kubelet"]
-    timeout = "10s"
+    preset    = "kubeadm"
+    hosts     = ["control"]
+    units     = ["kubelet"]
+    processes = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+    ports     = [6443, 10257]
+    timeout   = "10s"
   }
   dependents "nodes" {
     units   = ["kube-proxy"]
