@@ -18,7 +18,7 @@ type Dependent struct {
 
 	node.Facts
 	Units map[string]node.UnitState // of all its blocks, and the [spec.Kubelet] where there are manifests
-	// Files are the manifests, and where they wait while a restore is unfinished, by path.
+	// Files are the manifests, and where they wait while a restore is unfinished, with their folders, by path.
 	Files map[string]node.FileState
 	Ports map[int]node.PortState
 	// Processes are the numbers of those that run, by the names that its blocks give; sorted.
@@ -236,7 +236,7 @@ func (b *builder) startDependents(of restoring) {
 		stops := slices.Contains(b.ids(KindStopDependents), StopDependentsID(s.Name))
 		for _, d := range marked(s, of.mark) {
 			seen := b.obs.Dependents[d.Host]
-			if seen != nil && seen.Problem == "" && !stops && seen.allUp(d) {
+			if seen != nil && seen.Problem == "" && !stops && seen.allUp(d, of.mark) {
 				continue
 			}
 			a.On = append(a.On, DependentHost{Host: d.Host, Units: d.Units, Manifests: away(of.mark, d.Manifests), Processes: d.Processes, Ports: d.Ports})
@@ -249,15 +249,15 @@ func (b *builder) startDependents(of restoring) {
 	}
 }
 
-// allUp reports whether all that ran when a restore began does.
-func (d *Dependent) allUp(was kvserver.RestoreDependents) bool {
+// allUp reports whether all that ran when a restore began does, and nothing of it waits anywhere.
+func (d *Dependent) allUp(was kvserver.RestoreDependents, mark kvserver.RestoreMark) bool {
 	for _, u := range was.Units {
 		if d.Units[u].Active != "active" {
 			return false
 		}
 	}
 	for _, m := range was.Manifests {
-		if !d.Files[m].Exists {
+		if !d.Files[m].Exists || d.Files[path.Dir(mark.Away(m))].Exists {
 			return false
 		}
 	}

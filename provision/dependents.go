@@ -2,7 +2,9 @@ package provision
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -100,10 +102,9 @@ func dependentQuery(d plan.DependentHost, content bool) host.Query {
 		q.Units = append(q.Units, spec.Kubelet)
 	}
 	for _, m := range d.Manifests {
-		for _, p := range []string{m.Path, m.Away} {
-			if p != "" {
-				q.Files = append(q.Files, host.FileQuery{Path: p, Content: content})
-			}
+		q.Files = append(q.Files, host.FileQuery{Path: m.Path, Content: content})
+		if m.Away != "" {
+			q.Files = append(q.Files, host.FileQuery{Path: m.Away, Content: content}, host.FileQuery{Path: path.Dir(m.Away)})
 		}
 	}
 	if len(d.Processes) > 0 {
@@ -191,13 +192,17 @@ func (r *run) comes(ctx context.Context, s plan.Step, h host.Host, d plan.Depend
 	began := r.session.world.Clock()
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("for %s", limit))
 	defer cancel()
-	var last error
+	var last, lost error
 	said := ""
-	return r.until(ctx, d.Host, func() error {
+	err := r.until(ctx, d.Host, func() error {
 		look, err := h.Look(ctx, q)
 		var running map[string][]int
 		if err == nil {
 			running, err = processes(look, d.Processes)
+		}
+		if _, gone := errors.AsType[*host.UnreachableError](err); gone {
+			lost = err // a connection is not made twice
+			return nil
 		}
 		switch {
 		case err == nil:
@@ -211,4 +216,5 @@ func (r *run) comes(ctx context.Context, s plan.Step, h host.Host, d plan.Depend
 		}
 		return last
 	})
+	return cmp.Or(lost, err)
 }

@@ -19,7 +19,13 @@ import (
 // kept is a rig with something written, a snapshot of an earlier time, and the log on a file system of its own.
 func kept(t *testing.T) *rig {
 	t.Helper()
-	r := newRig(t, strings.Replace(threeMembers, "client", "server {\n    wal_dir = \"/ssd/lab\"\n  }\n  client", 1))
+	return keptAs(t, strings.Replace(threeMembers, "client", "server {\n    wal_dir = \"/ssd/lab\"\n  }\n  client", 1))
+}
+
+// keptAs is one of another spec.
+func keptAs(t *testing.T, hcl string) *rig {
+	t.Helper()
+	r := newRig(t, hcl)
 	must(t, r.apply())
 	r.etcd.mu.Lock()
 	r.etcd.restores, r.etcd.revision = restores{}, 40
@@ -88,6 +94,9 @@ func (r *rig) tidied(t *testing.T, aside string) {
 	t.Helper()
 	r.settled(t)
 	for _, m := range r.world.Machines() {
+		if r.etcd.peers[m.Name()] == nil {
+			continue
+		}
 		all := slices.Concat(m.Paths("/var/lib/quorate/lab"), m.Paths("/ssd/lab"), m.Paths("/var/backups"))
 		for _, p := range all {
 			if strings.Contains(p, "/.restore-") || aside == "" && strings.Contains(p, "/.aside/before-restore-") {
@@ -266,6 +275,7 @@ func (r *rig) stopAt(t *testing.T, title string) {
 	must(t, s.Lock(t.Context(), plan.Restore, 0))
 	p, err := r.build(s, r.restoreBuild)
 	must(t, err)
+	r.hurry(p)
 	p.Steps = slices.DeleteFunc(p.Steps, func(s plan.Step) bool { return strings.HasPrefix(s.Title, title) })
 	_, err = s.Apply(t.Context(), context.Background(), p, provision.RunOptions{ID: "run", Snapshot: r.snapshot})
 	must(t, err)

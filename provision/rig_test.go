@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ type rig struct {
 	cached    string // sha256 of the archive of etcd that is on this side
 	fetches   int
 	offline   bool
+	depends   bool      // it is asked who depends on the cluster
 	maintains bool      // it is asked what maintenance asks for
 	snapshot  host.Blob // what a restore is from
 	brief     bool      // refusals that pass by themselves are not waited out
@@ -94,7 +96,7 @@ func (r *rig) machines() {
 		r.world.Add(machine)
 		r.at[m.Address] = name
 	}
-	for _, m := range r.cluster.Consumers() {
+	for _, m := range slices.Concat(r.cluster.Consumers(), r.cluster.DependentMachines()) {
 		if r.at[m.Address] == "" {
 			machine := hosttest.NewMachine(m.Name)
 			machine.SetPatience(30 * time.Second)
@@ -183,6 +185,9 @@ func (r *rig) plan() (*plan.Plan, error) {
 type builder func(*spec.Cluster, *plan.Observed, plan.Options) (*plan.Plan, error)
 
 func (r *rig) build(s *provision.Session, b builder) (*plan.Plan, error) {
+	if r.depends {
+		s.WithDependents()
+	}
 	o, err := s.Observe(context.Background())
 	if err != nil {
 		return nil, err
@@ -210,18 +215,25 @@ func (r *rig) run(ctx context.Context, b builder, events func(provision.Event)) 
 	if len(p.Held) > 0 {
 		return p, nil, fmt.Errorf("held: %+v", p.Held)
 	}
+	r.hurry(p)
+	rep, err := s.Apply(ctx, context.Background(), p, provision.RunOptions{ID: fmt.Sprintf("run-%d", r.runs), Events: events, Snapshot: r.snapshot})
+	return p, rep, err
+}
+
+// hurry has nobody waited for who is as he will stay.
+func (r *rig) hurry(p *plan.Plan) {
 	for _, st := range p.Steps {
 		switch a := st.Action.(type) {
 		case *plan.Install:
 			a.Settle = time.Millisecond // nobody here takes longer to fall over
+		case *plan.StartDependents:
+			a.Settle = time.Millisecond
 		case *plan.Expel:
 			if r.brief {
 				a.Wait = 50 * time.Millisecond
 			}
 		}
 	}
-	rep, err := s.Apply(ctx, context.Background(), p, provision.RunOptions{ID: fmt.Sprintf("run-%d", r.runs), Events: events, Snapshot: r.snapshot})
-	return p, rep, err
 }
 
 func (r *rig) apply() error {

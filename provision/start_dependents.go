@@ -18,11 +18,16 @@ import (
 // run finds it to be done still.
 func (r *run) startDependents(ctx context.Context, s plan.Step, a *plan.StartDependents) (outcome, error) {
 	changed, errs := r.eachDependent(ctx, a.On, func(ctx context.Context, h host.Host, d plan.DependentHost) (changed bool, err error) {
-		look, err := h.Look(ctx, dependentQuery(d, true))
+		look, err := h.Look(ctx, host.Query{Units: d.Units})
 		if err != nil {
 			return false, err
 		}
 		changed, errs := r.startUnits(ctx, s, h, d, a, look)
+		if len(d.Manifests) > 0 {
+			if look, err = h.Look(ctx, dependentQuery(d, true)); err != nil {
+				return changed, errors.Join(append(errs, err)...)
+			}
+		}
 		for _, m := range d.Manifests {
 			moved, err := moveBack(ctx, h, m, look)
 			changed, errs = changed || moved, append(errs, err)
@@ -103,10 +108,13 @@ func fell(was, is node.UnitState) error {
 
 // moveBack puts a manifest into its place again, and removes the folder that it waited in once that is empty.
 func moveBack(ctx context.Context, h host.Host, m plan.MovedManifest, look *host.Look) (bool, error) {
-	here, there := look.Files[m.Path], look.Files[m.Away]
+	here, there, folder := look.Files[m.Path], look.Files[m.Away], path.Dir(m.Away)
 	switch {
-	case !there.Exists && here.Exists:
+	case !there.Exists && here.Exists && !look.Files[folder].Exists:
 		return false, nil
+	case !there.Exists && here.Exists:
+		_, err := h.Remove(ctx, host.RemoveRequest{Files: []string{folder}})
+		return true, err
 	case !there.Exists:
 		return false, fmt.Errorf("neither %s nor %s is there", m.Path, m.Away)
 	case here.Exists && here.Digest != there.Digest:
@@ -115,7 +123,7 @@ func moveBack(ctx context.Context, h host.Host, m plan.MovedManifest, look *host
 	if err := moveManifest(ctx, h, there, m.Away, m.Path); err != nil {
 		return true, err
 	}
-	_, err := h.Remove(ctx, host.RemoveRequest{Files: []string{path.Dir(m.Away)}})
+	_, err := h.Remove(ctx, host.RemoveRequest{Files: []string{folder}})
 	return true, err
 }
 

@@ -69,7 +69,7 @@ func runRecover(ctx context.Context, p *process, o RecoverOptions, v view.Option
 	if _, err = l.one(o.Cluster); err != nil {
 		return err
 	}
-	jobs := prepare(ctx, p, l, look{hostOptions: o.hostOptions, lock: plan.Recover, wait: o.LockTimeout})
+	jobs := prepare(ctx, p, l, look{hostOptions: o.hostOptions, lock: plan.Recover, wait: o.LockTimeout, depends: true})
 	defer closeAll(jobs)
 	if err := worstError(p, jobs); err != nil {
 		return err

@@ -34,8 +34,10 @@ brought to this side and verified first.
 Each host gets a mark, and the new data beside the old one, while the members serve on.
 Only then all are stopped, the old data is moved aside, never deleted, the new one is
 renamed into its place, and they start as a new cluster, which is compared: ids, one
-leader, the same keys. Its revision begins above all that is known of the old one, and
-what is below counts as compacted, so that nobody who watches sees the past as the future.
+leader, the same keys. What dependents blocks of the spec name is stopped before the
+members, and started after them. The revision begins above all that is known of the old
+one, and what is below counts as compacted, so that nobody who watches sees the past as
+the future.
 
 While the mark stands, nothing but a restore changes the cluster and no member starts by
 itself. --resume goes on with a restore that was cut, --undo brings the old data back;
@@ -98,7 +100,7 @@ func runRestore(ctx context.Context, p *process, o RestoreOptions, words []strin
 			}
 		}
 	}
-	jobs := prepare(ctx, p, l, look{hostOptions: o.hostOptions, lock: plan.Restore, wait: o.LockTimeout})
+	jobs := prepare(ctx, p, l, look{hostOptions: o.hostOptions, lock: plan.Restore, wait: o.LockTimeout, depends: true})
 	defer closeAll(jobs)
 	if err := worstError(p, jobs); err != nil {
 		return err

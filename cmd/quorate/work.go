@@ -49,6 +49,7 @@ type look struct {
 	notes    bool // read the hosts' manifests and look at nothing else
 	kept     bool // look for what is kept aside where data lay before
 	backups  bool // ask hosts that take backups by themselves
+	depends  bool // look at who depends on the cluster
 	storage  bool // ask for alarms, and how far the keys are compacted
 	keepData bool
 	forget   bool
@@ -130,6 +131,9 @@ func (j *job) prepare(ctx context.Context, p *process, how look) error {
 		defer j.close() // of many clusters only those are connected that are being looked at
 	}
 	j.session.AskAs(how.Client)
+	if how.depends {
+		j.session.WithDependents()
+	}
 	if how.lock != "" {
 		if err := j.session.Lock(ctx, how.lock, how.wait); err != nil {
 			return err

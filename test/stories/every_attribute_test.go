@@ -133,6 +133,8 @@ var startedElsewhere = map[string]string{
 	"hosts": "TestConsumersAreTold", "owner": "TestConsumersAreTold", "restart": "TestConsumersAreTold",
 	"proxy_jump": "TestThroughABastion", "version": "TestUpstreamEtcd", "url": "TestUpstreamEtcd", "sha256": "TestUpstreamEtcd",
 	"ca_cert": "TestOwnCA", "ca_key": "TestOwnCA", "recipients": "TestOwnCA",
+	"preset": "TestRestoreStopsWhoDepends", "units": "TestRestoreStopsWhoDepends", "manifests": "TestRestoreStopsWhoDepends", // by the preset
+	"processes": "TestRestoreStopsWhoDepends", "ports": "TestRestoreStopsWhoDepends", "timeout": "TestRestoreStopsWhoDepends",
 	// root is of local members, which this machine's demo and the command line's own tests start.
 	"root": "",
 }

@@ -160,7 +160,7 @@ func (p *paper) came(r *provision.PastRun) string {
 
 // past draws one step of a run.
 func (p *paper) past(number int, s *provision.PastStep) {
-	color := map[provision.Result]string{provision.Failed: red, provision.Incomplete: red, provision.CutOff: red, provision.Unreached: dim, provision.Unchanged: dim}[s.Result]
+	color := map[provision.Result]string{provision.Failed: red, provision.Partly: red, provision.Incomplete: red, provision.CutOff: red, provision.Unreached: dim, provision.Unchanged: dim}[s.Result]
 	took := "-"
 	if !s.Began.IsZero() && s.Result != provision.CutOff && s.Result != provision.InFlight {
 		took = Seconds(s.Seconds)
@@ -174,7 +174,7 @@ func (p *paper) past(number int, s *provision.PastStep) {
 	if s.Error != "" {
 		p.wrapped(indent, s.Error, red)
 	}
-	if s.Result != provision.Failed && len(s.Calls) == 0 {
+	if s.Result != provision.Failed && s.Result != provision.Partly && len(s.Calls) == 0 {
 		return
 	}
 	switch {
@@ -195,7 +195,7 @@ func (p *paper) past(number int, s *provision.PastStep) {
 
 // resulted are the results of steps for people.
 var resulted = map[provision.Result]string{
-	provision.Changed: "done", provision.Unchanged: "as it was", provision.Failed: "failed", provision.Unreached: "not begun",
+	provision.Changed: "done", provision.Unchanged: "as it was", provision.Failed: "failed", provision.Partly: "in part", provision.Unreached: "not begun",
 	provision.Incomplete: "abandoned", provision.CutOff: "cut off", provision.InFlight: "under way",
 }
 

@@ -55,6 +55,9 @@ func (p *paper) said(e provision.Event) painted {
 	case provision.StepSkipped:
 		return p.paint(dim, "as it is  ") + what + took
 	case provision.StepFailed:
+		if e.Result == provision.Partly {
+			return p.paint(red, "in part   ") + p.paint("", e.Title) + took
+		}
 		return p.paint(red, "failed    ") + p.paint("", e.Title) + took
 	case provision.NotReached:
 		return p.paint(yellow, "not begun ") + what

@@ -15,11 +15,16 @@ import (
 func Report(w io.Writer, r *provision.Report, o Options) error {
 	d := &paper{w: w, o: o}
 	d.line("")
-	failed := false
+	failed, partly := false, false
 	for _, s := range r.Steps {
-		if s.Result == provision.Failed {
+		switch s.Result {
+		case provision.Failed:
 			failed = true
 			d.line("%s", d.paint(red, "failed: "+s.Title))
+			d.wrapped("  ", s.Error, "")
+		case provision.Partly:
+			partly = true
+			d.line("%s", d.paint(red, "done in part: "+s.Title))
 			d.wrapped("  ", s.Error, "")
 		}
 	}
@@ -27,8 +32,11 @@ func Report(w io.Writer, r *provision.Report, o Options) error {
 	if r.Problem != "" {
 		d.wrapped("  ", r.Problem, red)
 	}
-	if failed && r.Journal != "" {
+	if (failed || partly) && r.Journal != "" {
 		d.line("full log: %s", r.Journal)
+	}
+	if partly && !failed && r.Counts[provision.Unreached]+r.Counts[provision.Incomplete] == 0 {
+		d.line("all else is done and stays so: what is named above is left to be done by hand")
 	}
 	if failed && r.Verb.Restores() {
 		d.line("nothing is lost: fix the cause, then quorate restore --resume finishes it, and quorate restore --undo brings the old data back")
@@ -49,7 +57,7 @@ func counted(counts map[provision.Result]int) string {
 		result provision.Result
 		word   string
 	}{
-		{provision.Changed, "done"}, {provision.Unchanged, "as it was already"}, {provision.Failed, "failed"},
+		{provision.Changed, "done"}, {provision.Unchanged, "as it was already"}, {provision.Failed, "failed"}, {provision.Partly, "done in part"},
 		{provision.Incomplete, "abandoned"}, {provision.CutOff, "cut off"}, {provision.InFlight, "under way"}, {provision.Unreached, "not begun"},
 	} {
 		if n := counts[c.result]; n > 0 {

@@ -17,6 +17,8 @@ func events() []provision.Event {
 	failed.Error = "host \"etcd1\": cannot restart quorate-lab.service: failed"
 	done := e(provision.StepDone, "restart etcd2", 2.25)
 	done.Detail = "leadership moved to etcd1"
+	part := e(provision.StepFailed, "start dependents nodes again on worker1", 90)
+	part.Result = provision.Partly
 	return []provision.Event{
 		{Type: provision.RunStarted, Title: "apply lab: 4 steps"},
 		e(provision.StepStarted, "push kvserver to etcd1", 0),
@@ -25,7 +27,7 @@ func events() []provision.Event {
 		{Type: provision.Progress, Step: "push kvserver to etcd1", Title: "etcd", Member: "etcd1", Sent: 1, Total: 2},
 		e(provision.StepDone, "push kvserver to etcd1", 0.61),
 		e(provision.StepSkipped, "write configuration and unit on etcd1", 0.004),
-		done, failed,
+		done, failed, part,
 		e(provision.NotReached, "restart etcd3", 0),
 		{Type: provision.RunFinished, Seconds: 304},
 	}
@@ -70,8 +72,11 @@ func TestReport(t *testing.T) {
 		Counts: map[provision.Result]int{provision.Changed: 2, provision.Failed: 1, provision.Unreached: 1, provision.Incomplete: 1},
 		Steps: []provision.StepReport{{Title: "restart etcd1", Result: provision.Failed,
 			Error: "host \"etcd1\": cannot restart quorate-lab.service: failed (failed/exit-code)\n  last lines of its log:\n    no space left on device"}}}
+	partly := &provision.Report{Cluster: "lab", Verb: plan.Restore, Seconds: 12, Journal: ".quorate/lab/runs/2.jsonl", Counts: map[provision.Result]int{provision.Changed: 14, provision.Partly: 1},
+		Steps: []provision.StepReport{{Title: "start dependents nodes again on worker1", Result: provision.Partly,
+			Error: "worker1: kube-proxy.service has not started: failed\n  on worker1: systemctl start kube-proxy.service"}}}
 	var b bytes.Buffer
-	for _, r := range []*provision.Report{good, bad} {
+	for _, r := range []*provision.Report{good, bad, partly} {
 		if err := Report(&b, r, Options{}); err != nil {
 			t.Fatal(err)
 		}

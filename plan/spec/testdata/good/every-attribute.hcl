@@ -114,4 +114,16 @@ cluster "full" {
   }
 
   client "plain" {}
+
+  host "control" { address = "192.168.7.111" }
+
+  dependents "kubernetes" {
+    preset    = "kubeadm"
+    hosts     = ["control", "a"]
+    units     = ["kubelet"]
+    manifests = ["/etc/kubernetes/manifests/kube-apiserver.yaml", "/etc/kubernetes/manifests/kube-vip.yml"]
+    processes = ["kube-apiserver"]
+    ports     = [6443]
+    timeout   = "90s"
+  }
 }
