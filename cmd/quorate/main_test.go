@@ -44,9 +44,14 @@ func (t tidy) Run() int {
 // operator, and can be judged without reading Go.
 func TestScript(t *testing.T) {
 	t.Parallel()
+	testscript.Run(t, scripts(t, "testdata/script"))
+}
+
+// scripts are the stories in a folder.
+func scripts(t *testing.T, dir string) testscript.Params {
 	bin := binFolder(t)
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+	return testscript.Params{
+		Dir:                 dir,
 		RequireExplicitExec: false,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
@@ -75,7 +80,7 @@ func TestScript(t *testing.T) {
 			"note":    cmdNote,
 			"until":   cmdUntil,
 		},
-	})
+	}
 }
 
 // shared is the folder with the real programs, built once for a run of tests.

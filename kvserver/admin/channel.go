@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/experimental"
+	"google.golang.org/grpc/mem"
 )
 
 const (
@@ -21,6 +23,17 @@ const (
 	// buffer holds a request on its way out. There is none for what comes in: TLS and SSH have theirs.
 	buffer = 4 << 10
 )
+
+// messages are the buffers that gRPC reads messages into, by size. Its own have none between 32 KiB and 1 MiB, and each is cleared before
+// it is used again: a snapshot's messages are 32 KiB and some bytes.
+var messages = must(mem.NewBinaryTieredBufferPool(8, 12, 14, 15, 16, 18, 20))
+
+func must(p mem.BufferPool, err error) mem.BufferPool {
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
 
 // channel is gRPC's client on one connection that is there already. It never makes another one.
 type channel struct {
@@ -42,7 +55,7 @@ func newChannel(ctx context.Context, address string, w *wire, secure bool) (*cha
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(largest)),
 		grpc.WithStatsHandler(watcher{}),
 		grpc.WithStaticStreamWindowSize(window), grpc.WithStaticConnWindowSize(window),
-		grpc.WithReadBufferSize(0), grpc.WithWriteBufferSize(buffer),
+		experimental.WithBufferPool(messages), grpc.WithReadBufferSize(0), grpc.WithWriteBufferSize(buffer),
 		grpc.WithDisableServiceConfig(), grpc.WithDisableHealthCheck(), grpc.WithDisableRetry(),
 		grpc.WithNoProxy(), grpc.WithIdleTimeout(0), grpc.WithUserAgent("quorate"),
 	)

@@ -4,7 +4,7 @@
 // count only while there is no member; the process carries in its environment
 // the digest of what it was started with; ready is told to the service manager
 // only once the member serves; whoever stops the leader moves the leadership
-// away first; and etcd's initial corruption check is left out where it could
+// away first, and ends what clients have open for ever; and etcd's initial corruption check is left out where it could
 // only wait for peers that start at the same moment.
 //
 // It changes nothing about how etcd serves.
@@ -66,6 +66,7 @@ func Serve(ctx context.Context, cfg *embed.Config, notify func(string)) error {
 	defer lg.Sync()
 	notify("STATUS=starting etcd " + version.Version)
 	initialCheck(ctx, cfg)
+	clients := endable(cfg)
 
 	type started struct {
 		e   *embed.Etcd
@@ -99,6 +100,10 @@ func Serve(ctx context.Context, cfg *embed.Config, notify func(string)) error {
 	case <-e.Err():
 	}
 
+	closes := func() {
+		clients.stop()
+		e.Close()
+	}
 	select {
 	case <-ctx.Done():
 		notify("STOPPING=1\nSTATUS=handing over and stopping")
@@ -111,19 +116,19 @@ func Serve(ctx context.Context, cfg *embed.Config, notify func(string)) error {
 		if err := e.Server.TryTransferLeadershipOnShutdown(); err != nil {
 			lg.Warn("leadership was not handed over", zap.Error(err))
 		}
-		e.Close()
+		closes()
 		return nil
 	case <-e.Server.StopNotify():
 		cluster, ok := e.Server.Cluster().(interface{ IsIDRemoved(types.ID) bool })
 		removed := ok && cluster.IsIDRemoved(e.Server.MemberID())
-		e.Close()
+		closes()
 		if removed {
 			lg.Warn("this member was removed from its cluster; its data is of no further use", zap.String("data-dir", cfg.Dir))
 			return nil
 		}
 		return fmt.Errorf("member %q stopped on an error of its own: see its log", cfg.Name)
 	case err := <-e.Err():
-		e.Close()
+		closes()
 		if err == nil {
 			err = errors.New("a listener ended")
 		}

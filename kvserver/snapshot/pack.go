@@ -19,9 +19,11 @@ import (
 )
 
 // sampleSize is how much of a snapshot decides whether it is worth compressing, bytes; worthIt is the share of it that has to go.
+// A snapshot that is compressed is written twice and hashed twice. Values that do not compress lie in a
+// database more than once, as bolt copies pages that it changes: of the first megabytes of a gigabyte of such values a seventh went.
 const (
 	sampleSize = 8 << 20
-	worthIt    = 0.1
+	worthIt    = 0.25
 )
 
 // packer writes a snapshot as it comes: as it is, to be read, and beside that compressed, or encrypted, to be kept. One
@@ -35,6 +37,7 @@ type packer struct {
 	sample  []byte // until it is decided; then nil
 	decided bool
 	raw     *os.File
+	side    *beside  // writes raw, and hashes it
 	out     *os.File // nil: the snapshot is kept as it is
 	sum     *counted
 	zip     *zstd.Encoder
@@ -47,18 +50,11 @@ func newPacker(plain, packed string, encrypted bool, e sealed.Encryption) *packe
 }
 
 func (w *packer) Write(p []byte) (int, error) {
-	if w.raw == nil {
-		var err error
-		if w.raw, err = create(w.plain); err != nil {
-			return 0, err
-		}
-	}
-	_, _ = w.tail.Write(p) // it takes everything
-	if n, err := w.raw.Write(p); err != nil {
-		return n, err
-	}
 	if w.decided {
-		return w.packed(p)
+		return w.pass(p)
+	}
+	if err := w.begin(); err != nil {
+		return 0, err
 	}
 	w.sample = append(w.sample, p...)
 	if len(w.sample) < sampleSize {
@@ -67,32 +63,61 @@ func (w *packer) Write(p []byte) (int, error) {
 	return len(p), w.decide()
 }
 
-func (w *packer) packed(p []byte) (int, error) {
-	if w.zip == nil {
-		return len(p), nil
+func (w *packer) pass(p []byte) (int, error) {
+	if n, err := w.side.Write(p); err != nil || w.zip == nil {
+		return n, err
 	}
 	return w.zip.Write(p)
 }
 
+// begin makes the file that is to be read, so that whoever looks finds it as soon as anything has come.
+func (w *packer) begin() (err error) {
+	if w.raw == nil {
+		w.raw, err = create(w.plain)
+	}
+	return err
+}
+
 // decide opens the packed file, if there is to be one, and writes what has come so far.
 func (w *packer) decide() error {
+	if err := w.begin(); err != nil {
+		return err
+	}
 	w.decided = true
 	sample := w.sample
 	w.sample = nil
-	if !w.encrypted {
-		z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest))
-		if err != nil {
-			return err
-		}
-		if small := len(z.EncodeAll(sample, nil)); float64(small) > (1-worthIt)*float64(len(sample)) {
-			return nil
-		}
+	packs, err := w.packs(sample)
+	if err != nil {
+		return err
 	}
-	var err error
+	var plain io.Writer = w.raw
+	if !packs {
+		plain = &flowing{File: w.raw}
+	} else if err := w.openPacked(); err != nil {
+		return err
+	}
+	w.side = newBeside(io.MultiWriter(plain, w.tail))
+	_, err = w.pass(sample)
+	return err
+}
+
+// packs reports whether there is to be a packed file.
+func (w *packer) packs(sample []byte) (bool, error) {
+	if w.encrypted {
+		return true, nil
+	}
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest))
+	if err != nil {
+		return false, err
+	}
+	return float64(len(z.EncodeAll(sample, nil))) <= (1-worthIt)*float64(len(sample)), nil
+}
+
+func (w *packer) openPacked() (err error) {
 	if w.out, err = create(w.pack); err != nil {
 		return err
 	}
-	w.sum = &counted{to: w.out, hash: sha256.New()}
+	w.sum = &counted{to: &flowing{File: w.out}, hash: sha256.New()}
 	var to io.Writer = w.sum
 	if w.encrypted {
 		if w.seal, err = w.encryption.Encrypt(to); err != nil {
@@ -101,10 +126,7 @@ func (w *packer) decide() error {
 		to = w.seal
 	}
 	// The fastest: half of what a better level saves beyond it, at a third of its time. Two are at work, as the smallest hosts have cores.
-	if w.zip, err = zstd.NewWriter(to, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2)); err != nil {
-		return err
-	}
-	_, err = w.packed(sample)
+	w.zip, err = zstd.NewWriter(to, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2))
 	return err
 }
 
@@ -112,13 +134,18 @@ func create(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-// finish ends what is kept, and gives its size and digest. The hash at the end of the snapshot has been verified.
-func (w *packer) finish() (size int64, digest string, err error) {
+// end is called when all has come: then all of it is in the file that is to be read, and has gone through the tail.
+func (w *packer) end() error {
 	if !w.decided {
 		if err := w.decide(); err != nil {
-			return 0, "", err
+			return err
 		}
 	}
+	return w.side.end()
+}
+
+// finish ends what is kept, and gives its size and digest. The hash at the end of the snapshot has been verified.
+func (w *packer) finish() (size int64, digest string, err error) {
 	if w.out == nil {
 		return w.tail.size, w.tail.whole(), nil
 	}
@@ -155,6 +182,9 @@ func (w *packer) compressed() string {
 
 // abandon closes the files.
 func (w *packer) abandon() {
+	if w.side != nil {
+		_ = w.side.end()
+	}
 	for _, f := range []*os.File{w.out, w.raw} {
 		if f != nil {
 			f.Close() // what is kept was synced

@@ -209,6 +209,9 @@ func (s *saving) receive(ctx context.Context, b *kvserver.Backup, w *packer) err
 	if errors.Is(err, kvserver.ErrDenied) {
 		return fmt.Errorf("%w\n  authentication is on, and only a user with the role root may take snapshots; the certificate of this host is the user's %q:\n  quorate ctl user add %[2]s --no-password && quorate ctl user grant-role %[2]s root", err, node.OperatorName)
 	}
+	if err == nil {
+		err = w.end()
+	}
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func backup(ctx context.Context, s *stage) ([]Result, error) {
 	bare := fmt.Sprintf("/root/etcdctl --endpoints https://%s:2379 --cacert %sca.pem --cert %[2]sclient.pem --key %[2]sclient-key.pem snapshot save /var/backups/bare.db >/dev/null 2>&1 && rm /var/backups/bare.db", h.Addr(), pki)
 	var onHost atomic.Int64
 	p, err := alternate(s.turns(3), func(int) (float64, error) {
-		stop := watchMemory("snapshot", &onHost)
+		stop := watchMemory("kvserver", "snapshot", &onHost)
 		defer stop()
 		took, err := s.quorate(ctx, dir, "backup", "--member", h.Name(), "--fetch=no")
 		if err == nil {
@@ -94,8 +94,9 @@ func (s *stage) follower(ctx context.Context, dir string) (*lab.Host, error) {
 	return nil, fmt.Errorf("nobody follows: %s", text)
 }
 
-// watchMemory notes the most anonymous memory that a kvserver with that verb has on any host, which are all on this machine.
-func watchMemory(verb string, most *atomic.Int64) (stop func()) {
+// watchMemory notes the most anonymous memory that a program with that verb has, here or on any host, which are all on this machine. It is what
+// the program itself takes: pages of files that it reads, as a database that is mapped, are given back where memory is wanted.
+func watchMemory(program, verb string, most *atomic.Int64) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -108,7 +109,7 @@ func watchMemory(verb string, most *atomic.Int64) (stop func()) {
 			all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 			for _, path := range all {
 				text, err := os.ReadFile(path)
-				if words := strings.Split(string(text), "\x00"); err == nil && len(words) > 1 && words[1] == verb && filepath.Base(words[0]) == "kvserver" {
+				if words := strings.Split(string(text), "\x00"); err == nil && len(words) > 1 && words[1] == verb && filepath.Base(words[0]) == program {
 					most.Store(max(most.Load(), bytesIn(filepath.Join(filepath.Dir(path), "status"), "RssAnon")))
 				}
 			}

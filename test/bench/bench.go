@@ -65,6 +65,7 @@ func (b *bench) buildAll(ctx context.Context) error {
 		{".", "./cmd/quorate", "quorate"},
 		{".", "./cmd/kvserver", "kvserver"},
 		{".", "go.etcd.io/etcd/etcdctl/v3", "etcdctl"},
+		{".", "go.etcd.io/etcd/etcdutl/v3", "etcdutl"},
 		{"test/upstream/v3.7", ".", "etcd"},
 	} {
 		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", b.bin(p.name), p.pkg)
@@ -74,9 +75,7 @@ func (b *bench) buildAll(ctx context.Context) error {
 			return fmt.Errorf("cannot build %s: %w\n%s", p.name, err, out)
 		}
 	}
-	// kubeasz distributes etcdutl too. Here it is only carried about, and
-	// etcdctl is as heavy.
-	return os.Link(b.bin("etcdctl"), b.bin("etcdutl"))
+	return nil
 }
 
 // install fetches Debian packages whose program is not here.

@@ -100,7 +100,7 @@ func (s *stage) etcd(work string) (*clientv3.Client, error) {
 }
 
 // etcdWith is a client of the members on the first three hosts, with these files.
-func (s *stage) etcdWith(certFile, keyFile, caFile string) (*clientv3.Client, error) {
+func (s *stage) etcdWith(certFile, keyFile, caFile string, more ...grpc.DialOption) (*clientv3.Client, error) {
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return nil, err
@@ -119,9 +119,9 @@ func (s *stage) etcdWith(certFile, keyFile, caFile string) (*clientv3.Client, er
 	}
 	return clientv3.New(clientv3.Config{
 		Endpoints: endpoints, TLS: &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool}, Logger: zap.NewNop(),
-		DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+		DialOptions: append(more, grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
 			return s.lab.DialContext(ctx, "tcp", addr)
-		})},
+		})),
 	})
 }
 
