@@ -157,6 +157,7 @@ func onRequest() []row {
 	return []row{
 		{"backup", "a backup of 1 GB beside a bare etcdctl snapshot save", onHosts(backup)},
 		{"restore", "a restore of 1 GB onto three members, and its outage, beside the same by hand", onHosts(restore)},
+		{"recover", "from a lost majority to the next write, 10 MB and 1 GB, beside a restore of the database that is left by hand", recoveries},
 		{"prove", "proving that a snapshot of 1 GB can be restored", prove},
 		{"download", "a file of 1 GB from a host beside OpenSSH's sftp", onLab(lab.Options{Hosts: 1}, download)},
 		{"corruption8", "the same with 7 GiB of data: three members take 45 GB of disk", corruption(7 << 30)},

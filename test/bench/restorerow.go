@@ -89,7 +89,17 @@ func restore(ctx context.Context, s *stage) ([]Result, error) {
 }
 
 // prepare makes the cluster, fills it, and takes the snapshot.
-func (r *restoring) prepare(ctx context.Context) (err error) {
+func (r *restoring) prepare(ctx context.Context) error {
+	if err := r.filled(ctx, restoreSize); err != nil {
+		return err
+	}
+	r.file = filepath.Join(r.dir, "full.db")
+	_, err := r.quorate(ctx, r.dir, "ctl", "--", "snapshot", "save", r.file)
+	return err
+}
+
+// filled makes the cluster and fills it; etcdutl is on each host.
+func (r *restoring) filled(ctx context.Context, size int64) (err error) {
 	if r.dir, err = r.spec("  client \"app\" {}"); err != nil {
 		return err
 	}
@@ -103,13 +113,9 @@ func (r *restoring) prepare(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := fill(ctx, r.client, restoreSize); err != nil {
+	if err := fill(ctx, r.client, size); err != nil {
 		return err
 	}
-	if _, err := r.quorate(ctx, r.dir, "ctl", "--", "snapshot", "save", "full.db"); err != nil {
-		return err
-	}
-	r.file = filepath.Join(r.dir, "full.db")
 	return r.everywhere(func(h *lab.Host) error {
 		_, err := timed(r.op.Command(ctx, "scp", "-q", "-F", r.op.SSHConfig(), "-o", "BatchMode=yes", r.bin("etcdutl"), "root@"+h.Addr()+":/root/etcdutl"))
 		return err
