@@ -155,9 +155,9 @@ func Writes(o *Observed) string {
 
 // beginRestore holds what no restore goes without: every host that takes part, each with what its member runs from.
 func (b *builder) beginRestore() {
-	b.history()
+	_, running, _ := b.history()
 	b.plan.Situation = Stopped
-	if b.now.Voters().Healthy > 0 {
+	if running || b.now.Voters().Healthy > 0 {
 		b.plan.Situation = Running
 	}
 	b.unreachable(true)
