@@ -38,11 +38,14 @@ type FreeRule struct {
 	Free float64 `json:"free"`
 	// Larger is the size in bytes above which one is.
 	Larger int64 `json:"larger"`
+	// Cramped is the size in bytes from which one is, however little of it is said to be free; 0: that does not count. What a
+	// compaction frees a member tells of only with a commit after that, and while NOSPACE stands there may be none for long.
+	Cramped int64 `json:"cramped,omitempty"`
 }
 
 // Over reports whether a database of size bytes, of which some are in use, is.
 func (r FreeRule) Over(size, inUse int64) bool {
-	return size > r.Larger && float64(size-inUse) > r.Free*float64(size)
+	return r.Cramped > 0 && size >= r.Cramped || size > r.Larger && float64(size-inUse) > r.Free*float64(size)
 }
 
 func (r FreeRule) String() string {

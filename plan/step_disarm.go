@@ -131,5 +131,11 @@ func (b *builder) reclaim(d *Disarm, keep int64) (needs []string, ok bool) {
 	if id := b.compact(keep, true); id != "" {
 		needs = append(needs, id)
 	}
-	return append(needs, b.defragment(those, &reclaimRule, needs...)...), true
+	rule := reclaimRule
+	for _, s := range cramped {
+		if at := int64(roomy * float64(d.QuotaOf(*s.status))); rule.Cramped == 0 || at < rule.Cramped {
+			rule.Cramped = at
+		}
+	}
+	return append(needs, b.defragment(those, &rule, needs...)...), true
 }

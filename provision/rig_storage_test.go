@@ -17,6 +17,7 @@ type store struct {
 	live      int64 // bytes of the key's value
 	history   []superseded
 	inherited []kvserver.Alarm // of members of the cluster that it was restored from
+	silent    bool             // members do not tell what a compaction has freed: nothing is committed after it
 	defrags   []string         // machines whose databases were written anew, in order
 	// defragging is told of each of them while it is under way, with what ends the waiting; its error is the answer.
 	defragging func(ctx context.Context, machine string) error
@@ -30,12 +31,13 @@ type database struct {
 	more    int64 // in use, beyond an empty one
 	most    int64 // of that, since it was written anew
 	freedTo int64 // up to which revision it has deleted what is free
+	untold  int64 // of what is free that it does not tell of, until it commits something again
 }
 
 // emptyDatabase is how large one is that holds nothing.
 const emptyDatabase = 64 << 10
 
-func (d *database) inUse() int64 { return emptyDatabase + d.more }
+func (d *database) inUse() int64 { return emptyDatabase + d.more + d.untold }
 func (d *database) size() int64  { return emptyDatabase + d.most }
 
 func (d *database) grow(n int64) {
@@ -48,6 +50,9 @@ func (e *etcd) free(p *peer) {
 	for _, h := range e.history {
 		if h.revision > p.freedTo && h.revision <= e.compacted {
 			p.more -= h.bytes
+			if e.silent {
+				p.untold += h.bytes
+			}
 		}
 	}
 	p.freedTo = max(p.freedTo, e.compacted)
@@ -123,7 +128,7 @@ func (a *admin) Defragment(ctx context.Context, name string) error {
 			e.violations[machine+" was defragmented while it led"] = true
 		}
 		if done == nil {
-			p.most = p.more
+			p.most, p.untold = p.more, 0
 			e.defrags = append(e.defrags, machine)
 		}
 		return nil

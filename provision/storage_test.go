@@ -203,7 +203,15 @@ func TestCompactionIsWaitedFor(t *testing.T) {
 // TestNoSpaceEndToEnd: as one plan, the leader last, and each voter takes writes afterwards.
 func TestNoSpaceEndToEnd(t *testing.T) {
 	t.Parallel()
+	for _, silent := range []bool{false, true} { // whether members tell at once what a compaction has freed
+		noSpaceEndToEnd(t, silent)
+	}
+}
+
+func noSpaceEndToEnd(t *testing.T, silent bool) {
+	t.Helper()
 	r := used(t).full()
+	r.etcd.silent = silent
 	leader := r.etcd.leader
 	p, rep, err := r.run(t.Context(), disarmBuild, nil)
 	must(t, err)
