@@ -59,7 +59,7 @@ test: ## run every test this machine can run; lists what was skipped and why
 
 .PHONY: soak
 soak: ## the tests with a larger budget: every kill and power cut and every change under clients in the lab, every cut in memory, every scenario of the judge, Kubernetes across a restore (Linux, root; hours)
-	QUORATE_SOAK=1 QUORATE_LAB=required $(GO) test -v -timeout 300m -run 'Killed|PowerCut|Linearizable|ComeAndGo|Learner|AddressesChange|Judge|Cut|EachRelease|ProveMemory|Kubernetes' ./test/stories ./provision ./plan ./cmd/kvserver ./cmd/quorate
+	QUORATE_SOAK=1 QUORATE_LAB=required $(GO) test -v -timeout 300m -run 'Killed|PowerCut|FullDisk|Linearizable|ComeAndGo|Learner|AddressesChange|Judge|Cut|EachRelease|ProveMemory|Kubernetes' ./test/stories ./provision ./plan ./cmd/kvserver ./cmd/quorate
 
 # Looking for the shortest input that shows something new would take most of the time: 50 tries are enough.
 .PHONY: fuzz

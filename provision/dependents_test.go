@@ -84,6 +84,9 @@ func TestDependentsCutEverywhere(t *testing.T) {
 	t.Parallel()
 	for i, mode := range []string{"before", "midway", "reply lost"} {
 		for _, back := range []bool{false, true} {
+			if !soaks() && back == (i == 1) {
+				continue // restores without dependents are cut in all ways
+			}
 			t.Run(fmt.Sprintf("%s, undone=%t", mode, back), func(t *testing.T) {
 				t.Parallel()
 				first, stride := cuts(i)

@@ -262,8 +262,11 @@ func (r *rig) settled(t testing.TB) {
 // cuts says after which calls a run is cut: in an ordinary test every third one, others in each mode, so that
 // every call is cut in one of three modes; in a soak every one.
 func cuts(mode int) (first, stride int) {
-	if os.Getenv("QUORATE_SOAK") == "" {
+	if !soaks() {
 		return mode, 3
 	}
 	return 0, 1
 }
+
+// soaks reports whether the tests have the larger budget.
+func soaks() bool { return os.Getenv("QUORATE_SOAK") != "" }

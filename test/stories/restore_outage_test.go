@@ -47,19 +47,14 @@ func TestPowerCutDuringARestore(t *testing.T) {
 		s.must("status", "--hash")
 	}
 	if os.Getenv("QUORATE_SOAK") == "" {
-		for kind, way := range map[string]string{"swap": "--undo", "revive": "--resume"} {
-			s.must("ctl", "--", "put", "/name", "after")
-			r := s.at(begun(kind), cut, "restore", "latest", "-y")
-			if r.code == done {
-				t.Errorf("a host had no power from %s on, and it was done\n%s", kind, r)
-			}
-			if kind == "swap" {
-				s.check(h.Boot(s.Context()))
-				s.wake(h)
-				s.logs(h, "is being restored from")
-			}
-			goOn(kind, way)
+		s.must("ctl", "--", "put", "/name", "after")
+		if r := s.at(begun("swap"), cut, "restore", "latest", "-y"); r.code == done {
+			t.Errorf("a host had no power from the exchange on, and it was done\n%s", r)
 		}
+		s.check(h.Boot(s.Context()))
+		s.wake(h)
+		s.logs(h, "is being restored from")
+		goOn("swap", "--undo")
 		return
 	}
 	for _, way := range []string{"--resume", "--undo"} {
@@ -125,6 +120,10 @@ func TestFullDiskDuringARestore(t *testing.T) {
 		s.settled()
 	}
 	s.settled()
+
+	if os.Getenv("QUORATE_SOAK") == "" {
+		return
+	}
 
 	// Full once all is staged: renames need no room, and a start needs some.
 	s.must("ctl", "--", "put", "/name", "again")
