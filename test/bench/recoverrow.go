@@ -45,7 +45,7 @@ func recoveries(ctx context.Context, b *bench) ([]Result, error) {
 func recoverAt(size int64, what string) func(context.Context, *stage) ([]Result, error) {
 	return func(ctx context.Context, s *stage) ([]Result, error) {
 		r := &restoring{stage: s}
-		if err := r.filled(ctx, size); err != nil {
+		if err := r.filled(ctx, size, "\n  connection { connect_timeout = \"3s\" }"); err != nil {
 			return nil, err
 		}
 		defer r.client.Close()
@@ -66,7 +66,7 @@ func recoverAt(size int64, what string) func(context.Context, *stage) ([]Result,
 			return nil, err
 		}
 		out := against(p.ours, p.theirs)
-		out.Work = fmt.Sprintf("majority lost, %s, one of three hosts is left: from quorate recover to the next write ÷ a restore of its database by hand, without what is only in the log", what)
+		out.Work = fmt.Sprintf("majority lost, %s, one of three hosts is left: from quorate recover to the next write ÷ asking all three by ssh, and a restore of its database by hand, without what is only in the log", what)
 		out.Limit = 2
 		out.Notes = []string{spread("quorate", p.ours, "s"), spread("by hand", p.theirs, "s")}
 		return []Result{out}, nil
@@ -103,6 +103,10 @@ func (r *restoring) recoversByHand(ctx context.Context, left *lab.Host) (float64
 		return 0, err
 	}
 	began := time.Now()
+	_ = r.everywhere(func(h *lab.Host) error { // who is there?
+		_, _ = timed(r.op.Command(ctx, "ssh", "-F", r.op.SSHConfig(), "-o", "BatchMode=yes", "-o", "ConnectTimeout=3", "root@"+h.Addr(), "true"))
+		return nil
+	})
 	if _, err := timed(r.op.SSH(ctx, left.Addr(), fmt.Sprintf(recoverByHand, left.Name(), peerURL(left)))); err != nil {
 		return 0, err
 	}

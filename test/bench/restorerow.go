@@ -90,7 +90,7 @@ func restore(ctx context.Context, s *stage) ([]Result, error) {
 
 // prepare makes the cluster, fills it, and takes the snapshot.
 func (r *restoring) prepare(ctx context.Context) error {
-	if err := r.filled(ctx, restoreSize); err != nil {
+	if err := r.filled(ctx, restoreSize, ""); err != nil {
 		return err
 	}
 	r.file = filepath.Join(r.dir, "full.db")
@@ -98,9 +98,9 @@ func (r *restoring) prepare(ctx context.Context) error {
 	return err
 }
 
-// filled makes the cluster and fills it; etcdutl is on each host.
-func (r *restoring) filled(ctx context.Context, size int64) (err error) {
-	if r.dir, err = r.spec("  client \"app\" {}"); err != nil {
+// filled makes the cluster, of whose spec more is a part, and fills it; etcdutl is on each host.
+func (r *restoring) filled(ctx context.Context, size int64, more string) (err error) {
+	if r.dir, err = r.spec("  client \"app\" {}" + more); err != nil {
 		return err
 	}
 	if _, err := r.quorate(ctx, r.dir, "apply", "-y"); err != nil {
