@@ -61,6 +61,8 @@ type RecoverySource struct {
 	Notes []string `json:"notes,omitempty"`
 	Lacks string   `json:"lacks,omitempty"`
 
+	// rolledBack: it holds less than it did, so that what it acknowledged may not be on it any more.
+	rolledBack bool
 	// past is how many clusters ago it is from: 0 for the one that is recovered, 1 for the one that this one has replaced.
 	past int
 }
@@ -83,7 +85,8 @@ type RecoverySources struct {
 	// ClusterID of the cluster that is recovered; "" where nobody can say which that is: then nothing is offered.
 	ClusterID string           `json:"cluster_id"`
 	All       []RecoverySource `json:"sources"`
-	// Voters it had, as the newest disk or the operator's side has noted them down; Gone are those whose disk is not offered, by name.
+	// Voters it had, as the newest disk or the operator's side has noted them down; Gone are those whose disk is not offered or was
+	// rolled back, by name.
 	Voters int      `json:"voters"`
 	Gone   []string `json:"gone,omitempty"`
 	// Led are the members that know a leader.
@@ -254,6 +257,7 @@ func (s *RecoverySources) rolledBack(backups []BackupSeen) {
 		for _, b := range backups {
 			had := b.Backup.Content.Applied
 			if d.Refused == "" && b.Backup.ClusterID == d.ClusterID && b.Backup.MemberID == d.MemberID && d.Index < had {
+				d.rolledBack = true
 				d.Notes = append(d.Notes, fmt.Sprintf("it was rolled back: it ends at index %d, and had %d when %s was taken of it on %s", d.Index, had, b.Backup.Name, day(b.Backup.At)))
 				break
 			}
@@ -290,7 +294,9 @@ func (s *RecoverySources) backup(b BackupSeen, before []string) RecoverySource {
 // voters finds out how many there were, and which of them are gone.
 func (s *RecoverySources) voters(c *spec.Cluster, o *Observed, disks map[string]DiskSeen) {
 	offered := func(id string) bool {
-		return slices.ContainsFunc(s.All, func(d RecoverySource) bool { return d.Member != "" && d.Refused == "" && d.MemberID == id })
+		return slices.ContainsFunc(s.All, func(d RecoverySource) bool {
+			return d.Member != "" && d.Refused == "" && !d.rolledBack && d.MemberID == id
+		})
 	}
 	var had []RecordedMember
 	for _, d := range s.All {
@@ -315,7 +321,7 @@ func (s *RecoverySources) voters(c *spec.Cluster, o *Observed, disks map[string]
 	if s.Voters = len(had); had == nil {
 		s.Voters = len(c.Members)
 		for _, m := range c.Members {
-			if d := s.Of(m.Name); d == nil || d.Refused != "" {
+			if d := s.Of(m.Name); d == nil || d.Refused != "" || d.rolledBack {
 				s.Gone = append(s.Gone, m.Name)
 			}
 		}

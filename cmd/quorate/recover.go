@@ -62,22 +62,13 @@ quorate restore --undo brings the old data back.`,
 }
 
 func runRecover(ctx context.Context, p *process, o RecoverOptions, v view.Options) error {
-	l, err := o.load(p)
+	as := RestoreOptions{maintenanceOptions: o.maintenanceOptions}
+	r, c, err := as.begin(ctx, p, plan.Recover, nil, v)
 	if err != nil {
 		return err
 	}
-	if _, err = l.one(o.Cluster); err != nil {
-		return err
-	}
-	jobs := prepare(ctx, p, l, look{hostOptions: o.hostOptions, lock: plan.Recover, wait: o.LockTimeout, depends: true})
-	defer closeAll(jobs)
-	if err := worstError(p, jobs); err != nil {
-		return err
-	}
-	j := jobs[0]
-	c := &carrying{p: p, run: o.runOptions, json: o.JSON, parallel: o.Parallelism, v: v, hint: fileHint(o.specOptions)}
-	r := &restoring{RestoreOptions: RestoreOptions{maintenanceOptions: o.maintenanceOptions}, p: p, job: j, view: v}
 	defer r.close()
+	j := r.job
 	sources := &plan.RecoverySources{}
 	var chosen *plan.RecoverySource
 	if plan.UnfinishedRestore(j.observed) == nil && !plan.Serves(j.cluster, j.observed) {
@@ -106,7 +97,7 @@ func runRecover(ctx context.Context, p *process, o RecoverOptions, v view.Option
 		c.confirm = j.cluster.Name
 		c.warning = sources.Lost(chosen) + " The cluster gets another id, and its members' data is moved aside."
 	}
-	return c.all(ctx, jobs)
+	return c.all(ctx, []*job{j})
 }
 
 // sources finds out what there is.

@@ -85,37 +85,19 @@ func runRestore(ctx context.Context, p *process, o RestoreOptions, words []strin
 	if err := o.check(words); err != nil {
 		return err
 	}
-	l, err := o.load(p)
+	r, c, err := o.begin(ctx, p, plan.Restore, words, v)
 	if err != nil {
 		return err
 	}
-	cluster, err := l.one(o.Cluster)
-	if err != nil {
-		return err
-	}
-	for _, word := range words {
-		if f, ok := onHost(word); ok {
-			if err := f.check(cluster); err != nil {
-				return err
-			}
-		}
-	}
-	jobs := prepare(ctx, p, l, look{hostOptions: o.hostOptions, lock: plan.Restore, wait: o.LockTimeout, depends: true})
-	defer closeAll(jobs)
-	if err := worstError(p, jobs); err != nil {
-		return err
-	}
-	j := jobs[0]
-	c := &carrying{p: p, run: o.runOptions, json: o.JSON, parallel: o.Parallelism, v: v, hint: fileHint(o.specOptions)}
-	r := &restoring{RestoreOptions: o, p: p, job: j, view: v}
 	defer r.close()
+	j := r.job
 	if len(words) > 0 && (o.Resume || plan.UnfinishedRestore(j.observed) == nil) {
 		if err := r.open(ctx, words[0]); err != nil {
 			return err
 		}
 		c.snapshot = r.blob
 	}
-	if mark := plan.UnfinishedRestore(j.observed); o.Resume && mark != nil && mark.Snapshot.Disk != nil {
+	if mark := plan.UnfinishedRestore(j.observed); o.Resume && r.dir == "" && mark != nil && mark.Snapshot.Disk != nil {
 		if r.dir, err = r.folder(); err != nil {
 			return err
 		}
@@ -135,5 +117,32 @@ func runRestore(ctx context.Context, p *process, o RestoreOptions, words []strin
 	case !o.Undo && !o.Resume:
 		c.confirm, c.warning = j.cluster.Name, "All keys of the cluster are replaced, and it serves nobody meanwhile."
 	}
-	return c.all(ctx, jobs)
+	return c.all(ctx, []*job{j})
+}
+
+// begin locks the one cluster that is meant and looks at it, for a verb that exchanges its data. What is returned without an error is to
+// be closed.
+func (o *RestoreOptions) begin(ctx context.Context, p *process, verb plan.Verb, words []string, v view.Options) (*restoring, *carrying, error) {
+	l, err := o.load(p)
+	if err != nil {
+		return nil, nil, err
+	}
+	cluster, err := l.one(o.Cluster)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, word := range words {
+		if f, ok := onHost(word); ok {
+			if err := f.check(cluster); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	jobs := prepare(ctx, p, l, look{hostOptions: o.hostOptions, lock: verb, wait: o.LockTimeout, depends: true})
+	if err := worstError(p, jobs); err != nil {
+		closeAll(jobs)
+		return nil, nil, err
+	}
+	c := &carrying{p: p, run: o.runOptions, json: o.JSON, parallel: o.Parallelism, v: v, hint: fileHint(o.specOptions)}
+	return &restoring{RestoreOptions: *o, p: p, job: jobs[0], view: v}, c, nil
 }

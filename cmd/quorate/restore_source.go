@@ -32,8 +32,9 @@ type restoring struct {
 	done  func()
 }
 
-// close removes what was unpacked.
+// close removes what was unpacked, and leaves the hosts.
 func (r *restoring) close() {
+	defer r.job.close()
 	if r.done != nil {
 		r.done()
 	}
